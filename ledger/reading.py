@@ -1,0 +1,181 @@
+"""A meter's signed reading: its format, and the checks that gateway and ledger share.
+
+`firmware/protocol/PROTOCOL.md` and `reading.cddl` define the format; the firmware has its own codec, and the vectors
+in `tests/data/` hold the two to the same bytes. Energy in Wh, time in Unix seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Final, TypeVar
+
+from ledger import cbor, envelope
+from ledger.errors import MalformedError
+
+MAX_READING_BYTES: Final = 180
+PREVIOUS_BYTES: Final = 8
+NO_PREVIOUS: Final = bytes(PREVIOUS_BYTES)
+HASH_HEAD_BYTES: Final = 8
+MAX_REGISTERS: Final = 16
+ENERGY_IMPORT: Final = 180
+"""OBIS 1.8.0, active energy import; codes are C.D.E written without dots (C·100 + D·10 + E, D and E below 10)."""
+ENERGY_EXPORT: Final = 280
+"""OBIS 2.8.0, active energy export."""
+E = TypeVar("E", bound=IntEnum)
+_FIELDS: Final = 10
+_MAX_UINT32: Final = 2**32 - 1
+_MAX_INT64: Final = 2**63 - 1
+
+
+class ClockQuality(IntEnum):
+    """How far the meter trusts its own clock."""
+
+    SYNCED = 0
+    HOLDOVER = 1
+    UNSET = 2
+
+
+class Reason(IntEnum):
+    """Why the meter took this reading."""
+
+    BOUNDARY = 0
+    PERIODIC = 1
+    STARTUP = 2
+    CONFIGURATION = 3
+    THINNED = 4
+
+
+class Status(IntFlag):
+    """Flags about the meter and its registers at the time of the reading."""
+
+    REGISTER_SET_BACK = 1
+    METER_RESTARTED = 2
+    JOURNAL_THINNED = 4
+    METER_UNREACHABLE = 8
+    COVER_OPEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Beacon:
+    """What bounds a reading's time from below: the newest finalised block and the gateway's newest anchor."""
+
+    height: int
+    block_time: int
+    block_id_head: bytes
+    anchor: int
+    anchor_time: int
+    anchor_hash_head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One snapshot of a meter's registers, as signed. `raw` is the envelope, `key_id` names the key it claims."""
+
+    sequence: int
+    time: int
+    clock_quality: ClockQuality
+    clock_offset_ms: int
+    beacon: Beacon | None
+    reason: Reason
+    epoch: int | None
+    registers: tuple[tuple[int, int], ...]
+    status: Status
+    previous: bytes
+    key_id: bytes
+    raw: bytes
+
+    @property
+    def hash(self) -> bytes:
+        """The reading's 32-byte identity: SHA-256 of its envelope."""
+        return hashlib.sha256(self.raw).digest()
+
+    def register(self, obis: int) -> int | None:
+        """Return the value of register *obis* (such as `ENERGY_IMPORT`), or None where the reading lacks it."""
+        return next((value for code, value in self.registers if code == obis), None)
+
+    def is_signed_by(self, public_key: bytes) -> bool:
+        """Tell whether the meter key *public_key* signed this reading."""
+        return envelope.parse(self.raw).is_signed_by(public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReading:
+    """A reading whose signature was checked against the key of `meter_id`: the only kind that is stored as one."""
+
+    meter_id: bytes
+    reading: Reading
+
+
+def decode(raw: bytes) -> Reading:
+    """Return the reading that the envelope *raw* carries, signature unchecked; raises MalformedError."""
+    if len(raw) > MAX_READING_BYTES:
+        raise MalformedError(f"a reading has at most {MAX_READING_BYTES} bytes, not {len(raw)}")
+    signed = envelope.parse(raw)
+    values = envelope.fields(signed.payload, envelope.Kind.READING, _FIELDS)
+    sequence, time, quality, offset_ms, beacon, reason, epoch, registers, status, previous = values
+    _require(_is_uint(sequence) and sequence > 0, "sequence is not in 1..2^32-1")
+    _require(_is_uint(time), "time is not in 0..2^32-1")
+    _require(type(offset_ms) is int and abs(offset_ms) <= 32767, "clock offset is beyond 32767 ms")
+    _require(type(previous) is bytes and len(previous) == PREVIOUS_BYTES, "previous is not 8 bytes")
+    _require(_is_uint(status) and status < 256, "status is not in 0..255")
+    kind = _member(Reason, reason, "reason")
+    _require(_is_uint(epoch) if kind is Reason.BOUNDARY else epoch is None, "epoch does not fit the reason")
+    return Reading(
+        sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind, epoch,
+        _registers(registers), Status(status), previous, signed.key_id, raw,
+    )  # fmt: skip
+
+
+def encode_payload(reading: Reading) -> bytes:
+    """Return the payload that a meter would sign for *reading* (its `key_id` and `raw` play no part)."""
+    beacon = reading.beacon and [
+        reading.beacon.height, reading.beacon.block_time, reading.beacon.block_id_head,
+        reading.beacon.anchor, reading.beacon.anchor_time, reading.beacon.anchor_hash_head,
+    ]  # fmt: skip
+    return cbor.encode([
+        int(envelope.Kind.READING), reading.sequence, reading.time, int(reading.clock_quality),
+        reading.clock_offset_ms, beacon, int(reading.reason), reading.epoch,
+        [item for register in reading.registers for item in register], int(reading.status), reading.previous,
+    ])  # fmt: skip
+
+
+def obis_text(code: int) -> str:
+    """Return register *code* as OBIS C.D.E text: 180 is 1.8.0."""
+    return f"{code // 100}.{code // 10 % 10}.{code % 10}"
+
+
+def _beacon(values: cbor.Value) -> Beacon | None:
+    if values is None:
+        return None
+    _require(type(values) is list and len(values) == 6, "beacon has not 6 fields")
+    _require(all(_is_uint(values[place]) for place in (0, 1, 3, 4)), "beacon numbers are not in 0..2^32-1")
+    heads = (values[2], values[5])
+    _require(all(type(head) is bytes and len(head) == HASH_HEAD_BYTES for head in heads), "beacon hash heads are not 8 bytes")
+    return Beacon(*values)
+
+
+def _registers(values: cbor.Value) -> tuple[tuple[int, int], ...]:
+    _require(type(values) is list and len(values) % 2 == 0, "registers are not pairs")
+    _require(all(type(value) is int and abs(value) <= _MAX_INT64 for value in values), "a register is not an int64")
+    pairs = tuple(zip(values[::2], values[1::2], strict=True))
+    codes = [code for code, _ in pairs]
+    _require(len(pairs) <= MAX_REGISTERS, f"more than {MAX_REGISTERS} registers")
+    _require(codes == sorted(set(codes)) and all(0 < code < 2**16 for code in codes), "register codes do not ascend")
+    _require(all(value >= 0 for code, value in pairs if code in (ENERGY_IMPORT, ENERGY_EXPORT)), "energy is negative")
+    return pairs
+
+
+def _is_uint(value: cbor.Value) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_UINT32
+
+
+def _member(kind: type[E], value: cbor.Value, name: str) -> E:
+    _require(type(value) is int and value in kind._value2member_map_, f"{name} {value!r} is unknown")
+    return kind(value)
+
+
+def _require(holds: bool, text: str) -> None:
+    if not holds:
+        raise MalformedError(f"malformed reading: {text}")

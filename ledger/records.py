@@ -1,0 +1,147 @@
+"""What the log's leaves say. A leaf commits to a record with a salt; the opening is in its owner's proof.
+
+Leaf data = CBOR [record kind, SHA-256(salt ‖ record bytes)]; the header leaf is public: [HEADER, fields…].
+Energy in Wh, prices in µAIP per kWh, money in aAIP (10⁻¹⁸ AIP), GRID in aGRID (10⁻¹⁸ GRID, 10¹⁵ a Wh).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import astuple, dataclass, fields
+from enum import IntEnum
+from typing import Final
+
+from ledger import cbor
+from ledger.errors import MalformedError
+
+SALT_BYTES: Final = 32
+
+
+class RecordKind(IntEnum):
+    """First element of every leaf and record."""
+
+    RECEIPT = 1
+    CLEARING = 2
+    SETTLEMENT_LINE = 3
+    CORRECTION = 4
+    HEADER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptRecord:
+    """What became of a transaction: result code (0 = done) and the hash of its encoded events."""
+
+    transaction_id: bytes
+    height: int
+    index: int
+    code: int
+    effects_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClearingRecord:
+    """An epoch's auction: price is None where nothing traded; `book_hash` covers orders and fills."""
+
+    epoch: int
+    price_uaip_per_kwh: int | None
+    matched_wh: int
+    orders: int
+    book_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementLine:
+    """What one epoch moved for one meter. Amounts are not negative; `price` is None where nothing traded.
+
+    `first_reading` and `last_reading` are the hashes of the boundary readings used (None: the meter did not report).
+    `sold_wh` and `bought_wh` are fills; `delivered_wh` and `received_wh` the parts that the meters bore out.
+    """
+
+    account: bytes
+    epoch: int
+    meter: bytes
+    key_thumbprint: bytes
+    first_reading: bytes | None
+    last_reading: bytes | None
+    import_wh: int
+    export_wh: int
+    sold_wh: int
+    bought_wh: int
+    delivered_wh: int
+    received_wh: int
+    price_uaip_per_kwh: int | None
+    market_income_aaip: int
+    market_cost_aaip: int
+    grid_income_aaip: int
+    grid_cost_aaip: int
+    penalty_aaip: int
+    minted_agrid: int
+    burned_agrid: int
+    flags: int
+
+
+Record = ReceiptRecord | ClearingRecord | SettlementLine
+_KINDS: Final[dict[type[Record], RecordKind]] = {
+    ReceiptRecord: RecordKind.RECEIPT,
+    ClearingRecord: RecordKind.CLEARING,
+    SettlementLine: RecordKind.SETTLEMENT_LINE,
+}
+
+
+def encode(record: Record) -> bytes:
+    """Return the canonical bytes of *record*, its kind first."""
+    return cbor.encode([int(_KINDS[type(record)]), *astuple(record)])
+
+
+def decode_settlement_line(data: bytes) -> SettlementLine:
+    """Return the settlement line that *data* canonically encodes; raises MalformedError."""
+    values = cbor.decode(data)
+    names = [field.name for field in fields(SettlementLine)]
+    if type(values) is not list or len(values) != len(names) + 1 or values[0] != RecordKind.SETTLEMENT_LINE:
+        raise MalformedError("the record is not a settlement line")
+    line = SettlementLine(*values[1:])
+    for name, size in (("account", 8), ("meter", 8), ("key_thumbprint", 32)):
+        if type(getattr(line, name)) is not bytes or len(getattr(line, name)) != size:
+            raise MalformedError(f"a settlement line's {name} has {size} bytes")
+    for name in ("first_reading", "last_reading"):
+        value = getattr(line, name)
+        if value is not None and (type(value) is not bytes or len(value) != 32):
+            raise MalformedError(f"a settlement line's {name} is a 32-byte hash or null")
+    if line.price_uaip_per_kwh is not None and type(line.price_uaip_per_kwh) is not int:
+        raise MalformedError("a settlement line's price is an integer or null")
+    if any(type(getattr(line, name)) is not int or getattr(line, name) < 0 for name in _NUMBERS):
+        raise MalformedError("a settlement line's energies and amounts are integers from 0")
+    return line
+
+
+def leaf(record: Record, salt: bytes) -> bytes:
+    """Return the leaf data that commits to *record* with *salt* (32 bytes)."""
+    return leaf_of(_KINDS[type(record)], encode(record), salt)
+
+
+def leaf_of(kind: RecordKind, record: bytes, salt: bytes) -> bytes:
+    """Return the leaf data that commits to an encoded *record*."""
+    return cbor.encode([int(kind), hashlib.sha256(salt + record).digest()])
+
+
+def header_leaf(leaf_fields: list[cbor.Value]) -> bytes:
+    """Return the leaf data of a block header, given `Header.leaf_fields()`."""
+    return cbor.encode([int(RecordKind.HEADER), *leaf_fields])
+
+
+def salt(secret: bytes, index: int) -> bytes:
+    """Return the salt of the block's leaf *index* under the chain's running *secret* (never published)."""
+    return hashlib.sha256(b"campusgrid leaf salt" + secret + index.to_bytes(8, "big")).digest()
+
+
+def next_secret(secret: bytes, transactions: tuple[bytes, ...]) -> bytes:
+    """Return the running secret after a block: it absorbs every transaction's bytes, signatures included."""
+    digest = hashlib.sha256(b"campusgrid secret" + secret)
+    for transaction in transactions:
+        digest.update(hashlib.sha256(transaction).digest())
+    return digest.digest()
+
+
+_NUMBERS: Final = tuple(
+    field.name for field in fields(SettlementLine) if field.type == "int"
+)
