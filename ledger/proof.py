@@ -1,0 +1,210 @@
+"""Proof files: a settlement line, opened, with the readings it rests on and the way to a cosigned checkpoint.
+
+The file is a C2SP tlog-proof (c2sp.org/tlog-proof@v1); its `extra` line holds CBOR
+
+    [1, salt, record, meter public key, [first reading | null, last reading | null]]
+
+Every byte of it is bound: salt and record by the leaf's commitment, the key by the record's thumbprint, the readings
+by the record's hashes, the rest by signatures. Only the one canonical form is accepted, so every altered byte is
+refused.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from ledger import cbor, checkpoint, keys, merkle, reading, records
+from ledger.checkpoint import Checkpoint, SignatureLine, SignatureType, VerifierKey
+from ledger.errors import LedgerError, MalformedError
+
+MAX_PROOF_BYTES: Final = 64 * 1024
+_HEADER: Final = "c2sp.org/tlog-proof@v1"
+_EXTRA_VERSION: Final = 1
+
+
+class ProofRefusedError(LedgerError):
+    """A proof that does not hold; the text says which part failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a settlement line's leaf: salt (32 bytes), encoded record, meter key, the two boundary readings."""
+
+    salt: bytes
+    record: bytes
+    meter_key: bytes
+    readings: tuple[bytes | None, bytes | None]
+
+    def leaf(self) -> bytes:
+        """Return the leaf data that this opening belongs to."""
+        return records.leaf_of(records.RecordKind.SETTLEMENT_LINE, self.record, self.salt)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A proof file's parts. `path` runs from the leaf upwards; the signatures stand as in the file."""
+
+    opening: Opening
+    index: int
+    path: tuple[bytes, ...]
+    checkpoint: Checkpoint
+    signatures: tuple[SignatureLine, ...]
+
+    def encode(self) -> bytes:
+        """Return the proof file's bytes."""
+        opening = self.opening
+        extra = [_EXTRA_VERSION, opening.salt, opening.record, opening.meter_key, list(opening.readings)]
+        lines = [_HEADER, f"extra {_base64(cbor.encode(extra))}", f"index {self.index}", *map(_base64, self.path), "", ""]
+        return ("\n".join(lines) + checkpoint.note(self.checkpoint, self.signatures)).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenLine:
+    """A settlement line that a quorum of the authorities vouches for, with the meter's own readings, all checked."""
+
+    line: records.SettlementLine
+    readings: tuple[reading.Reading | None, reading.Reading | None]
+    checkpoint: Checkpoint
+    index: int
+    cosigners: tuple[str, ...]
+
+
+def parse(data: bytes) -> Proof:
+    """Return the proof that *data* canonically writes, nothing checked yet; raises MalformedError."""
+    if len(data) > MAX_PROOF_BYTES:
+        raise MalformedError(f"a proof file has at most {MAX_PROOF_BYTES} bytes, not {len(data)}")
+    try:
+        head, separator, note = data.decode().partition("\n\n")
+    except UnicodeDecodeError as error:
+        raise MalformedError("a proof file is UTF-8 text") from error
+    lines = head.split("\n")
+    if not separator or len(lines) < 3 or lines[0] != _HEADER:
+        raise MalformedError(f"a proof file begins with {_HEADER}, extra and index lines")
+    opening = _parse_extra(_field(lines[1], "extra "))
+    index = _parse_index(_field(lines[2], "index "))
+    path = tuple(_unbase64(line) for line in lines[3:])
+    proof = Proof(opening, index, path, *checkpoint.parse_note(note))
+    if proof.encode() != data:
+        raise MalformedError("the proof is not in its canonical form")
+    return proof
+
+
+def verify(data: bytes, verifiers: Sequence[VerifierKey]) -> ProvenLine:
+    """Return what the proof file *data* proves to a holder of the authorities' *verifiers*; raises ProofRefusedError."""
+    try:
+        proof = parse(data)
+        line = records.decode_settlement_line(proof.opening.record)
+    except MalformedError as error:
+        raise ProofRefusedError(f"format: {error}") from error
+    cosigners = _check_signatures(proof, verifiers)
+    _check_inclusion(proof)
+    readings = _check_readings(proof.opening, line)
+    _check_interval(line, *readings)
+    return ProvenLine(line, readings, proof.checkpoint, proof.index, cosigners)
+
+
+def _check_signatures(proof: Proof, verifiers: Sequence[VerifierKey]) -> tuple[str, ...]:
+    cosigners = [key for key in verifiers if key.type is SignatureType.COSIGNATURE]
+    quorum = 2 * len(cosigners) // 3 + 1
+    log_line, *lines = proof.signatures
+    if not any(
+        checkpoint.is_signed(proof.checkpoint, log_line, key) for key in verifiers if key.type is SignatureType.LOG
+    ):
+        raise ProofRefusedError("checkpoint: the log signature is not by a listed log key")
+    if len(lines) != quorum:
+        raise ProofRefusedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}")
+    places = [_signer(proof.checkpoint, line, cosigners) for line in lines]
+    if any(first >= second for first, second in pairwise(places)):
+        raise ProofRefusedError("cosignatures: they repeat or do not stand in the order of the listed keys")
+    return tuple(cosigners[place].name for place in places)
+
+
+def _signer(note: Checkpoint, line: SignatureLine, cosigners: Sequence[VerifierKey]) -> int:
+    for place, key in enumerate(cosigners):
+        if checkpoint.is_signed(note, line, key):
+            return place
+    raise ProofRefusedError(f"cosignatures: the one by {line.name!r} is bad, or by nobody who is listed")
+
+
+def _check_inclusion(proof: Proof) -> None:
+    leaf = merkle.leaf_hash(proof.opening.leaf())
+    if merkle.root_from_path(leaf, proof.index, proof.checkpoint.size, proof.path) != proof.checkpoint.root:
+        raise ProofRefusedError("inclusion: the line is not at this place of the log that the checkpoint covers")
+
+
+def _check_readings(
+    opening: Opening, line: records.SettlementLine
+) -> tuple[reading.Reading | None, reading.Reading | None]:
+    if keys.thumbprint(opening.meter_key) != line.key_thumbprint:
+        raise ProofRefusedError("meter key: it is not the one that the settlement line names")
+    first = _check_reading("first", opening.readings[0], line.first_reading, opening.meter_key)
+    return first, _check_reading("last", opening.readings[1], line.last_reading, opening.meter_key)
+
+
+def _check_reading(place: str, raw: bytes | None, expected: bytes | None, meter_key: bytes) -> reading.Reading | None:
+    if raw is None or expected is None:
+        if raw is not None or expected is not None:
+            raise ProofRefusedError(f"{place} reading: the file and the settlement line differ on whether there is one")
+        return None
+    try:
+        found = reading.decode(raw)
+    except MalformedError as error:
+        raise ProofRefusedError(f"{place} reading: {error}") from error
+    if found.hash != expected:
+        raise ProofRefusedError(f"{place} reading: it is not the one that the settlement line names")
+    if not found.is_signed_by(meter_key):
+        raise ProofRefusedError(f"{place} reading: the meter's signature does not verify")
+    return found
+
+
+def _check_interval(
+    line: records.SettlementLine, first: reading.Reading | None, last: reading.Reading | None
+) -> None:
+    """A line without flags must be the plain difference of its two boundary readings."""
+    if line.flags or first is None or last is None:
+        return
+    if (first.epoch, last.epoch) != (line.epoch, line.epoch + 1):
+        raise ProofRefusedError("interval: the readings are not those of the line's epoch")
+    for obis, energy_wh in ((reading.ENERGY_IMPORT, line.import_wh), (reading.ENERGY_EXPORT, line.export_wh)):
+        start, end = first.register(obis), last.register(obis)
+        if start is None or end is None or end - start != energy_wh:
+            raise ProofRefusedError(f"interval: register {reading.obis_text(obis)} did not move by {energy_wh} Wh")
+
+
+def _parse_extra(text: str) -> Opening:
+    values = cbor.decode(_unbase64(text))
+    if type(values) is not list or len(values) != 5 or values[0] != _EXTRA_VERSION or type(values[0]) is not int:
+        raise MalformedError("the extra line holds no opening of version 1")
+    _, salt, record, meter_key, readings = values
+    if any(type(value) is not bytes for value in (salt, record, meter_key)) or len(salt) != records.SALT_BYTES:
+        raise MalformedError("the opening's salt, record and meter key are byte strings")
+    if type(readings) is not list or len(readings) != 2 or any(type(raw) not in (bytes, type(None)) for raw in readings):
+        raise MalformedError("the opening holds two readings, each bytes or null")
+    return Opening(salt, record, meter_key, (readings[0], readings[1]))
+
+
+def _parse_index(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 19:
+        raise MalformedError("the index is not a number")
+    return int(text)
+
+
+def _field(line: str, name: str) -> str:
+    if not line.startswith(name):
+        raise MalformedError(f"a line with {name.strip()!r} is missing")
+    return line[len(name) :]
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _unbase64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise MalformedError(f"not base64: {text[:20]!r}") from error
