@@ -1,4 +1,4 @@
-"""Deterministic CBOR (RFC 8949 §4.2) for everything the ledger hashes or signs: arrays, integers, byte and text strings.
+"""Deterministic CBOR (RFC 8949 §4.2) for all that the ledger hashes or signs: arrays, integers, byte and text strings.
 
 One value has one encoding: `decode` encodes again what it read and refuses anything that does not come out the same,
 so non-minimal integers, indefinite lengths, duplicate keys and trailing bytes never get past it.

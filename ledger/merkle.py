@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+HASH_BYTES: Final = 32
 MAX_PATH: Final = 63
 
 
@@ -65,8 +66,11 @@ def inclusion_path(index: int, size: int, leaf_at: Callable[[int], bytes]) -> tu
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """Return the root that *path* leads to from leaf hash *leaf*; None where its length does not fit (RFC 9162 §2.1.3.2)."""
-    if not 0 <= index < size or len(path) > MAX_PATH:
+    """Return the root that *path* leads to from leaf hash *leaf* (RFC 9162 §2.1.3.2).
+
+    None where the path has not the length that index and size demand, or a node is not a hash.
+    """
+    if not 0 <= index < size or len(path) > MAX_PATH or any(len(node) != HASH_BYTES for node in (leaf, *path)):
         return None
     node, place, last = leaf, index, size - 1
     for sibling in path:

@@ -58,7 +58,14 @@ class Proof:
         """Return the proof file's bytes."""
         opening = self.opening
         extra = [_EXTRA_VERSION, opening.salt, opening.record, opening.meter_key, list(opening.readings)]
-        lines = [_HEADER, f"extra {_base64(cbor.encode(extra))}", f"index {self.index}", *map(_base64, self.path), "", ""]
+        lines = [
+            _HEADER,
+            f"extra {_base64(cbor.encode(extra))}",
+            f"index {self.index}",
+            *map(_base64, self.path),
+            "",
+            "",
+        ]
         return ("\n".join(lines) + checkpoint.note(self.checkpoint, self.signatures)).encode()
 
 
@@ -94,7 +101,7 @@ def parse(data: bytes) -> Proof:
 
 
 def verify(data: bytes, verifiers: Sequence[VerifierKey]) -> ProvenLine:
-    """Return what the proof file *data* proves to a holder of the authorities' *verifiers*; raises ProofRefusedError."""
+    """Return what *data* proves to a holder of the authorities' *verifiers*; raises ProofRefusedError."""
     try:
         proof = parse(data)
         line = records.decode_settlement_line(proof.opening.record)
@@ -161,9 +168,7 @@ def _check_reading(place: str, raw: bytes | None, expected: bytes | None, meter_
     return found
 
 
-def _check_interval(
-    line: records.SettlementLine, first: reading.Reading | None, last: reading.Reading | None
-) -> None:
+def _check_interval(line: records.SettlementLine, first: reading.Reading | None, last: reading.Reading | None) -> None:
     """A line without flags must be the plain difference of its two boundary readings."""
     if line.flags or first is None or last is None:
         return
@@ -182,7 +187,11 @@ def _parse_extra(text: str) -> Opening:
     _, salt, record, meter_key, readings = values
     if any(type(value) is not bytes for value in (salt, record, meter_key)) or len(salt) != records.SALT_BYTES:
         raise MalformedError("the opening's salt, record and meter key are byte strings")
-    if type(readings) is not list or len(readings) != 2 or any(type(raw) not in (bytes, type(None)) for raw in readings):
+    if (
+        type(readings) is not list
+        or len(readings) != 2
+        or any(type(raw) not in (bytes, type(None)) for raw in readings)
+    ):
         raise MalformedError("the opening holds two readings, each bytes or null")
     return Opening(salt, record, meter_key, (readings[0], readings[1]))
 

@@ -152,7 +152,9 @@ def _beacon(values: cbor.Value) -> Beacon | None:
     _require(type(values) is list and len(values) == 6, "beacon has not 6 fields")
     _require(all(_is_uint(values[place]) for place in (0, 1, 3, 4)), "beacon numbers are not in 0..2^32-1")
     heads = (values[2], values[5])
-    _require(all(type(head) is bytes and len(head) == HASH_HEAD_BYTES for head in heads), "beacon hash heads are not 8 bytes")
+    _require(
+        all(type(head) is bytes and len(head) == HASH_HEAD_BYTES for head in heads), "beacon hash heads are not 8 bytes"
+    )
     return Beacon(*values)
 
 

@@ -142,6 +142,4 @@ def next_secret(secret: bytes, transactions: tuple[bytes, ...]) -> bytes:
     return digest.digest()
 
 
-_NUMBERS: Final = tuple(
-    field.name for field in fields(SettlementLine) if field.type == "int"
-)
+_NUMBERS: Final = tuple(field.name for field in fields(SettlementLine) if field.type == "int")

@@ -1,0 +1,83 @@
+"""CBOR as the ledger takes it: one encoding a value, and nothing but arrays, integers, strings, bool and null."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ledger import cbor
+from ledger.errors import MalformedError
+
+APPENDIX_A: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "vectors" / "rfc8949-appendix-a-part1.json").read_text()
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**128) + 1, 2**128 - 1) | st.binary(max_size=40) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def is_ours(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(is_ours, value))
+    return value is None or isinstance(value, bool | str) or (type(value) is int and abs(value) < 2**128)
+
+
+@pytest.mark.parametrize("case", APPENDIX_A, ids=lambda case: case["hex"])
+def test_rfc_8949_examples_are_read_exactly_or_refused(case: dict[str, Any]) -> None:
+    data = bytes.fromhex(case["hex"])
+    if case["roundtrip"] and "decoded" in case and is_ours(case["decoded"]):
+        assert cbor.decode(data) == case["decoded"]
+    elif case["roundtrip"] and data[0] >> 5 == 2:
+        assert cbor.encode(cbor.decode(data)) == data
+    else:
+        with pytest.raises(MalformedError):
+            cbor.decode(data)
+
+
+@given(values)
+def test_every_value_comes_back_from_its_one_encoding(value: object) -> None:
+    assert cbor.decode(cbor.encode(value)) == value
+
+
+@given(st.binary(max_size=80))
+def test_bytes_are_either_canonical_or_refused(data: bytes) -> None:
+    try:
+        value = cbor.decode(data)
+    except MalformedError:
+        return
+    assert cbor.encode(value) == data
+
+
+@pytest.mark.parametrize(
+    "value", [1.0, {1: 2}, object(), {1}, cbor2.CBORTag(1, 0), cbor2.undefined, 2**128, bytearray(1)]
+)
+def test_foreign_types_cannot_be_encoded(value: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        cbor.encode([value])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x18\x01",
+        b"\x9f\xff",
+        b"\x00\x00",
+        b"\xa0",
+        b"\xf5\xf5",
+        b"\xc2\x41\x01",
+        b"\x81" * 5000 + b"\x00",
+        b"\x9b" + b"\xff" * 8,
+    ],
+    ids=["empty", "long-one", "indefinite", "trailing", "map", "two", "small-bignum", "deep", "huge-length"],
+)
+def test_hostile_encodings_are_refused(data: bytes) -> None:
+    with pytest.raises(MalformedError):
+        cbor.decode(data)

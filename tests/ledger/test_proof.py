@@ -1,0 +1,169 @@
+"""A proof file holds off-line, and nothing but the one canonical file does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ledger import checkpoint, proof
+from ledger.checkpoint import SignatureType
+
+from tests.ledger import proof_kit
+
+KIT = proof_kit.make()
+COMMAND = [str(Path(sys.executable).with_name("campusgrid")), "verify"]
+
+
+def test_a_good_proof_tells_the_line_the_readings_and_who_cosigned() -> None:
+    proven = proof.verify(KIT.proof().encode(), KIT.verifiers)
+    assert proven.line == KIT.line
+    assert [found.sequence for found in proven.readings if found] == [41, 57]
+    assert len(proven.cosigners) == 3
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_every_place_of_a_log_can_be_proven(index: int) -> None:
+    kit = proof_kit.make(leaves=7, index=index)
+    assert proof.verify(kit.proof().encode(), kit.verifiers).index == index
+
+
+def refused(data: bytes, because: str) -> None:
+    with pytest.raises(proof.ProofRefusedError, match=because):
+        proof.verify(data, KIT.verifiers)
+
+
+def assert_every_flipped_bit_is_refused(data: bytes, verifiers: list[checkpoint.VerifierKey]) -> None:
+    accepted = []
+    for place in range(len(data)):
+        for bit in range(8):
+            altered = bytearray(data)
+            altered[place] ^= 1 << bit
+            try:
+                proof.verify(bytes(altered), verifiers)
+            except proof.ProofRefusedError:
+                continue
+            accepted.append((place, bit))
+    assert accepted == []
+
+
+def test_every_flipped_bit_at_every_position_is_refused() -> None:
+    data = KIT.proof().encode()
+    assert len(data) > 1000
+    assert_every_flipped_bit_is_refused(data, KIT.verifiers)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 700, -1])
+def test_a_cut_or_lengthened_file_is_refused(cut: int) -> None:
+    data = KIT.proof().encode()
+    refused(data[:cut], "format|cosignatures")
+    refused(data + b"\n", "format")
+    refused(data.replace(b"\n", b"\r\n"), "format")
+    refused(b"\xef\xbb\xbf" + data, "format")
+
+
+def test_missing_surplus_repeated_and_unordered_cosignatures_are_refused() -> None:
+    for signers in [(0, 1), (0, 1, 2, 3)]:
+        refused(KIT.proof(signers).encode(), "exactly 3 of 4")
+    for signers in [(1, 0, 2), (0, 0, 1)]:
+        refused(KIT.proof(signers).encode(), "order")
+
+
+def test_an_unknown_or_foreign_signature_is_refused_even_beside_a_quorum() -> None:
+    good = KIT.proof()
+    stranger = checkpoint.cosign(good.checkpoint, "stranger", proof_kit.private_key("stranger"), 1)
+    refused(replace(good, signatures=(*good.signatures[:3], stranger)).encode(), "stranger")
+    refused(replace(good, signatures=(*good.signatures, stranger)).encode(), "exactly 3 of 4")
+    foreign_log = checkpoint.sign_as_log(good.checkpoint, proof_kit.private_key("stranger"))
+    refused(replace(good, signatures=(foreign_log, *good.signatures[1:])).encode(), "log signature")
+
+
+def test_a_log_signature_never_counts_as_a_cosignature() -> None:
+    good = KIT.proof()
+    log_keys = [key for key in KIT.verifiers if key.type is SignatureType.LOG]
+    second_log = checkpoint.sign_as_log(good.checkpoint, proof_kit.private_key("ERC log"))
+    assert any(checkpoint.is_signed(good.checkpoint, second_log, key) for key in log_keys)
+    refused(replace(good, signatures=(*good.signatures[:3], second_log)).encode(), "bad, or by nobody")
+
+
+def test_a_reading_of_another_key_or_another_moment_is_refused() -> None:
+    good = KIT.proof()
+    other = proof_kit.boundary_reading(proof_kit.private_key("other meter"), 57, proof_kit.EPOCH + 1, 100_420, 2_000)
+    for readings in [
+        (good.opening.readings[0], other.raw),
+        (good.opening.readings[0], None),
+        good.opening.readings[::-1],
+    ]:
+        refused(replace(good, opening=replace(good.opening, readings=readings)).encode(), "reading")
+
+
+def test_a_line_that_is_not_the_difference_of_its_readings_is_refused_though_authorities_signed_it() -> None:
+    kit = proof_kit.make(import_wh=421)
+    refused(kit.proof().encode(), "1.8.0 did not move by 421 Wh")
+    shifted = proof_kit.make(epoch=proof_kit.EPOCH + 1)
+    refused(shifted.proof().encode(), "epoch")
+
+
+def test_a_line_of_a_meter_that_did_not_report_is_provable_without_readings() -> None:
+    kit = proof_kit.make(first_reading=None, last_reading=None)
+    good = kit.proof()
+    silent = replace(good, opening=replace(good.opening, readings=(None, None)))
+    assert proof.verify(silent.encode(), kit.verifiers).readings == (None, None)
+
+
+def run_verify(file: Path, keys: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, str(file), "--authorities", str(keys), *options], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    file, keys = tmp_path / "line.tlog-proof", tmp_path / "authorities.vkeys"
+    file.write_bytes(KIT.proof().encode())
+    keys.write_text("".join(f"{key}\n" for key in KIT.verifiers))
+    return file, keys
+
+
+def test_the_command_accepts_a_good_file_and_says_what_it_proves(files: tuple[Path, Path]) -> None:
+    told = run_verify(*files)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "import 420 Wh" in told.stdout
+    assert json.loads(run_verify(*files, "--json").stdout)["line"]["import_wh"] == 420
+
+
+def assert_one_line_refusal(told: subprocess.CompletedProcess[str], because: str) -> None:
+    assert told.returncode == 1
+    assert because in told.stderr
+    assert len(told.stderr.splitlines()) == 1
+    assert told.stdout == ""
+
+
+def test_the_command_refuses_bad_files_in_one_line(files: tuple[Path, Path], tmp_path: Path) -> None:
+    file, keys = files
+    assert_one_line_refusal(run_verify(tmp_path / "none", keys), "cannot read")
+    assert_one_line_refusal(run_verify(tmp_path, keys), "cannot read")
+    assert_one_line_refusal(run_verify(file, file), "not a list of verifier keys")
+    keys.write_text("".join(f"{key}\n" for key in KIT.verifiers[:6]))
+    assert_one_line_refusal(run_verify(file, keys), "is refused: cosignatures")
+    file.write_bytes(b"\xff" * 100_000)
+    assert_one_line_refusal(run_verify(file, keys), "is refused: format")
+
+
+def test_proofbundle_accepts_the_same_file_and_counts_the_same_cosigners(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    leaf = tmp_path / "leaf"
+    leaf.write_bytes(KIT.opening.leaf())
+    log_key = next(str(key) for key in KIT.verifiers if key.public_key == proof_kit.private_key("PEA log").public_key)
+    witnesses = [f"--witness-vkey={key}" for key in KIT.verifiers if key.type is SignatureType.COSIGNATURE]
+    judge = [str(Path(sys.executable).with_name("proofbundle")), "verify-proof", str(files[0])]
+    judge += ["--payload-file", str(leaf), "--log-vkey", log_key, "--expected-origin", KIT.origin, *witnesses]
+    verdicts = [
+        subprocess.run([*judge, "--threshold", n], capture_output=True, check=False).returncode for n in ("3", "4")
+    ]
+    assert verdicts[0] == 0
+    assert verdicts[1] != 0
