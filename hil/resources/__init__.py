@@ -1,0 +1,1 @@
+"""What the rig is made of: traces, virtual meters on serial lines, a broker, child processes."""

@@ -1,0 +1,146 @@
+"""A simulated electricity meter: the registers of an Eastron SDM120 or SDM630, fed by a schedule of power.
+
+Layout after Eastron's "SDM120 Modbus Protocol v2.5" and "SDM630 Modbus Protocol v2.0": measured values are input
+registers (function 4), two words each, IEEE 754 float32, high word first; serial number and settings are holding
+registers (function 3). Energy is integrated in integers (W·ns) and becomes a float only in the register image, as in
+the real meter.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from hil.resources.trace import Schedule
+
+W_NS_PER_WH: Final = 3600 * 1_000_000_000
+W_NS_PER_KWH: Final = 1000 * W_NS_PER_WH
+NOMINAL_DECIVOLT: Final = 2300
+VOLTAGE_SWING_DECIVOLT: Final = 30
+FREQUENCY_HZ: Final = 50.0
+
+INPUT_VOLTAGE: Final = 0
+INPUT_CURRENT: Final = 6
+INPUT_PHASE_POWER: Final = 12
+INPUT_PHASE_POWER_FACTOR: Final = 30
+INPUT_TOTAL_POWER: Final = 52
+INPUT_TOTAL_POWER_FACTOR: Final = 62
+INPUT_FREQUENCY: Final = 70
+INPUT_IMPORT: Final = 72
+INPUT_EXPORT: Final = 74
+INPUT_TOTAL_ENERGY: Final = 342
+INPUT_PHASE_IMPORT: Final = 346
+INPUT_PHASE_EXPORT: Final = 352
+HOLDING_UNIT_PREFIX: Final = 30
+HOLDING_WORD_ORDER: Final = 40
+HOLDING_SERIAL_NUMBER: Final = 64512
+HOLDING_MODEL_ID: Final = 64514
+WORD_ORDER_MARK: Final = 2141.0
+"""What an SDM630 answers in its word-order register when the order is the factory's (high word first)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What sets one meter model apart from another. `rated_power_w` is what its terminals carry."""
+
+    name: str
+    profile: str
+    phases: int
+    rated_power_w: int
+    baud: int
+
+
+SDM120: Final = Model("SDM120", "eastron_sdm120", 1, 10_000, 2400)
+SDM630: Final = Model("SDM630", "eastron_sdm630", 3, 69_000, 9600)
+MODELS: Final = {model.name: model for model in (SDM120, SDM630)}
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a meter measures at one moment: signed power (export is negative) and its two counters in W·ns."""
+
+    power_w: int
+    import_w_ns: int
+    export_w_ns: int
+
+
+class VirtualMeter:
+    """One simulated meter on a line; a meter whose `alive` is False says nothing at all."""
+
+    def __init__(
+        self,
+        model: Model,
+        slave: int,
+        serial_number: int,
+        schedule: Schedule,
+        now_ns: Callable[[], int],
+        import_wh: int = 0,
+        export_wh: int = 0,
+    ) -> None:
+        self.model = model
+        self.slave = slave
+        self.serial_number = serial_number
+        self.alive = True
+        self._schedule = schedule
+        self._now_ns = now_ns
+        self._measured_until_ns = now_ns()
+        self._import_w_ns = import_wh * W_NS_PER_WH
+        self._export_w_ns = export_wh * W_NS_PER_WH
+
+    def measure(self) -> Measured:
+        """Integrate power up to now and return what the meter shows; a clock that stands or goes back adds nothing."""
+        now_ns = max(self._now_ns(), self._measured_until_ns)
+        imported, exported = self._schedule.energy_w_ns(self._measured_until_ns, now_ns)
+        self._measured_until_ns = now_ns
+        self._import_w_ns += imported
+        self._export_w_ns += exported
+        return Measured(self._schedule.power_at(now_ns), self._import_w_ns, self._export_w_ns)
+
+    def input_registers(self) -> dict[int, int]:
+        """Return the words of all input registers as they are now, by address."""
+        return _words(_input_values(self.model, self.measure()))
+
+    def holding_registers(self) -> dict[int, int]:
+        """Return the words of the holding registers, by address."""
+        high, low = divmod(self.serial_number, 2**16)
+        registers = {HOLDING_SERIAL_NUMBER: high, HOLDING_SERIAL_NUMBER + 1: low}
+        if self.model is SDM120:
+            return registers | {HOLDING_MODEL_ID: 0x0020}
+        return registers | _words({HOLDING_UNIT_PREFIX: 0.0, HOLDING_WORD_ORDER: WORD_ORDER_MARK})
+
+
+def _input_values(model: Model, measured: Measured) -> dict[int, float]:
+    values = _energies(model, measured) | {INPUT_FREQUENCY: FREQUENCY_HZ}
+    phase_power = measured.power_w / model.phases
+    decivolt = NOMINAL_DECIVOLT - VOLTAGE_SWING_DECIVOLT * measured.power_w // model.rated_power_w
+    for phase in range(model.phases):
+        volt = (decivolt + phase) / 10
+        values[INPUT_VOLTAGE + 2 * phase] = volt
+        values[INPUT_CURRENT + 2 * phase] = abs(phase_power) / volt
+        values[INPUT_PHASE_POWER + 2 * phase] = phase_power
+        values[INPUT_PHASE_POWER_FACTOR + 2 * phase] = 1.0
+    if model.phases > 1:
+        values |= {INPUT_TOTAL_POWER: float(measured.power_w), INPUT_TOTAL_POWER_FACTOR: 1.0}
+    return values
+
+
+def _energies(model: Model, measured: Measured) -> dict[int, float]:
+    values = {
+        INPUT_IMPORT: measured.import_w_ns / W_NS_PER_KWH,
+        INPUT_EXPORT: measured.export_w_ns / W_NS_PER_KWH,
+        INPUT_TOTAL_ENERGY: (measured.import_w_ns + measured.export_w_ns) / W_NS_PER_KWH,
+    }
+    for phase in range(model.phases if model.phases > 1 else 0):
+        values[INPUT_PHASE_IMPORT + 2 * phase] = values[INPUT_IMPORT] / model.phases
+        values[INPUT_PHASE_EXPORT + 2 * phase] = values[INPUT_EXPORT] / model.phases
+    return values
+
+
+def _words(values: dict[int, float]) -> dict[int, int]:
+    """Return float *values* as the words of float32 registers, high word first."""
+    words: dict[int, int] = {}
+    for address, value in values.items():
+        words[address], words[address + 1] = struct.unpack(">HH", struct.pack(">f", value))
+    return words
