@@ -1,0 +1,54 @@
+# Every target first makes .venv (see `make help`); the work is in provisioning/toolchain/.
+PYTHON ?= python3
+ARGS ?=
+ONLY ?=
+VENV := .venv/bin
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: setup demo test lint bench soak firmware micropython mosquitto browser pins clean help
+
+setup: ## make .venv with every pinned dependency and the campusgrid command
+	@$(PYTHON) -m provisioning.toolchain.environment
+
+demo: setup micropython mosquitto ## run the virtual campus (ARGS="--epochs 3 --exit --report report.json" for headless)
+	@$(VENV)/campusgrid demo $(ARGS)
+
+test: setup micropython mosquitto browser ## run the whole test suite (ARGS="-k proof" selects)
+	@$(VENV)/python -m pytest $(ARGS)
+
+lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict)
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
+	@$(VENV)/mypy tests
+
+bench: setup micropython mosquitto ## measure against the bars into bench.json (ONLY=prefix runs a part)
+	@$(VENV)/python -m tests.bench $(ONLY)
+
+soak: setup micropython mosquitto ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
+	@$(VENV)/python -m tests.soak $(ONLY)
+
+firmware: setup micropython ## compile every firmware module with MicroPython, as a meter would
+	@$(VENV)/python -m provisioning.toolchain.firmware
+
+micropython: setup ## get MicroPython 1.25 or newer; the last line is the path of its executable
+	@$(VENV)/python -m provisioning.toolchain.micropython
+
+mosquitto: setup ## get the MQTT broker, leaving no system service behind
+	@$(VENV)/python -m provisioning.toolchain.mosquitto
+
+browser: setup ## get chromium, which the tests of the dashboard drive
+	@$(VENV)/python -m provisioning.toolchain.browser
+
+pins: setup ## recompile constraints.txt from pyproject.toml (the newest versions, hashes for every platform)
+	@$(VENV)/python -m provisioning.toolchain.pins
+
+clean: ## remove everything that make made
+	@rm -rf .venv .cache bench.json soak.json build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## explain the targets
+	@echo "make TARGET, where every target first makes .venv:"
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r target text; do \
+	    printf '  %-12s %s\n' "$$target" "$$text"; done

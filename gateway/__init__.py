@@ -1,0 +1,1 @@
+"""The campus gateway: takes in the meters' readings, stores them, forms intervals and settles them."""

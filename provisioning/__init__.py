@@ -1,0 +1,1 @@
+"""What exists before the first reading: tools, keys, rosters, brokers, images."""
