@@ -1,0 +1,249 @@
+"""What the API speaks, once for both ends: the node serialises these, `ledger.client` reads them back.
+
+In JSON, ids, hashes and keys are lower-case hex, amounts of base units (aAIP, aGRID) are strings of digits, energies
+(Wh), powers (W), prices (µAIP per kWh), heights and times are integers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, PlainSerializer
+from pydantic.dataclasses import dataclass
+
+MAX_SAFE_INTEGER: Final = 2**53 - 1
+
+
+def _from_hex(value: Any) -> Any:
+    return bytes.fromhex(value) if isinstance(value, str) else value
+
+
+def _from_digits(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.removeprefix("-").isdecimal() else value
+
+
+Hex = Annotated[bytes, BeforeValidator(_from_hex), PlainSerializer(bytes.hex, return_type=str)]
+"""Bytes, lower-case hex in JSON."""
+Amount = Annotated[int, BeforeValidator(_from_digits), PlainSerializer(str, return_type=str)]
+"""Base units of AIP or GRID (10⁻¹⁸), a string of digits in JSON."""
+TransactionState = Literal["pending", "final", "unknown"]
+EpochPhase = Literal["open", "cleared", "settled"]
+Side = Literal["buy", "sell"]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One other authority as this node sees it: `height` is the height it last said it works on, 0 if it never did."""
+
+    name: str
+    connected: bool
+    height: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node: its newest block, where consensus stands, how far its log is provable. `alarm` is None when well."""
+
+    chain_id: Hex
+    name: str
+    index: int
+    height: int
+    block_id: Hex
+    state_root: Hex
+    time_ms: int
+    round: int
+    step: str
+    log_size: int
+    checkpoint_size: int
+    mempool: int
+    alarm: str | None
+    peers: tuple[PeerStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSummary:
+    """A final block: what its header commits to, and the ids of its transactions in order."""
+
+    height: int
+    block_id: Hex
+    time_ms: int
+    state_root: Hex
+    log_root: Hex
+    log_size: int
+    transactions: tuple[Hex, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The answer to a submitted transaction."""
+
+    id: Hex
+    status: TransactionState
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a transaction did. In `values` byte strings are hex, integers beyond 2^53 - 1 strings of digits."""
+
+    module: str
+    name: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a transaction; `height` and all below it are None until it is final. Code 0 means done."""
+
+    id: Hex
+    status: TransactionState
+    height: int | None = None
+    index: int | None = None
+    code: int | None = None
+    code_name: str | None = None
+    text: str | None = None
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account after block `height`. `nonce` is the next one on the ledger, `next_nonce` counts pending ones too."""
+
+    id: Hex
+    nonce: int
+    next_nonce: int
+    height: int
+    balance_aaip: Amount
+    locked_aaip: Amount
+    balance_agrid: Amount
+    roles: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A meter's last accepted boundary reading."""
+
+    epoch: int
+    import_wh: int
+    export_wh: int
+    reading_hash: Hex
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A meter as the registry knows it; `baseline` is None until its first reading was accepted."""
+
+    meter_id: Hex
+    owner: Hex
+    profile: str
+    rated_power_w: int
+    can_export: bool
+    public_key: Hex
+    baseline: Baseline | None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order of a delivery epoch; `filled_wh` is 0 until its epoch is cleared."""
+
+    id: Hex
+    account: Hex
+    meter: Hex
+    epoch: int
+    side: Side
+    price_uaip_per_kwh: int
+    quantity_wh: int
+    filled_wh: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementLine:
+    """What one epoch moved for one meter; see `ledger.records.SettlementLine`."""
+
+    account: Hex
+    epoch: int
+    meter: Hex
+    key_thumbprint: Hex
+    first_reading: Hex | None
+    last_reading: Hex | None
+    import_wh: int
+    export_wh: int
+    sold_wh: int
+    bought_wh: int
+    delivered_wh: int
+    received_wh: int
+    price_uaip_per_kwh: int | None
+    market_income_aaip: Amount
+    market_cost_aaip: Amount
+    grid_income_aaip: Amount
+    grid_cost_aaip: Amount
+    penalty_aaip: Amount
+    minted_agrid: Amount
+    burned_agrid: Amount
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A delivery epoch. Price and interval are None where nothing traded; `lines` are empty until it is settled."""
+
+    epoch: int
+    phase: EpochPhase
+    price_uaip_per_kwh: int | None
+    price_interval: tuple[int, int] | None
+    matched_wh: int
+    orders: int
+    import_wh: int
+    export_wh: int
+    lines: tuple[SettlementLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conservation:
+    """The three conservation laws, recomputed from the tables when asked."""
+
+    energy: bool
+    money: bool
+    grid_supply: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """Totals over all tables."""
+
+    height: int
+    aip_total_aaip: Amount
+    aip_expected_aaip: Amount
+    grid_supply_agrid: Amount
+    grid_minted_agrid: Amount
+    grid_burned_agrid: Amount
+    grid_held_agrid: Amount
+    conserved: Conservation
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityName:
+    """One authority of the set in force."""
+
+    name: str
+    id: Hex
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """The set in force: the log's origin and the C2SP verifier keys that check its checkpoints."""
+
+    origin: str
+    vkeys: tuple[str, ...]
+    authorities: tuple[AuthorityName, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error answer (RFC 9457); `code` is the name of a result code or of an API error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str

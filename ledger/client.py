@@ -1,0 +1,234 @@
+"""The typed client of the ledger's HTTP API: any node will do, and a node that fails is left for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Final, Self, TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from ledger import cbor, keys, transaction
+from ledger.api import resources
+from ledger.errors import LedgerError
+
+REQUEST_TIMEOUT_S: Final = 5.0
+FIRST_POLL_S: Final = 0.05
+MAX_POLL_S: Final = 1.0
+MAX_REMEMBERED_TRANSACTIONS: Final = 1000
+VALIDITY_BLOCKS: Final = 1000
+HEIGHT_REFRESH_S: Final = 30.0
+T = TypeVar("T")
+
+
+class ClientError(LedgerError):
+    """No node could answer; the text names the last one and why."""
+
+
+class RefusedError(LedgerError):
+    """A node understood the request and refused it; `code` says why and `status` is the HTTP status."""
+
+    def __init__(self, problem: resources.Problem) -> None:
+        super().__init__(f"{problem.detail} ({problem.code})")
+        self.code = problem.code
+        self.status = problem.status
+
+
+class NotFinalError(LedgerError):
+    """A transaction was not final in time; it may become so later."""
+
+
+class LedgerClient:
+    """Reads from, and submits to, the first node of *urls* that answers; keep one instance and `close` it."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        if not urls:
+            raise ClientError("the ledger client needs the URL of at least one node")
+        self._urls = [url.rstrip("/") for url in urls]
+        self._current = 0
+        self._http = httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False)
+        self._sent: OrderedDict[bytes, bytes] = OrderedDict()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def submit(self, raw: bytes) -> bytes:
+        """Submit an encoded transaction and return its 32-byte id; raises RefusedError with the node's code."""
+        body = {"transaction": base64.b64encode(raw).decode()}
+        answer = _parse(resources.Submission, await self._request("POST", "/v1/transactions", json=body))
+        self._sent[answer.id] = raw
+        if len(self._sent) > MAX_REMEMBERED_TRANSACTIONS:
+            self._sent.popitem(last=False)
+        return answer.id
+
+    async def receipt(self, transaction_id: bytes) -> resources.Receipt:
+        """Return what is known of a transaction."""
+        return _parse(resources.Receipt, await self._request("GET", f"/v1/transactions/{transaction_id.hex()}"))
+
+    async def wait_final(self, transaction_id: bytes, timeout_s: float = 30.0) -> resources.Receipt:
+        """Return the receipt once the transaction is final; raises NotFinalError after *timeout_s*.
+
+        A transaction that went through this client and that the asked node does not know is submitted to it again.
+        """
+        deadline, pause_s = time.monotonic() + timeout_s, FIRST_POLL_S
+        while True:
+            found = await self.receipt(transaction_id)
+            if found.status == "final":
+                self._sent.pop(transaction_id, None)
+                return found
+            if time.monotonic() + pause_s > deadline:
+                raise NotFinalError(f"transaction {transaction_id.hex()} is {found.status} after {timeout_s} s")
+            if found.status == "unknown" and transaction_id in self._sent:
+                await self.submit(self._sent[transaction_id])
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 1.5, MAX_POLL_S)
+
+    async def status(self) -> resources.NodeStatus:
+        """Return the answering node's status."""
+        return _parse(resources.NodeStatus, await self._request("GET", "/v1/status"))
+
+    async def block(self, height: int) -> resources.BlockSummary:
+        """Return the final block of *height*."""
+        return _parse(resources.BlockSummary, await self._request("GET", f"/v1/blocks/{height}"))
+
+    async def account(self, account_id: bytes) -> resources.Account:
+        """Return an account."""
+        return _parse(resources.Account, await self._request("GET", f"/v1/accounts/{account_id.hex()}"))
+
+    async def meter(self, meter_id: bytes) -> resources.Meter:
+        """Return a meter."""
+        return _parse(resources.Meter, await self._request("GET", f"/v1/meters/{meter_id.hex()}"))
+
+    async def meters(self) -> tuple[resources.Meter, ...]:
+        """Return all meters, ascending by id."""
+        return _parse(tuple[resources.Meter, ...], await self._request("GET", "/v1/meters"), "meters")
+
+    async def orders(self, epoch: int | None = None, account: bytes | None = None) -> tuple[resources.Order, ...]:
+        """Return the orders of an epoch, of an account, or both."""
+        query = {"epoch": epoch, "account": account and account.hex()}
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return _parse(tuple[resources.Order, ...], await self._request("GET", "/v1/orders", params=wanted), "orders")
+
+    async def epoch(self, number: int) -> resources.Epoch:
+        """Return a delivery epoch: phase, clearing result and, once settled, its lines."""
+        return _parse(resources.Epoch, await self._request("GET", f"/v1/epochs/{number}"))
+
+    async def epochs(self, first: int, last: int) -> tuple[resources.Epoch, ...]:
+        """Return the delivery epochs *first* to *last* (both included) that the ledger knows."""
+        query = {"from": first, "to": last}
+        return _parse(tuple[resources.Epoch, ...], await self._request("GET", "/v1/epochs", params=query), "epochs")
+
+    async def supply(self) -> resources.Supply:
+        """Return the totals and whether they are conserved."""
+        return _parse(resources.Supply, await self._request("GET", "/v1/supply"))
+
+    async def parameters(self) -> dict[str, Any]:
+        """Return the genesis parameters by name."""
+        return _parse(dict[str, Any], await self._request("GET", "/v1/parameters"))
+
+    async def authorities(self) -> resources.Authorities:
+        """Return the set in force and its verifier keys."""
+        return _parse(resources.Authorities, await self._request("GET", "/v1/authorities"))
+
+    async def checkpoint(self) -> str:
+        """Return the newest provable checkpoint as a C2SP signed note."""
+        return (await self._request("GET", "/v1/checkpoint")).text
+
+    async def proof(self, epoch: int, meter_id: bytes) -> bytes:
+        """Return the proof file of a settlement line; raises RefusedError (status 409 while not provable yet)."""
+        return (await self._request("GET", f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}")).content
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        fault = ""
+        for _ in self._urls:
+            url = self._urls[self._current]
+            try:
+                response = await self._http.request(method, url + path, **options)
+                if response.status_code < 500:
+                    return _accepted(response)
+                fault = f"{url} answered {response.status_code}"
+            except httpx.TransportError as error:
+                fault = f"{url}: {error or type(error).__name__}"
+            self._current = (self._current + 1) % len(self._urls)
+        raise ClientError(f"no ledger node answered {method} {path}; the last one tried, {fault}")
+
+
+class AccountClient:
+    """Signs and submits one account's calls, with nonces that are right under concurrent calls and after refusals."""
+
+    def __init__(self, client: LedgerClient, chain_id: bytes, account_id: bytes, key: keys.PrivateKey) -> None:
+        self._client = client
+        self._chain_id = chain_id
+        self._account_id = account_id
+        self._key = key
+        self._lock = asyncio.Lock()
+        self._nonce: int | None = None
+        self._height = 0
+        self._refreshed_s = 0.0
+
+    async def call(self, module: str, function: str, *arguments: cbor.Value) -> bytes:
+        """Submit `module.function(arguments)` and return the transaction's id; raises RefusedError, ClientError."""
+        return await self.submit(transaction.Call(module, function, arguments))
+
+    async def submit(self, call: transaction.Call) -> bytes:
+        """Submit *call* and return the transaction's id; a refusal of the nonce is retried once with a fresh one."""
+        async with self._lock:
+            fresh = await self._refresh_if_stale()
+            try:
+                return await self._send(call)
+            except RefusedError as error:
+                self._nonce = None
+                if fresh or "nonce" not in error.code:
+                    raise
+            await self._refresh_if_stale()
+            return await self._send(call)
+
+    async def call_and_wait(self, module: str, function: str, *arguments: cbor.Value) -> resources.Receipt:
+        """Submit a call and return its receipt once it is final."""
+        return await self._client.wait_final(await self.call(module, function, *arguments))
+
+    async def _send(self, call: transaction.Call) -> bytes:
+        assert self._nonce is not None
+        until = self._height + VALIDITY_BLOCKS
+        raw = transaction.sign(self._chain_id, self._account_id, self._nonce, until, call, self._key)
+        try:
+            found = await self._client.submit(raw)
+        except ClientError:
+            self._nonce = None  # it may have reached a node or not: ask before the next one
+            raise
+        self._nonce += 1
+        return found
+
+    async def _refresh_if_stale(self) -> bool:
+        now_s = time.monotonic()
+        if self._nonce is not None and now_s - self._refreshed_s < HEIGHT_REFRESH_S:
+            return False
+        account = await self._client.account(self._account_id)
+        self._nonce = max(account.next_nonce, self._nonce or 0)
+        self._height, self._refreshed_s = account.height, now_s
+        return True
+
+
+def _accepted(response: httpx.Response) -> httpx.Response:
+    if response.is_success:
+        return response
+    raise RefusedError(_parse(resources.Problem, response))
+
+
+def _parse(kind: type[T], response: httpx.Response, member: str | None = None) -> T:
+    try:
+        values = response.json()
+        return TypeAdapter(kind).validate_python(values[member] if member else values)
+    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        raise ClientError(f"{response.url} did not answer as a ledger node does: {error}") from error

@@ -1,0 +1,121 @@
+"""node.toml: what one authority's node needs to know before it reads the genesis file."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+
+from ledger import keys
+from ledger.errors import LedgerError
+
+MAX_SETTINGS_BYTES: Final = 64 * 1024
+
+
+class SettingsError(LedgerError):
+    """The settings, or a file that they name, cannot be used: the operator must mend it."""
+
+
+def _resolve(value: Any, info: ValidationInfo) -> Any:
+    folder: Path = (info.context or {}).get("folder", Path())
+    return folder / value if isinstance(value, str) and value else value
+
+
+FilePath = Annotated[Path, BeforeValidator(_resolve)]
+"""A path of the settings file; a relative one starts at the file's folder."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class Address(_Section):
+    """A TCP address, written `host:port`."""
+
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def _split_address(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise ValueError("an address is written host:port")
+    return {"host": host.strip("[]"), "port": int(port)}
+
+
+SocketAddress = Annotated[Address, BeforeValidator(_split_address)]
+
+
+class KeyFiles(_Section):
+    """Files with one Ed25519 seed each: 64 hexadecimal characters."""
+
+    vote: FilePath
+    cosign: FilePath
+    log: FilePath
+
+
+class TlsFiles(_Section):
+    """PEM files: the campus CA, this node's certificate (CN = its name) and its key."""
+
+    ca: FilePath
+    cert: FilePath
+    key: FilePath
+
+
+class PeerAddress(_Section):
+    """Where another authority's node listens."""
+
+    name: str = Field(min_length=1)
+    address: SocketAddress
+
+
+class NodeSettings(_Section):
+    """The whole of node.toml."""
+
+    name: str = Field(min_length=1)
+    genesis: FilePath
+    data_dir: FilePath
+    listen: SocketAddress
+    keys: KeyFiles
+    tls: TlsFiles
+    api: Address
+    peers: tuple[PeerAddress, ...]
+
+
+def load(path: Path) -> NodeSettings:
+    """Return the settings in the TOML file *path*; raises SettingsError with one clear line."""
+    try:
+        with path.open("rb") as file:
+            values = tomllib.loads(file.read(MAX_SETTINGS_BYTES).decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"cannot read the settings {path}: {error}") from error
+    try:
+        return NodeSettings.model_validate(values, context={"folder": path.parent})
+    except ValidationError as error:
+        raise SettingsError(f"{path}: {_first_fault(error)}") from error
+
+
+def read_key(path: Path) -> keys.PrivateKey:
+    """Return the private key in the file *path*; raises SettingsError, which never shows the file's content."""
+    try:
+        seed = bytes.fromhex(path.read_text().strip())
+    except OSError as error:
+        raise SettingsError(f"cannot read the key file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"the key file {path} is not 64 hexadecimal characters") from error
+    if len(seed) != keys.SEED_BYTES:
+        raise SettingsError(f"the key file {path} is not 64 hexadecimal characters")
+    return keys.PrivateKey(seed)
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "settings"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')} ({error.error_count()} to mend)"
