@@ -79,11 +79,11 @@ def read_cases(file: Path) -> list[Case]:
         items = _field(root, "cases", list, "the file") if "cases" in root else [root]
         return [_parse_case(item, number) for number, item in enumerate(items, start=1)]
     except BookError as error:
-        raise BookError(f"{_show(str(file))}: {error}") from error
+        raise BookError(f"{_show_path(file)}: {error}") from error
 
 
 def _load(file: Path) -> object:
-    shown = _show(str(file))
+    shown = _show_path(file)
     try:
         with file.open("rb") as stream:
             raw = stream.read(MAX_FILE_BYTES + 1)
@@ -163,6 +163,10 @@ def _expect(value: object, kind: type[_Kind], what: str) -> _Kind:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise BookError(f"{what} must be {_KIND_NAMES[kind]}, not {_show(value)}")
     return value
+
+
+def _show_path(file: Path) -> str:
+    return json.dumps(str(file))  # on one line whatever it holds
 
 
 def _show(value: object) -> str:
