@@ -13,7 +13,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from provisioning.toolchain import apt
 from provisioning.toolchain.cache import ROOT, locked, made_by_make
@@ -102,7 +101,9 @@ def _run(command: list[str]) -> None:
         return
     text = log.read_text(errors="replace")
     if any(mark in text for mark in UNREACHABLE):
-        raise ToolchainError("the Python package index is out of reach: check the network (or pip.conf), run make again")
+        raise ToolchainError(
+            "the Python package index is out of reach: check the network (or pip.conf), run make again"
+        )
     last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
     raise ToolchainError(f"{' '.join(command[:3])} … failed: {last.strip()} (whole output: {log})")
 
