@@ -14,15 +14,21 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
+from ledger.errors import LedgerError
 from ledger.market.book import BookError, Clearing, Order, Rule, SelfTrade, Side, sort_by_sequence
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 _MAX_SHOWN_CHARACTERS: Final = 40
-_BAD_INPUT_EXIT: Final = 2
 _KIND_NAMES: Final = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
 _Kind = TypeVar("_Kind", str, int, list[Any], dict[str, Any])
 
 app = typer.Typer(no_args_is_help=True)
+
+
+class CaseFileError(LedgerError):
+    """A file that is not of the form; its text, one line, names the file and the place in it."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +53,7 @@ def clear_file(
     ] = SelfTrade.PREVENT,
 ) -> None:
     """Clear each case of FILE at one price and print the result, one JSON object a line."""
-    try:
-        cases = read_cases(file)
-    except BookError as error:
-        typer.echo(f"campusgrid market clear: {error}", err=True)
-        raise typer.Exit(_BAD_INPUT_EXIT) from error
+    cases = read_cases(file)
     from ledger.market.clearing import clear  # noqa: PLC0415 - loads numba, which no --help should wait for
 
     for case in cases:
@@ -72,14 +74,14 @@ def describe(case: Case, cleared: Clearing[str]) -> dict[str, Any]:
 
 
 def read_cases(file: Path) -> list[Case]:
-    """Return the cases in *file*; raises BookError, in one line, for anything that is not exactly of the form."""
+    """Return the cases in *file*; raises CaseFileError for anything that is not exactly of the form."""
     document = _load(file)
     try:
         root = _expect(document, dict, "the file")
         items = _field(root, "cases", list, "the file") if "cases" in root else [root]
         return [_parse_case(item, number) for number, item in enumerate(items, start=1)]
-    except BookError as error:
-        raise BookError(f"{_show_path(file)}: {error}") from error
+    except CaseFileError as error:
+        raise CaseFileError(f"{_show_path(file)}: {error}") from error
 
 
 def _load(file: Path) -> object:
@@ -88,13 +90,13 @@ def _load(file: Path) -> object:
         with file.open("rb") as stream:
             raw = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise BookError(f"cannot read {shown}: {error.strerror}; name a readable file") from error
+        raise CaseFileError(f"cannot read {shown}: {error.strerror}; name a readable file") from error
     if len(raw) > MAX_FILE_BYTES:
-        raise BookError(f"{shown} is larger than {MAX_FILE_BYTES} bytes; split its cases over several files")
+        raise CaseFileError(f"{shown} is larger than {MAX_FILE_BYTES} bytes; split its cases over several files")
     try:
         return json.loads(raw, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BookError(f"{shown} is not valid JSON: {error}") from error
+        raise CaseFileError(f"{shown} is not valid JSON: {error}") from error
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,7 +126,7 @@ def _check_unique(orders: Sequence[Order[str]], where: str) -> None:
     try:
         sort_by_sequence(orders)
     except BookError as error:
-        raise BookError(f"{where}: {error}") from error
+        raise CaseFileError(f"{where}: {error}") from error
 
 
 def _parse_order(item: object, where: str) -> Order[str]:
@@ -141,27 +143,27 @@ def _parse_order(item: object, where: str) -> Order[str]:
 
 def _parse_side(value: str, where: str) -> Side:
     if value not in set(Side):
-        raise BookError(f"{where}: side is {_show(value)}; write buy or sell")
+        raise CaseFileError(f"{where}: side is {_show(value)}; write buy or sell")
     return Side(value)
 
 
 def _natural(entry: dict[str, Any], key: str, where: str) -> int:
     value = _field(entry, key, int, where)
     if value < 0:
-        raise BookError(f"{where}: {key} is {_show(value)}; it must not be negative")
+        raise CaseFileError(f"{where}: {key} is {_show(value)}; it must not be negative")
     return value
 
 
 def _field(entry: dict[str, Any], key: str, kind: type[_Kind], where: str) -> _Kind:
     if key not in entry:
-        raise BookError(f"{where} has no {key!r}; add it")
+        raise CaseFileError(f"{where} has no {key!r}; add it")
     return _expect(entry[key], kind, f"{key!r} of {where}")
 
 
 def _expect(value: object, kind: type[_Kind], what: str) -> _Kind:
     """Return *value* if it is of *kind*; true and false are no integers."""
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise BookError(f"{what} must be {_KIND_NAMES[kind]}, not {_show(value)}")
+        raise CaseFileError(f"{what} must be {_KIND_NAMES[kind]}, not {_show(value)}")
     return value
 
 
