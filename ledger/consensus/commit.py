@@ -14,9 +14,7 @@ from ledger.consensus.messages import Message, Vote
 from ledger.envelope import Kind, to_be_signed
 
 
-def build_commit(
-    height: int, round_: int, block_id: bytes, precommits: Iterable[Message]
-) -> Commit:
+def build_commit(height: int, round_: int, block_id: bytes, precommits: Iterable[Message]) -> Commit:
     """Return the certificate of *precommits*, all of which say (height, round, block id), one per sender."""
     signatures = {message.sender: message.signature for message in precommits}
     return Commit(height, round_, block_id, tuple(sorted(signatures.items())))
@@ -32,17 +30,12 @@ def verify_commit(commit: Commit, authorities: AuthoritySet, chain_id: bytes) ->
         return False
     if indices[0] < 0 or indices[-1] >= len(authorities):
         return False
-    payload = Vote(
-        Kind.PRECOMMIT, commit.height, commit.round, commit.block_id
-    ).payload(chain_id)
+    payload = Vote(Kind.PRECOMMIT, commit.height, commit.round, commit.block_id).payload(chain_id)
     return all(
-        is_signed_by(authorities.members[index].vote_key, payload, signature)
-        for index, signature in commit.signatures
+        is_signed_by(authorities.members[index].vote_key, payload, signature) for index, signature in commit.signatures
     )
 
 
 def is_signed_by(vote_key: bytes, payload: bytes, signature: bytes) -> bool:
     """Tell whether *signature* is *vote_key*'s over an envelope with *payload*."""
-    return keys.verify(
-        vote_key, to_be_signed(keys.key_id(vote_key), payload), signature
-    )
+    return keys.verify(vote_key, to_be_signed(keys.key_id(vote_key), payload), signature)

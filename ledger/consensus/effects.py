@@ -45,12 +45,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Sign *statement* and send it to every peer: the one effect that leaves a promise behind. In this order:
+    """Sign *statement* and send it to every peer: the one effect that leaves a promise behind.
 
+    In this order:
     1. look up `sign_state` by `statement.slot`: the same payload is stored -> take its signature; a different one ->
        send nothing, hand in no `MessageSigned`, stop the signer for good and say so; none -> sign;
     2. commit the new row *and every `Record` so far* in one durable transaction;
-    3. `handle(MessageSigned(message))` — before any other event — and perform its effects after this one;
+    3. `handle(MessageSigned(message))` before any other event; its effects queue up behind those still to be performed;
     4. send the message to all peers; with a proposal goes the block (durably stored before `BlockBuilt`).
     """
 
@@ -62,7 +63,7 @@ class BuildBlock:
     """This node proposes *round*: build a block on the state after height - 1 and answer with `BlockBuilt`.
 
     The shell first waits until its own clock is past the parent's time; it need not answer if that takes longer than
-    the round. *last_commit* goes into the block as it is (None at height 1): >= Q checked precommits, late ones included.
+    the round. *last_commit* goes into the block as it is (None at height 1): Q or more precommits, late ones too.
     """
 
     height: int
@@ -156,15 +157,4 @@ class Halt:
     block_id: bytes | None
 
 
-Effect = (
-    Record
-    | Cast
-    | BuildBlock
-    | ValidateBlock
-    | SetTimer
-    | SendTo
-    | SendDecided
-    | Decide
-    | EvidenceFound
-    | Halt
-)
+Effect = Record | Cast | BuildBlock | ValidateBlock | SetTimer | SendTo | SendDecided | Decide | EvidenceFound | Halt

@@ -80,9 +80,7 @@ class Vote:
 
     def payload(self, chain_id: bytes) -> bytes:
         """Return the envelope payload of the statement on the chain *chain_id* (8 bytes)."""
-        return cbor.encode(
-            [self.kind.value, chain_id, self.height, self.round, self.block_id]
-        )
+        return cbor.encode([self.kind.value, chain_id, self.height, self.round, self.block_id])
 
 
 Statement = Proposal | Vote
@@ -112,9 +110,7 @@ class Refusal(Enum):
     NOT_THE_PROPOSER = "not_the_proposer"
 
 
-def sign(
-    statement: Statement, chain_id: bytes, sender: int, key: keys.PrivateKey
-) -> Message:
+def sign(statement: Statement, chain_id: bytes, sender: int, key: keys.PrivateKey) -> Message:
     """Return *statement* signed with the vote key of the authority at index *sender*.
 
     For the shell's signer only, which first asks `sign_state` (see `effects.Cast`).
@@ -137,18 +133,14 @@ def restore(
     )
 
 
-def decode(
-    raw: bytes, sets: Mapping[int, AuthoritySet], chain_id: bytes
-) -> Message | Refusal:
+def decode(raw: bytes, sets: Mapping[int, AuthoritySet], chain_id: bytes) -> Message | Refusal:
     """Return the message in the envelope *raw* if its signature holds, or why it is refused.
 
     *sets* maps each height whose messages are wanted to its authorities: for a node working on height h these are
-    h - 1 (late precommits), h, h + 1 and, once known, h + 2. Raises MalformedError for bytes that no correct node sends.
+    h - 1 (late precommits), h, h + 1 and, once known, h + 2. Raises MalformedError for what no correct node sends.
     """
     if len(raw) > MAX_MESSAGE_BYTES:
-        raise MalformedError(
-            f"a consensus message has at most {MAX_MESSAGE_BYTES} bytes, not {len(raw)}"
-        )
+        raise MalformedError(f"a consensus message has at most {MAX_MESSAGE_BYTES} bytes, not {len(raw)}")
     envelope = parse(raw)
     chain, statement = read_statement(envelope.payload)
     if chain != chain_id:
@@ -167,39 +159,28 @@ def read_statement(payload: bytes) -> tuple[bytes, Statement]:
         chain, height, round_, valid_round, block_id = fields(payload, Kind.PROPOSAL, 5)
         _require_position(chain, height, round_)
         if type(valid_round) is not int or not FRESH <= valid_round < round_:
-            raise MalformedError(
-                "a proposal's valid round is -1 or a round before its own"
-            )
+            raise MalformedError("a proposal's valid round is -1 or a round before its own")
         return chain, Proposal(height, round_, valid_round, _block_id(block_id))
     if type(kind) is int and kind in (Kind.PREVOTE, Kind.PRECOMMIT):
         vote_kind: VoteKind = Kind.PREVOTE if kind == Kind.PREVOTE else Kind.PRECOMMIT
         chain, height, round_, value = fields(payload, vote_kind, 4)
         _require_position(chain, height, round_)
-        return chain, Vote(
-            vote_kind, height, round_, None if value is None else _block_id(value)
-        )
+        return chain, Vote(vote_kind, height, round_, None if value is None else _block_id(value))
     raise MalformedError("the payload is neither a proposal nor a vote")
 
 
-def _verify(
-    envelope: Envelope, statement: Statement, authorities: AuthoritySet
-) -> Message | Refusal:
+def _verify(envelope: Envelope, statement: Statement, authorities: AuthoritySet) -> Message | Refusal:
     for sender, authority in enumerate(authorities.members):
         if keys.key_id(authority.vote_key) == envelope.key_id:
             if not envelope.is_signed_by(authority.vote_key):
                 return Refusal.BAD_SIGNATURE
-            if (
-                statement.kind == Kind.PROPOSAL
-                and authorities.proposer(statement.height, statement.round) != sender
-            ):
+            if statement.kind == Kind.PROPOSAL and authorities.proposer(statement.height, statement.round) != sender:
                 return Refusal.NOT_THE_PROPOSER
             return Message(statement, sender, envelope.raw)
     return Refusal.UNKNOWN_SENDER
 
 
-def _require_position(
-    chain: cbor.Value, height: cbor.Value, round_: cbor.Value
-) -> None:
+def _require_position(chain: cbor.Value, height: cbor.Value, round_: cbor.Value) -> None:
     if type(chain) is not bytes or len(chain) != keys.KEY_ID_BYTES:
         raise MalformedError("a consensus message's chain id is not 8 bytes")
     if type(height) is not int or not 0 < height <= MAX_HEIGHT:

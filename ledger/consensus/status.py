@@ -38,31 +38,18 @@ class Status:
     def encode(self) -> bytes:
         """Return the canonical bytes of the report."""
         votes = [[*held, list(senders)] for held, senders in self.votes]
-        return cbor.encode(
-            [self.height, self.round, self.step.value, sorted(self.proposals), votes]
-        )
+        return cbor.encode([self.height, self.round, self.step.value, sorted(self.proposals), votes])
 
 
 def decode_status(data: bytes) -> Status:
     """Return the report that *data* encodes; raises MalformedError."""
     if len(data) > MAX_STATUS_BYTES:
-        raise MalformedError(
-            f"a status has at most {MAX_STATUS_BYTES} bytes, not {len(data)}"
-        )
+        raise MalformedError(f"a status has at most {MAX_STATUS_BYTES} bytes, not {len(data)}")
     values = cbor.decode(data)
-    if (
-        type(values) is not list
-        or len(values) != 5
-        or type(values[3]) is not list
-        or type(values[4]) is not list
-    ):
+    if type(values) is not list or len(values) != 5 or type(values[3]) is not list or type(values[4]) is not list:
         raise MalformedError("a status has height, round, step, proposals and votes")
     height, round_, step, proposals, votes = values
-    if (
-        not _is_uint(height, MAX_HEIGHT)
-        or not _is_uint(round_, MAX_ROUND)
-        or not _is_uint(step, Step.DECIDED)
-    ):
+    if not _is_uint(height, MAX_HEIGHT) or not _is_uint(round_, MAX_ROUND) or not _is_uint(step, Step.DECIDED):
         raise MalformedError("a status's height, round or step is out of range")
     if not all(_is_uint(number, MAX_ROUND) for number in proposals):
         raise MalformedError("a status's proposal rounds are out of range")
@@ -79,15 +66,9 @@ def _votes(entry: cbor.Value) -> tuple[Held, tuple[int, ...]]:
     if type(entry) is not list or len(entry) != 4 or type(entry[3]) is not list:
         raise MalformedError("a status's votes are [round, kind, block id, senders]")
     round_, kind, block_id, senders = entry
-    if (
-        not _is_uint(round_, MAX_ROUND)
-        or kind not in (Kind.PREVOTE, Kind.PRECOMMIT)
-        or type(kind) is not int
-    ):
+    if not _is_uint(round_, MAX_ROUND) or kind not in (Kind.PREVOTE, Kind.PRECOMMIT) or type(kind) is not int:
         raise MalformedError("a status's votes have a malformed round or kind")
-    if block_id is not None and (
-        type(block_id) is not bytes or len(block_id) != HASH_BYTES
-    ):
+    if block_id is not None and (type(block_id) is not bytes or len(block_id) != HASH_BYTES):
         raise MalformedError("a status's votes have a malformed block id")
     if not all(_is_uint(sender, MAX_ROUND) for sender in senders):
         raise MalformedError("a status's senders are out of range")

@@ -37,7 +37,5 @@ class Timing:
         own clock stays bounded whatever the round, or a chain of blocks could be ratcheted away from the true time.
         """
         delay = self.message_delay_ms + round_ * self.message_delay_growth_ms
-        earliest = max(
-            received_ms - delay - self.precision_ms, received_ms - self.max_drift_ms
-        )
+        earliest = max(received_ms - delay - self.precision_ms, received_ms - self.max_drift_ms)
         return earliest <= time_ms <= received_ms + self.precision_ms

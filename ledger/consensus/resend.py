@@ -1,0 +1,73 @@
+"""What a node reports of itself, and what it sends a peer whose report shows a gap (LEDGER rule 9).
+
+Termination depends on sending to peers at the *same* position too: with one of four nodes down and each of the others
+lacking one prevote, "only to those behind" would wait for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ledger.consensus.effects import Step
+from ledger.consensus.messages import Message, Proposal
+from ledger.consensus.status import REPORTED_ROUNDS, Held, Status
+from ledger.consensus.tally import Tally
+from ledger.envelope import Kind
+
+
+def report(height: int, step: Step, tally: Tally, valid_round: int) -> Status:
+    """Return the status of a node at *step* of the tally's round."""
+    oldest = tally.round - REPORTED_ROUNDS
+    proposals = {one.statement.round for one in tally.proposals() if one.statement.round > oldest}
+    votes = {held: set(senders) for held, senders in tally.votes() if held[0] > oldest or held[0] == valid_round}
+    for message in tally.ahead.messages():
+        if isinstance(message.statement, Proposal):
+            proposals.add(message.statement.round)
+        else:
+            votes.setdefault(_held(message), set()).add(message.sender)
+    listed = tuple((held, tuple(sorted(senders))) for held, senders in sorted(votes.items(), key=_order))
+    return Status(height, tally.round, step, frozenset(proposals), listed)
+
+
+def select_lacking(status: Status, tally: Tally, own: int | None, valid_round: int) -> tuple[Message, ...]:
+    """Return what a peer at the same height lacks: own messages, the proposal held, the prevotes for the valid round.
+
+    Of rounds that the peer has not reached it keeps each sender's highest only, so no other is sent.
+    """
+    votes = {held: frozenset(senders) for held, senders in status.votes}
+    lacking: dict[bytes, Message] = {}
+    for message in _candidates(status, tally, own, valid_round):
+        if isinstance(message.statement, Proposal):
+            is_held = message.statement.round in status.proposals
+        else:
+            is_held = message.sender in votes.get(_held(message), ())
+        if not is_held:
+            lacking[message.raw] = message
+    return tuple(sorted(lacking.values(), key=lambda one: (one.statement.round, one.statement.kind, one.sender)))
+
+
+def _candidates(status: Status, tally: Tally, own: int | None, valid_round: int) -> Iterator[Message]:
+    recent = range(status.round - REPORTED_ROUNDS + 1, status.round + 1)
+    mine = [message for _, votes in tally.votes() for sender, message in votes.items() if sender == own]
+    mine += [message for message in tally.proposals() if message.sender == own]
+    newest = max((message.statement.round for message in mine), default=0)
+    for message in mine:
+        if message.statement.round in recent or message.statement.round == newest:
+            yield message
+    proposal = tally.proposal(status.round)
+    if proposal is not None:
+        yield proposal.message
+    if valid_round <= status.round:
+        for (round_, kind, _), votes in tally.votes():
+            if round_ == valid_round and kind == Kind.PREVOTE:
+                yield from votes.values()
+
+
+def _held(message: Message) -> Held:
+    statement = message.statement
+    return statement.round, statement.kind, statement.block_id
+
+
+def _order(entry: tuple[Held, set[int]]) -> tuple[int, int, bytes]:
+    (round_, kind, block_id), _ = entry
+    return round_, kind, block_id or b""
