@@ -11,14 +11,15 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Final
 
 import structlog
 
 from ledger import cbor
 from ledger.errors import LedgerError, MalformedError
+from ledger.node import wire
 from ledger.node.settings import Address, NodeSettings, PeerAddress, SettingsError, TlsFiles
+from ledger.node.wire import Frame, FrameType
 
 MAX_FRAME_BYTES: Final = 4 * 2**20
 MAX_QUEUED_FRAMES: Final = 4096
@@ -33,28 +34,8 @@ _LENGTH_BYTES: Final = 4
 log = structlog.get_logger("peers")
 
 
-class FrameType(IntEnum):
-    """What a frame carries; the first one on every link is a HELLO."""
-
-    HELLO = 0
-    CONSENSUS = 1
-    STATUS = 2
-    TRANSACTION = 3
-    COSIGNATURE = 4
-    BLOCK_REQUEST = 5
-    BLOCK = 6
-
-
 class PeerFaultError(LedgerError):
     """A peer broke the protocol: its link is closed, and its operator must act."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One message between nodes as it came: the payload is neither decoded nor believed."""
-
-    kind: FrameType
-    payload: bytes
 
 
 Handler = Callable[[str, Frame], None]
@@ -103,7 +84,7 @@ class Peers:
 
     def __init__(self, settings: NodeSettings, chain_id: bytes, handler: Handler) -> None:
         self._listen = settings.listen
-        self._hello = cbor.encode([PROTOCOL, chain_id, settings.name])
+        self._hello = wire.hello(PROTOCOL, chain_id, settings.name)
         self._chain_id = chain_id
         self._handler = handler
         self._server_context, self._client_context = _contexts(settings.tls)
@@ -130,17 +111,16 @@ class Peers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def send(self, name: str, kind: FrameType, payload: bytes) -> None:
+    def send(self, name: str, frame: Frame) -> None:
         """Queue a frame for one peer. For one without a link nothing is kept: it asks when it is back."""
         peer = self.by_name[name]
         if peer.linked:
-            peer.outbox.put(Frame(kind, payload))
+            peer.outbox.put(frame)
 
-    def broadcast(self, kind: FrameType, payload: bytes, *, but: str | None = None) -> None:
-        """Queue a frame for every linked peer, *but* for one."""
+    def broadcast(self, frame: Frame) -> None:
+        """Queue a frame for every linked peer."""
         for name in self.by_name:
-            if name != but:
-                self.send(name, kind, payload)
+            self.send(name, frame)
 
     def _spawn(self, coroutine: object) -> None:
         task = asyncio.ensure_future(coroutine)  # type: ignore[call-overload]
@@ -168,7 +148,7 @@ class Peers:
         reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
         try:
             _require_name(writer, peer.address.name)
-            _write(writer, Frame(FrameType.HELLO, self._hello))
+            _write(writer, self._hello)
             peer.outbox.take()
             peer.linked = True
             log.info("link up", peer=peer.address.name)

@@ -18,9 +18,9 @@ from typing import Any, Final
 from ledger import cbor
 from ledger.block import Commit, decode_commit
 from ledger.errors import CorruptedError, LedgerError
+from ledger.roots import Write
 
 BUSY_TIMEOUT_S: Final = 5.0
-MAX_STORED_COSIGNED_CHECKPOINTS: Final = 1000
 _SCHEMA: Final = resources.files("ledger.node") / "schema"
 
 
@@ -81,7 +81,8 @@ class Decision:
     block_id: bytes
     body: bytes
     commit: bytes
-    rows: Iterable[tuple[str, bytes, bytes | None]]
+    head: bytes
+    rows: Iterable[Write]
     first_leaf: int
     leaves: Sequence[Leaf]
     settlement_lines: Iterable[tuple[int, bytes, int]]
@@ -101,12 +102,12 @@ class StoredBlock:
 
 @dataclass(frozen=True, slots=True)
 class Cosigned:
-    """One authority's cosignature line over the checkpoint of `size` and `root`."""
+    """One authority's cosignature over the checkpoint of `size` and `root`: `data` as in `SignatureLine`."""
 
     size: int
     authority: int
     root: bytes
-    line: str
+    data: bytes
 
 
 class Store:
@@ -194,10 +195,9 @@ class Store:
         """Keep a block that this node proposes or votes for; it is needed again after a restart."""
         self._run("INSERT OR IGNORE INTO candidates VALUES (?, ?, ?)", (block_id, height, body))
 
-    def candidate(self, block_id: bytes) -> bytes | None:
-        """Return the encoded block *block_id* of the height in progress, or None."""
-        row = self._one("SELECT body FROM candidates WHERE block_id = ?", (block_id,))
-        return row[0] if row else None
+    def candidates(self, height: int) -> dict[bytes, bytes]:
+        """Return the encoded blocks of *height* by their ids."""
+        return dict(self._all("SELECT block_id, body FROM candidates WHERE height = ?", (height,)))
 
     # ---- blocks and state
 
@@ -208,6 +208,7 @@ class Store:
             (decision.height, decision.block_id, decision.body, decision.commit),
         )
         self._save_rows(decision.rows)
+        self.set_meta("head", decision.head)
         leaves = ((decision.first_leaf + n, x.hash, x.data, x.record, x.salt) for n, x in enumerate(decision.leaves))
         self._many("INSERT INTO leaves VALUES (?, ?, ?, ?, ?)", leaves)
         self._many("INSERT OR REPLACE INTO settlement_lines VALUES (?, ?, ?)", decision.settlement_lines)
@@ -217,18 +218,24 @@ class Store:
         self._run("DELETE FROM inputs WHERE height <= ?", (decision.height,))
         self._run("DELETE FROM candidates WHERE height <= ?", (decision.height,))
 
-    def save_genesis(self, rows: Iterable[tuple[str, bytes, bytes | None]]) -> None:
-        """Write the rows of the genesis state."""
+    def save_genesis(self, head: bytes, rows: Iterable[Write]) -> None:
+        """Write the genesis state."""
         self._save_rows(rows)
-        self._run("INSERT INTO meta VALUES ('genesis', x'01')", ())
+        self.set_meta("head", head)
 
-    def has_genesis(self) -> bool:
-        """Tell whether the genesis state was written."""
-        return self._one("SELECT 1 FROM meta WHERE name = 'genesis'", ()) is not None
+    def rows(self) -> Iterator[Write]:
+        """Yield every state row."""
+        for row in self._connection.execute("SELECT name, id, value FROM state_rows"):
+            yield Write(*row)
 
-    def rows(self) -> Iterator[tuple[str, bytes, bytes]]:
-        """Yield every state row as (table name, id, value)."""
-        yield from self._connection.execute("SELECT name, id, value FROM state_rows")
+    def meta(self, name: str) -> bytes | None:
+        """Return a single value: `head` is the encoded `state.Head`, None before the genesis state is written."""
+        row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
+        return row[0] if row else None
+
+    def set_meta(self, name: str, value: bytes) -> None:
+        """Set a single value."""
+        self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def height(self) -> int:
         """Return the height of the newest block, 0 for a chain at its genesis."""
@@ -279,13 +286,13 @@ class Store:
 
     def add_cosignature(self, cosigned: Cosigned) -> None:
         """Keep a verified cosignature; a second one by the same authority for the same size changes nothing."""
-        values = (cosigned.size, cosigned.authority, cosigned.root, cosigned.line)
+        values = (cosigned.size, cosigned.authority, cosigned.root, cosigned.data)
         self._run("INSERT OR IGNORE INTO cosignatures VALUES (?, ?, ?, ?)", values)
 
     def cosignatures(self, size: int) -> list[Cosigned]:
         """Return the cosignatures over the checkpoint of *size*, in set order."""
         rows = self._all(
-            "SELECT size, authority, root, line FROM cosignatures WHERE size = ? ORDER BY authority", (size,)
+            "SELECT size, authority, root, data FROM cosignatures WHERE size = ? ORDER BY authority", (size,)
         )
         return [Cosigned(*row) for row in rows]
 
@@ -302,12 +309,12 @@ class Store:
 
     # ---- inside
 
-    def _save_rows(self, rows: Iterable[tuple[str, bytes, bytes | None]]) -> None:
-        for name, id_, value in rows:
-            if value is None:
-                self._run("DELETE FROM state_rows WHERE name = ? AND id = ?", (name, id_))
+    def _save_rows(self, rows: Iterable[Write]) -> None:
+        for row in rows:
+            if row.value is None:
+                self._run("DELETE FROM state_rows WHERE name = ? AND id = ?", (row.table, row.key))
             else:
-                self._run("INSERT OR REPLACE INTO state_rows VALUES (?, ?, ?)", (name, id_, value))
+                self._run("INSERT OR REPLACE INTO state_rows VALUES (?, ?, ?)", (row.table, row.key, row.value))
 
     def _check_integrity(self, path: Path) -> None:
         verdict = self._one("PRAGMA quick_check(1)", ())
@@ -324,12 +331,12 @@ class Store:
             self._connection.executescript(f"BEGIN; {script.read_text()} PRAGMA user_version = {number}; COMMIT;")
 
     def _bind(self, chain_id: bytes, path: Path) -> None:
-        row = self._one("SELECT value FROM meta WHERE name = 'chain_id'", ())
-        if row is None:
-            self._run("INSERT INTO meta VALUES ('chain_id', ?)", (chain_id,))
-        elif row[0] != chain_id:
+        known = self.meta("chain_id")
+        if known is None:
+            self.set_meta("chain_id", chain_id)
+        elif known != chain_id:
             raise StoreError(
-                f"{path} belongs to chain {row[0].hex()}, the genesis file to {chain_id.hex()}: use another data_dir"
+                f"{path} belongs to chain {known.hex()}, the genesis file to {chain_id.hex()}: use another data_dir"
             )
 
     def _run(self, statement: str, values: Sequence[Any]) -> None:

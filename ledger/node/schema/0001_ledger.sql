@@ -79,6 +79,6 @@ CREATE TABLE cosignatures (
     size      INTEGER NOT NULL,
     authority INTEGER NOT NULL,
     root      BLOB NOT NULL,
-    line      TEXT NOT NULL,
+    data      BLOB NOT NULL,
     PRIMARY KEY (size, authority)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,46 @@
+"""The store behind its threads: one that writes, in whole transactions, and one that reads beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ledger.node.store import Store
+
+T = TypeVar("T")
+
+
+class Disk:
+    """An open store for use from the event loop. Awaiting `commit` means: it is on the disk."""
+
+    def __init__(self, writer: Store, reader: Store) -> None:
+        self._writer, self._reader = writer, reader
+        self._write_thread = ThreadPoolExecutor(1, "disk-write")
+        self._read_thread = ThreadPoolExecutor(1, "disk-read")
+
+    @classmethod
+    def open(cls, path: Path, chain_id: bytes) -> Disk:
+        """Open the database *path* of the chain; raises StoreError or CorruptedError."""
+        return cls(Store.open(path, chain_id), Store.open_reader(path))
+
+    async def commit(self, write: Callable[[Store], T]) -> T:
+        """Run *write* in one transaction and return its result once it is durable; an exception rolls it back."""
+        return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._transact, write)
+
+    async def read(self, query: Callable[[Store], T]) -> T:
+        """Return what *query* reads from the newest committed state."""
+        return await asyncio.get_running_loop().run_in_executor(self._read_thread, query, self._reader)
+
+    def close(self) -> None:
+        """Finish what is being written and close."""
+        self._write_thread.shutdown()
+        self._read_thread.shutdown()
+        self._reader.close()
+        self._writer.close()
+
+    def _transact(self, write: Callable[[Store], T]) -> T:
+        with self._writer.transaction():
+            return write(self._writer)

@@ -1,0 +1,161 @@
+"""Admitted transactions that wait for a block: bounded, each sender's in the order of its nonces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from ledger.transaction import Transaction
+
+MAX_TRANSACTIONS: Final = 20_000
+MAX_BYTES: Final = 64 * 2**20
+MAX_NONCES_AHEAD: Final = 256
+"""A sender's pending nonces lie within this many of its next one on the ledger; so it also bounds their number."""
+
+
+class PoolCode(StrEnum):
+    """Why the pool does not take a transaction that the ledger itself would admit."""
+
+    FULL = "mempool_full"
+    NONCE_USED = "nonce_used"
+    NONCE_TAKEN = "nonce_taken"
+    NONCE_TOO_FAR = "nonce_too_far"
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRefusal:
+    """A transaction not taken into the pool: `text` names it and says what to do."""
+
+    code: PoolCode
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    arrival: int
+    transaction: Transaction
+
+
+@dataclass(slots=True)
+class _Sender:
+    next_nonce: int
+    waiting: dict[int, _Waiting] = field(default_factory=dict)
+
+    def run(self) -> list[_Waiting]:
+        """Return what waits without a gap from the next nonce on."""
+        found = []
+        nonce = self.next_nonce
+        while nonce in self.waiting:
+            found.append(self.waiting[nonce])
+            nonce += 1
+        return found
+
+
+class Mempool:
+    """The pool of one node. It trusts its caller: signatures and chain were checked by the runtime."""
+
+    def __init__(self) -> None:
+        self._senders: dict[bytes, _Sender] = {}
+        self._ids: set[bytes] = set()
+        self._bytes = 0
+        self._arrivals = 0
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __contains__(self, transaction_id: bytes) -> bool:
+        return transaction_id in self._ids
+
+    def add(self, transaction: Transaction, next_nonce: int) -> PoolRefusal | None:
+        """Take a checked transaction whose sender's next nonce on the ledger is *next_nonce*; one known is a no-op."""
+        if transaction.id in self._ids:
+            return None
+        sender = self._senders.get(transaction.sender) or _Sender(next_nonce)
+        refusal = self._refusal(transaction, sender)
+        if refusal is None:
+            self._arrivals += 1
+            sender.waiting[transaction.nonce] = _Waiting(self._arrivals, transaction)
+            self._senders[transaction.sender] = sender
+            self._ids.add(transaction.id)
+            self._bytes += len(transaction.raw)
+        return refusal
+
+    def next_nonce(self, account: bytes, next_nonce: int) -> int:
+        """Return the first free nonce of *account* behind what waits, given its next one on the ledger."""
+        sender = self._senders.get(account)
+        return next_nonce if sender is None else sender.next_nonce + len(sender.run())
+
+    def ready(self, max_count: int, max_bytes: int) -> tuple[bytes, ...]:
+        """Return transactions for a block, first come first served, never one before its sender's earlier ones."""
+        queue: list[tuple[int, int, bytes]] = []
+        for sender in self._senders.values():
+            arrival = 0
+            for place, waiting in enumerate(sender.run()):
+                arrival = max(arrival, waiting.arrival)
+                queue.append((arrival, place, waiting.transaction.raw))
+        chosen, size = [], 0
+        for _, _, raw in sorted(queue)[:max_count]:
+            size += len(raw)
+            if size > max_bytes:
+                break
+            chosen.append(raw)
+        return tuple(chosen)
+
+    def has_ready(self) -> bool:
+        """Tell whether some transaction can go into the next block."""
+        return any(sender.next_nonce in sender.waiting for sender in self._senders.values())
+
+    def all(self, max_count: int) -> list[bytes]:
+        """Return up to *max_count* waiting transactions, oldest first, to pass on to a peer that just came."""
+        waiting = [item for sender in self._senders.values() for item in sender.waiting.values()]
+        waiting.sort(key=lambda item: item.arrival)
+        return [item.transaction.raw for item in waiting[:max_count]]
+
+    def senders(self) -> list[bytes]:
+        """Return the accounts that have something waiting."""
+        return list(self._senders)
+
+    def settle(self, next_nonces: Mapping[bytes, int], height: int) -> None:
+        """After block *height*: forget what was used up or expired; *next_nonces* are those of `senders()`."""
+        for account in list(self._senders):
+            sender = self._senders[account]
+            sender.next_nonce = next_nonces[account]
+            self._forget(
+                account,
+                [
+                    waiting.transaction
+                    for nonce, waiting in sender.waiting.items()
+                    if nonce < sender.next_nonce or waiting.transaction.valid_until <= height
+                ],
+            )
+
+    def drop(self, transactions: Iterable[Transaction]) -> None:
+        """Forget transactions that no block can hold any more."""
+        for transaction in transactions:
+            if transaction.id in self._ids:
+                self._forget(transaction.sender, [transaction])
+
+    def _forget(self, account: bytes, transactions: Iterable[Transaction]) -> None:
+        sender = self._senders[account]
+        for transaction in transactions:
+            del sender.waiting[transaction.nonce]
+            self._ids.discard(transaction.id)
+            self._bytes -= len(transaction.raw)
+        if not sender.waiting:
+            del self._senders[account]
+
+    def _refusal(self, transaction: Transaction, sender: _Sender) -> PoolRefusal | None:
+        name = f"transaction {transaction.id.hex()}"
+        if len(self._ids) >= MAX_TRANSACTIONS or self._bytes + len(transaction.raw) > MAX_BYTES:
+            return PoolRefusal(PoolCode.FULL, f"{name}: {len(self._ids)} transactions wait already; submit it later")
+        if transaction.nonce < sender.next_nonce:
+            return PoolRefusal(PoolCode.NONCE_USED, f"{name}: the next nonce is {sender.next_nonce}; sign it anew")
+        if transaction.nonce >= sender.next_nonce + MAX_NONCES_AHEAD:
+            text = f"{name}: nonce {transaction.nonce} is {MAX_NONCES_AHEAD} or more ahead of {sender.next_nonce}"
+            return PoolRefusal(PoolCode.NONCE_TOO_FAR, f"{text}; wait for earlier ones to be final")
+        if transaction.nonce in sender.waiting:
+            text = f"{name}: another transaction with nonce {transaction.nonce} waits; take the next one"
+            return PoolRefusal(PoolCode.NONCE_TAKEN, text)
+        return None

@@ -1,0 +1,168 @@
+"""What the frames between nodes carry. Decoded here once; nothing that comes out is believed yet.
+
+MESSAGE    a consensus message's envelope
+PROPOSAL   [envelope, block]                          STATUS    [consensus status | null, height, provable size]
+WANTED     [height, block id]                         CANDIDATE [block id, block]
+RANGE      [first height, count]                      DECIDED   [block, commit certificate]
+TRANSACTION a transaction's envelope                  COSIGNATURE [log size, authority index, signature bytes]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ledger import cbor
+from ledger.block import HASH_BYTES, Commit, decode_commit
+from ledger.consensus.status import Status, decode_status
+from ledger.errors import MalformedError
+
+
+class FrameType(IntEnum):
+    """What a frame carries; the first one on every link is a HELLO."""
+
+    HELLO = 0
+    MESSAGE = 1
+    PROPOSAL = 2
+    STATUS = 3
+    WANTED = 4
+    CANDIDATE = 5
+    RANGE = 6
+    DECIDED = 7
+    TRANSACTION = 8
+    COSIGNATURE = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One message between nodes as it came: the payload is neither decoded nor believed."""
+
+    kind: FrameType
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """Where a node stands: its consensus status (None before it takes part), height in progress, provable log size."""
+
+    status: Status | None
+    height: int
+    provable_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CosignatureReport:
+    """An authority's cosignature over its checkpoint of the log at `size`."""
+
+    size: int
+    authority: int
+    data: bytes
+
+
+def hello(protocol: int, chain_id: bytes, name: str) -> Frame:
+    """Return the first frame of a link."""
+    return Frame(FrameType.HELLO, cbor.encode([protocol, chain_id, name]))
+
+
+def message(raw: bytes) -> Frame:
+    """Return the frame of a consensus message."""
+    return Frame(FrameType.MESSAGE, raw)
+
+
+def proposal(raw: bytes, body: bytes) -> Frame:
+    """Return the frame of a proposal together with its block."""
+    return Frame(FrameType.PROPOSAL, cbor.encode([raw, body]))
+
+
+def report(own: NodeReport) -> Frame:
+    """Return the frame that tells the others where this node stands."""
+    status = own.status.encode() if own.status else None
+    return Frame(FrameType.STATUS, cbor.encode([status, own.height, own.provable_size]))
+
+
+def wanted(height: int, block_id: bytes) -> Frame:
+    """Return the frame that asks for a block of the height in progress."""
+    return Frame(FrameType.WANTED, cbor.encode([height, block_id]))
+
+
+def candidate(block_id: bytes, body: bytes) -> Frame:
+    """Return the frame that answers `wanted`."""
+    return Frame(FrameType.CANDIDATE, cbor.encode([block_id, body]))
+
+
+def block_range(first: int, count: int) -> Frame:
+    """Return the frame that asks for decided blocks."""
+    return Frame(FrameType.RANGE, cbor.encode([first, count]))
+
+
+def decided(body: bytes, commit: Commit) -> Frame:
+    """Return the frame of a decided block."""
+    return Frame(FrameType.DECIDED, cbor.encode([body, commit.fields()]))
+
+
+def transaction(raw: bytes) -> Frame:
+    """Return the frame that passes a transaction on."""
+    return Frame(FrameType.TRANSACTION, raw)
+
+
+def cosignature(own: CosignatureReport) -> Frame:
+    """Return the frame of a cosignature."""
+    return Frame(FrameType.COSIGNATURE, cbor.encode([own.size, own.authority, own.data]))
+
+
+def read_proposal(payload: bytes) -> tuple[bytes, bytes]:
+    """Return (envelope, block); raises MalformedError."""
+    raw, body = _values(payload, "proposal", bytes, bytes)
+    return raw, body
+
+
+def read_report(payload: bytes) -> NodeReport:
+    """Return a node's report; raises MalformedError."""
+    status, height, size = _values(payload, "report", bytes | None, int, int)
+    return NodeReport(decode_status(status) if status is not None else None, height, size)
+
+
+def read_wanted(payload: bytes) -> tuple[int, bytes]:
+    """Return (height, block id); raises MalformedError."""
+    height, block_id = _values(payload, "request for a block", int, bytes)
+    return height, block_id
+
+
+def read_candidate(payload: bytes) -> tuple[bytes, bytes]:
+    """Return (block id, block); raises MalformedError."""
+    block_id, body = _values(payload, "candidate", bytes, bytes)
+    if len(block_id) != HASH_BYTES:
+        raise MalformedError("a candidate's id is not 32 bytes")
+    return block_id, body
+
+
+def read_range(payload: bytes) -> tuple[int, int]:
+    """Return (first height, count); raises MalformedError."""
+    first, count = _values(payload, "request for blocks", int, int)
+    if first == 0:
+        raise MalformedError("blocks start at height 1")
+    return first, count
+
+
+def read_decided(payload: bytes) -> tuple[bytes, Commit]:
+    """Return (block, certificate), signatures unchecked; raises MalformedError."""
+    body, commit = _values(payload, "decided block", bytes, list)
+    return body, decode_commit(commit)
+
+
+def read_cosignature(payload: bytes) -> CosignatureReport:
+    """Return a cosignature, unchecked; raises MalformedError."""
+    size, authority, data = _values(payload, "cosignature", int, int, bytes)
+    return CosignatureReport(size, authority, data)
+
+
+def _values(payload: bytes, name: str, *types: object) -> list[cbor.Value]:
+    values = cbor.decode(payload)
+    if type(values) is not list or len(values) != len(types):
+        raise MalformedError(f"a {name} frame has {len(types)} parts")
+    for value, expected in zip(values, types, strict=True):
+        if type(value) is bool or not isinstance(value, expected):  # type: ignore[arg-type]
+            raise MalformedError(f"a {name} frame has a part of a wrong type")
+        if type(value) is int and not 0 <= value < 2**63:
+            raise MalformedError(f"a {name} frame has a number out of range")
+    return values
