@@ -1,0 +1,104 @@
+"""The state root: 2^16 hash buckets under a 16-ary SHA-256 tree, kept in memory and changed where rows change.
+
+A row lies in the bucket that the first two bytes of its id SHA-256(table ‖ 00 ‖ key) name. A bucket's hash covers the
+ids and value hashes of its rows in ascending order, so a bucket can be checked alone, and the order of writes is moot.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+BUCKETS: Final = 2**16
+FAN_OUT: Final = 16
+_HASH_BYTES: Final = 32
+_LEVELS: Final = 4
+_BUCKET: Final = b"\x00"
+_NODE: Final = b"\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row's new canonical value; None deletes the row."""
+
+    table: str
+    key: bytes
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class RootChange:
+    """What a set of writes makes of the tree: the touched buckets' rows, and new hashes by (level, index)."""
+
+    root: bytes
+    buckets: dict[int, dict[bytes, bytes]]
+    nodes: dict[tuple[int, int], bytes]
+
+
+class Buckets:
+    """The tree over all rows; `change` computes without changing, `apply` makes it so."""
+
+    def __init__(self) -> None:
+        """Make the tree of no rows."""
+        self._rows: dict[int, dict[bytes, bytes]] = {}
+        self._levels: list[bytearray] = []
+        node, width = _bucket_hash({}), BUCKETS
+        for _ in range(_LEVELS + 1):
+            self._levels.append(bytearray(node * width))
+            node, width = _node_hash(node * FAN_OUT), width // FAN_OUT
+
+    @property
+    def root(self) -> bytes:
+        """The 32-byte root over all rows."""
+        return bytes(self._levels[_LEVELS])
+
+    def change(self, writes: Iterable[Write]) -> RootChange:
+        """Return what *writes* (at most one a row) would make of the tree."""
+        buckets: dict[int, dict[bytes, bytes]] = {}
+        for write in writes:
+            row_id = hashlib.sha256(write.table.encode() + b"\x00" + write.key).digest()
+            index = int.from_bytes(row_id[:2], "big")
+            rows = buckets.get(index)
+            if rows is None:
+                rows = buckets[index] = dict(self._rows.get(index, ()))
+            if write.value is None:
+                rows.pop(row_id, None)
+            else:
+                rows[row_id] = hashlib.sha256(write.value).digest()
+        nodes = {(0, index): _bucket_hash(rows) for index, rows in buckets.items()}
+        return RootChange(self._climb(nodes), buckets, nodes)
+
+    def apply(self, change: RootChange) -> None:
+        """Make *change*, which was computed on this very tree."""
+        self._rows.update(change.buckets)
+        for (level, index), node in change.nodes.items():
+            self._levels[level][index * _HASH_BYTES : (index + 1) * _HASH_BYTES] = node
+
+    def _climb(self, nodes: dict[tuple[int, int], bytes]) -> bytes:
+        """Add to *nodes* the changed nodes above them; return the root."""
+        indices = sorted(index for _, index in nodes)
+        for level in range(_LEVELS):
+            parents = sorted({index // FAN_OUT for index in indices})
+            for parent in parents:
+                nodes[level + 1, parent] = self._hash_children(level, parent, nodes)
+            indices = parents
+        return nodes.get((_LEVELS, 0), self.root)
+
+    def _hash_children(self, level: int, parent: int, nodes: dict[tuple[int, int], bytes]) -> bytes:
+        first, size = parent * FAN_OUT, FAN_OUT * _HASH_BYTES
+        children = self._levels[level][first * _HASH_BYTES : first * _HASH_BYTES + size]
+        for place in range(FAN_OUT):
+            changed = nodes.get((level, first + place))
+            if changed is not None:
+                children[place * _HASH_BYTES : (place + 1) * _HASH_BYTES] = changed
+        return _node_hash(children)
+
+
+def _bucket_hash(rows: dict[bytes, bytes]) -> bytes:
+    return hashlib.sha256(_BUCKET + b"".join(row_id + rows[row_id] for row_id in sorted(rows))).digest()
+
+
+def _node_hash(children: bytes | bytearray) -> bytes:
+    return hashlib.sha256(_NODE + children).digest()

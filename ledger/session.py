@@ -1,0 +1,170 @@
+"""One block in execution: its hooks and transactions run over an overlay, and what comes of them is gathered."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ledger import block, cbor, merkle, records
+from ledger.block import Commit, Header
+from ledger.codes import Code, Refusal
+from ledger.execution import Execution, LoggedRecord, Receipt
+from ledger.genesis import Genesis, Role
+from ledger.modules import MODULES, accounts, find_call
+from ledger.modules.module import Context, Event
+from ledger.records import ReceiptRecord, Record
+from ledger.signatures import SignatureCache
+from ledger.state import Head, LedgerState, Overlay
+from ledger.transaction import Call, Transaction
+
+NO_EFFECTS: Final[tuple[Event, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTime:
+    """Which block is executed: its height, its time, and what it says about the one before."""
+
+    height: int
+    time_ms: int
+    last_commit: Commit | None
+    evidence: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one transaction, before it has a place in the log."""
+
+    transaction: Transaction
+    code: Code
+    text: str
+    events: tuple[Event, ...]
+
+    def effects_hash(self) -> bytes:
+        """Return the hash of the encoded events that the receipt carries."""
+        return hashlib.sha256(cbor.encode([event.fields() for event in self.events])).digest()
+
+
+class Session:
+    """Runs a block's parts in order: `begin`, `run` for each transaction, `end`, `finish`."""
+
+    def __init__(self, state: LedgerState, genesis: Genesis, signatures: SignatureCache, when: BlockTime) -> None:
+        """Prepare to run the block of *when* on *state*, which stays as it is."""
+        self.state = state
+        self.overlay = Overlay(state)
+        self._when = when
+        self._hooks = Context(
+            self.overlay, genesis, signatures, when.height, when.time_ms, when.last_commit, when.evidence
+        )
+        self._outcomes: list[Outcome] = []
+        self._records: list[Record] = []
+
+    def begin(self) -> None:
+        """Run the hooks that come before the transactions, in the modules' order."""
+        for module in MODULES:
+            if module.begin is not None:
+                module.begin(self._hooks)
+        self._take_records()
+
+    def run(self, transaction: Transaction) -> Outcome:
+        """Use up the nonce of the admitted *transaction* and make its call; a refused call leaves nothing else."""
+        roles = accounts.use_nonce(self.overlay, transaction.sender)
+        mark = self.overlay.mark()
+        context = replace(
+            self._hooks, sender=transaction.sender, roles=roles, transaction_id=transaction.id, events=[], records=[]
+        )
+        refusal = _make_call(context, transaction.call)
+        if refusal is None:
+            outcome = Outcome(transaction, Code.DONE, "", tuple(context.events))
+            self._records.extend(context.records)
+        else:
+            self.overlay.roll_back(mark)
+            outcome = Outcome(transaction, refusal.code, refusal.text, NO_EFFECTS)
+        self._outcomes.append(outcome)
+        return outcome
+
+    def end(self) -> None:
+        """Run the hooks that come after the transactions."""
+        for module in MODULES:
+            if module.end is not None:
+                module.end(self._hooks)
+        self._take_records()
+
+    def finish(self, header: Header) -> Execution:
+        """Return the execution; *header* is the block's with state root and log still to be filled in."""
+        writes = self.overlay.writes()
+        change = self.state.change(writes)
+        header = replace(header, state_root=change.root)
+        raws = tuple(outcome.transaction.raw for outcome in self._outcomes)
+        secret = records.next_secret(self.state.secret, raws)
+        receipts, logged, leaves = self._log(secret)
+        leaves = (*leaves, records.header_leaf(header.leaf_fields()))
+        frontier = self.state.frontier
+        for leaf in leaves:
+            frontier = frontier.append(merkle.leaf_hash(leaf))
+        header = replace(header, log_size=frontier.size, log_root=frontier.root())
+        head = Head(header, frontier, secret)
+        return Execution(head, receipts, logged, leaves, tuple(self._hooks.events), writes, change)
+
+    def transactions(self) -> tuple[bytes, ...]:
+        """Return the transactions that ran, in order."""
+        return tuple(outcome.transaction.raw for outcome in self._outcomes)
+
+    def _take_records(self) -> None:
+        self._records.extend(self._hooks.records)
+        self._hooks.records.clear()
+
+    def _log(self, secret: bytes) -> tuple[tuple[Receipt, ...], tuple[LoggedRecord, ...], tuple[bytes, ...]]:
+        """Give every receipt and record its salt, its leaf and its place in the log."""
+        first, count = self.state.frontier.size, len(self._outcomes)
+        receipts = tuple(
+            _receipt(outcome, self._when.height, index, records.salt(secret, index), first + index)
+            for index, outcome in enumerate(self._outcomes)
+        )
+        logged = tuple(
+            LoggedRecord(record, records.encode(record), records.salt(secret, index), first + index)
+            for index, record in enumerate(self._records, count)
+        )
+        leaves = [records.leaf(receipt.record, receipt.salt) for receipt in receipts]
+        leaves += [records.leaf(entry.record, entry.salt) for entry in logged]
+        return receipts, logged, tuple(leaves)
+
+
+def blank_header(chain_id: bytes, state: LedgerState, when: BlockTime, proposer: int) -> Header:
+    """Return the header of a block on *state* before anything is executed: roots and log are those of nothing."""
+    set_hash = state.authority_set.hash
+    return Header(
+        version=block.VERSION,
+        chain_id=chain_id,
+        height=when.height,
+        time_ms=when.time_ms,
+        parent=state.header.id,
+        first_proposer=proposer,
+        transaction_root=merkle.EMPTY_ROOT,
+        evidence_root=merkle.root(when.evidence),
+        last_commit_hash=block.commit_hash(when.last_commit),
+        state_root=block.NO_HASH,
+        log_size=0,
+        log_root=merkle.EMPTY_ROOT,
+        set_hash=set_hash,
+        next_set_hash=set_hash,
+    )
+
+
+def _make_call(context: Context, call: Call) -> Refusal | None:
+    definition = find_call(call.module, call.function)
+    if isinstance(definition, Refusal):
+        return definition
+    refusal = definition.check(call.arguments)
+    if refusal is not None:
+        return refusal
+    if definition.roles and not context.roles & definition.roles:
+        allowed = ", ".join(str(role.name).lower() for role in Role if role in definition.roles)
+        return Refusal(Code.NOT_PERMITTED, f"{call.module}.{call.function} is for accounts with the role {allowed}")
+    return definition.function(context, *call.arguments)
+
+
+def _receipt(outcome: Outcome, height: int, index: int, salt: bytes, log_index: int) -> Receipt:
+    transaction = outcome.transaction
+    record = ReceiptRecord(transaction.id, height, index, int(outcome.code), outcome.effects_hash())
+    return Receipt(record, transaction.sender, outcome.text, outcome.events, salt, log_index)

@@ -1,0 +1,323 @@
+"""The ledger's state: named tables of rows, one root over all of them, and a block's changes laid over it.
+
+A row is a frozen dataclass of integers, texts, bytes, booleans, None and tuples of those; it is stored as the canonical
+CBOR array of its fields. Everything here is deterministic: rows are walked in the order of their keys.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from functools import cached_property
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from ledger import block, cbor
+from ledger.authority import Authority, AuthoritySet
+from ledger.errors import CorruptedError, LedgerError, MalformedError
+from ledger.merkle import Frontier
+from ledger.roots import Buckets, RootChange, Write
+
+Row = TypeVar("Row")
+_Absent = Any
+_UNSET: Final = object()
+
+
+@dataclass(frozen=True)
+class Table(Generic[Row]):
+    """A table's name (`module.noun`) and the dataclass of its rows."""
+
+    name: str
+    row: type[Row]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of a row's fields, in the order in which they are stored."""
+        return tuple(column.name for column in fields(self.row))  # type: ignore[arg-type]
+
+    def encode(self, row: Row) -> bytes:
+        """Return the stored form of *row*."""
+        return cbor.encode([getattr(row, name) for name in self.columns])
+
+    def decode(self, value: bytes) -> Row:
+        """Return the row stored as *value*; raises CorruptedError where it is no row of this table."""
+        try:
+            values = cbor.decode(value)
+        except MalformedError as error:
+            raise CorruptedError(f"a row of table {self.name} is damaged ({error}); restore or synchronise") from error
+        if type(values) is not list or len(values) != len(self.columns):
+            raise CorruptedError(f"a row of table {self.name} has not {len(self.columns)} columns; synchronise anew")
+        return self.row(*(_freeze(item) for item in values))
+
+
+class Reader(Protocol):
+    """What reads rows: the state itself, or a block's overlay on it."""
+
+    def get(self, table: Table[Row], key: bytes) -> Row | None:
+        """Return the row under *key*, or None."""
+
+    def scan(self, table: Table[Row], prefix: bytes = b"") -> Iterator[tuple[bytes, Row]]:
+        """Yield (key, row) of the rows whose keys start with *prefix*, in the order of their keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the chain stands: the last block's header, the log's frontier after it, the running secret for salts."""
+
+    header: block.Header
+    frontier: Frontier
+    secret: bytes
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes that a node stores beside the rows."""
+        log = [self.frontier.size, list(self.frontier.peaks)]
+        return cbor.encode([list(astuple(self.header)), *log, self.secret])
+
+
+def decode_head(data: bytes) -> Head:
+    """Return the head that *data* encodes; raises MalformedError."""
+    values = cbor.decode(data)
+    if type(values) is not list or len(values) != 4 or type(values[2]) is not list:
+        raise MalformedError("a stored head has a header, a log size, peaks and a secret")
+    header, size, peaks, secret = values
+    return Head(block.decode_header(cbor.encode(header)), Frontier(size, tuple(peaks)), secret)
+
+
+class Transition(Protocol):
+    """What leads from one state to the next; `ledger.runtime.Execution` is one."""
+
+    @property
+    def head(self) -> Head:
+        """The head after the block."""
+
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """The changed rows."""
+
+    @property
+    def change(self) -> RootChange:
+        """What they make of the root's tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoritySetRow:
+    """The set in force, as `Authority.fields()` of its members."""
+
+    members: tuple[tuple[bytes | str, ...], ...]
+
+
+AUTHORITY_SETS: Final = Table("authorities.sets", AuthoritySetRow)
+CURRENT_SET: Final = b"current"
+
+
+class LedgerState:
+    """The rows after a block, their root, and the head. Only `apply` changes it; readers see one block at a time."""
+
+    def __init__(self, head: Head) -> None:
+        """Make a state without rows at *head*."""
+        self.head = head
+        self._tables: dict[str, _Rows] = {}
+        self._buckets = Buckets()
+
+    @property
+    def header(self) -> block.Header:
+        """The header of the last block applied (height 0: the genesis header)."""
+        return self.head.header
+
+    @property
+    def frontier(self) -> Frontier:
+        """The log after that block."""
+        return self.head.frontier
+
+    @property
+    def secret(self) -> bytes:
+        """The running secret after that block; never published."""
+        return self.head.secret
+
+    @property
+    def root(self) -> bytes:
+        """The state root over all rows."""
+        return self._buckets.root
+
+    @property
+    def authority_set(self) -> AuthoritySet:
+        """The authorities in force at the next height."""
+        row = self.get(AUTHORITY_SETS, CURRENT_SET)
+        if row is None:
+            raise CorruptedError("the state names no authorities; restore it or synchronise anew")
+        return AuthoritySet(tuple(Authority(*member) for member in row.members))  # type: ignore[arg-type]
+
+    def get(self, table: Table[Row], key: bytes) -> Row | None:
+        """Return the row of *table* under *key*, or None."""
+        value = self.value(table.name, key)
+        return None if value is None else table.decode(value)
+
+    def scan(self, table: Table[Row], prefix: bytes = b"") -> Iterator[tuple[bytes, Row]]:
+        """Yield (key, row) of *table*'s rows whose keys start with *prefix*, in the order of their keys."""
+        for key in self.keys(table.name, prefix):
+            yield key, table.decode(self._tables[table.name].values[key])
+
+    def value(self, table: str, key: bytes) -> bytes | None:
+        """Return the stored form of a row, or None."""
+        rows = self._tables.get(table)
+        return None if rows is None else rows.values.get(key)
+
+    def keys(self, table: str, prefix: bytes = b"") -> list[bytes]:
+        """Return the keys of *table* that start with *prefix*, ascending."""
+        rows = self._tables.get(table)
+        return [] if rows is None else rows.range(prefix)
+
+    def rows(self) -> Iterator[Write]:
+        """Yield every row, ascending by table and key, to be stored or checked."""
+        for table in sorted(self._tables):
+            for key in self._tables[table].range(b""):
+                yield Write(table, key, self._tables[table].values[key])
+
+    def change(self, writes: Iterable[Write]) -> RootChange:
+        """Return what *writes* would make of the root."""
+        return self._buckets.change(writes)
+
+    def apply(self, transition: Transition) -> None:
+        """Go to the next block; raises LedgerError, and changes nothing, where it was executed on another state."""
+        header = transition.head.header
+        if header.parent != self.header.id or header.state_root != transition.change.root:
+            raise LedgerError(
+                f"block {header.height} was not executed on block {self.header.height}; execute it on this state"
+            )
+        self._put_all(transition.writes)
+        self._buckets.apply(transition.change)
+        self.head = transition.head
+
+    @classmethod
+    def restore(cls, head: Head, rows: Iterable[Write]) -> LedgerState:
+        """Return the state that holds *rows*; raises CorruptedError where their root is not that of *head*."""
+        state = cls(head)
+        writes = tuple(rows)
+        state._put_all(writes)
+        state._buckets.apply(state._buckets.change(writes))
+        if state.root != head.header.state_root:
+            raise CorruptedError(
+                f"the stored rows do not give the state root of block {head.header.height}; "
+                "restore a backup or synchronise anew"
+            )
+        return state
+
+    def _put_all(self, writes: Iterable[Write]) -> None:
+        for write in writes:
+            self._tables.setdefault(write.table, _Rows()).put(write.key, write.value)
+
+
+class Overlay:
+    """Rows as a block in execution sees them: what it changed, else the state below. Refused calls are rolled back."""
+
+    def __init__(self, base: LedgerState) -> None:
+        """Lay an empty overlay over *base*, which stays as it is."""
+        self._base = base
+        self._tables: dict[str, Table[Any]] = {}
+        self._rows: dict[tuple[str, bytes], Any] = {}
+        self._dirty: set[tuple[str, bytes]] = set()
+        self._added: dict[str, list[bytes]] = {}
+        self._journal: list[tuple[tuple[str, bytes], Any, bool]] = []
+
+    def get(self, table: Table[Row], key: bytes) -> Row | None:
+        """Return the row of *table* under *key*, or None."""
+        place = (table.name, key)
+        row = self._rows.get(place, _UNSET)
+        if row is _UNSET:
+            row = self._rows[place] = self._base.get(table, key)
+        return row  # type: ignore[no-any-return]
+
+    def scan(self, table: Table[Row], prefix: bytes = b"") -> Iterator[tuple[bytes, Row]]:
+        """Yield (key, row) of the rows whose keys start with *prefix*, in order; writes meanwhile do not disturb it."""
+        keys = self._base.keys(table.name, prefix)
+        added = _range(self._added.get(table.name, []), prefix)
+        for key in sorted([*keys, *added]) if added else keys:
+            row = self.get(table, key)
+            if row is not None:
+                yield key, row
+
+    def put(self, table: Table[Row], key: bytes, row: Row) -> None:
+        """Set the row of *table* under *key*."""
+        if self.get(table, key) is None and self._base.value(table.name, key) is None:
+            self._note_added(table.name, key)
+        self._change(table, key, row)
+
+    def delete(self, table: Table[Row], key: bytes) -> None:
+        """Remove the row of *table* under *key*; nothing happens where there is none."""
+        if self.get(table, key) is not None:
+            self._change(table, key, None)
+
+    def mark(self) -> int:
+        """Return a point that `roll_back` can return to."""
+        return len(self._journal)
+
+    def roll_back(self, mark: int) -> None:
+        """Undo every change since *mark*."""
+        while len(self._journal) > mark:
+            place, row, was_dirty = self._journal.pop()
+            self._rows[place] = row
+            if not was_dirty:
+                self._dirty.discard(place)
+
+    def writes(self) -> tuple[Write, ...]:
+        """Return the rows that differ from the state below, ascending by table and key."""
+        changed = (self._write(place) for place in sorted(self._dirty))
+        return tuple(write for write in changed if write.value != self._base.value(write.table, write.key))
+
+    def _change(self, table: Table[Row], key: bytes, row: Row | None) -> None:
+        place = (table.name, key)
+        self._tables[table.name] = table
+        self._journal.append((place, self._rows[place], place in self._dirty))
+        self._rows[place] = row
+        self._dirty.add(place)
+
+    def _note_added(self, table: str, key: bytes) -> None:
+        added = self._added.setdefault(table, [])
+        place = bisect_left(added, key)
+        if place == len(added) or added[place] != key:
+            added.insert(place, key)
+
+    def _write(self, place: tuple[str, bytes]) -> Write:
+        row, (table, key) = self._rows[place], place
+        return Write(table, key, None if row is None else self._tables[table].encode(row))
+
+
+class _Rows:
+    """A table's stored rows, with their keys in order once somebody scans them."""
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes] = {}
+        self._ordered: list[bytes] | None = None
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        is_new = key not in self.values
+        if value is None:
+            if not is_new:
+                del self.values[key]
+                self._forget(key)
+            return
+        self.values[key] = value
+        if is_new and self._ordered is not None:
+            insort(self._ordered, key)
+
+    def range(self, prefix: bytes) -> list[bytes]:
+        if self._ordered is None:
+            self._ordered = sorted(self.values)
+        return _range(self._ordered, prefix)
+
+    def _forget(self, key: bytes) -> None:
+        if self._ordered is not None:
+            del self._ordered[bisect_left(self._ordered, key)]
+
+
+def _range(ordered: list[bytes], prefix: bytes) -> list[bytes]:
+    """Return the keys of *ordered* that start with *prefix*."""
+    start = bisect_left(ordered, prefix)
+    end = start
+    while end < len(ordered) and ordered[end].startswith(prefix):
+        end += 1
+    return ordered[start:end]
+
+
+def _freeze(value: cbor.Value) -> cbor.Value:
+    return tuple(_freeze(item) for item in value) if type(value) is list else value
