@@ -145,7 +145,7 @@ def parse_note(text: str) -> tuple[Checkpoint, tuple[SignatureLine, ...]]:
 
 def parse_key(text: str) -> VerifierKey:
     """Return the verifier key that *text* writes; raises MalformedError."""
-    name, hash_text, encoded = (text.split("+", 2) + ["", ""])[:3]
+    name, hash_text, encoded = [*text.split("+", 2), "", ""][:3]
     decoded = _decode_base64(encoded)
     if not name or len(decoded) != 1 + keys.PUBLIC_KEY_BYTES:
         raise MalformedError("a verifier key reads name+hash+base64 of a type and an Ed25519 key")

@@ -57,8 +57,8 @@ def _as_text(proven: proof.ProvenLine) -> str:
         *(_reading_text(place, found) for place, found in zip(("first", "last"), proven.readings, strict=True)),
         f"  measured  import {line.import_wh} Wh, export {line.export_wh} Wh",
         f"  traded    bought {line.bought_wh} Wh, sold {line.sold_wh} Wh at {price}",
-        f"  money     market +{line.market_income_aaip} -{line.market_cost_aaip}, "
-        f"grid +{line.grid_income_aaip} -{line.grid_cost_aaip}, penalty {line.penalty_aaip} (aAIP)",
+        f"  market    +{line.market_income_aaip} -{line.market_cost_aaip} aAIP, penalty {line.penalty_aaip} aAIP",
+        f"  grid      +{line.grid_income_aaip} -{line.grid_cost_aaip} aAIP",
         f"  log       leaf {proven.index} of {proven.checkpoint.size} in {proven.checkpoint.origin}",
         f"  cosigned  {', '.join(name.rpartition('/')[2] for name in proven.cosigners)}",
     ]

@@ -64,13 +64,13 @@ class ProofKit:
         """The verifier keys that a tenant holds."""
         return checkpoint.verifier_keys(self.authorities, self.origin)
 
-    def checkpoint(self) -> checkpoint.Checkpoint:
+    def covered(self) -> checkpoint.Checkpoint:
         """Return the checkpoint over all leaves."""
         return checkpoint.Checkpoint(self.origin, len(self.leaves), merkle.root(self.leaves))
 
     def cosignatures(self) -> list[checkpoint.SignatureLine]:
         """Return one cosignature by each authority, in set order."""
-        note = self.checkpoint()
+        note = self.covered()
         return [
             checkpoint.cosign(
                 note,
@@ -86,9 +86,9 @@ class ProofKit:
         hashes = [merkle.leaf_hash(leaf) for leaf in self.leaves]
         path = merkle.inclusion_path(self.index, len(hashes), hashes.__getitem__)
         lines = self.cosignatures()
-        log = checkpoint.sign_as_log(self.checkpoint(), private_key("PEA log"))
+        log = checkpoint.sign_as_log(self.covered(), private_key("PEA log"))
         signatures = (log, *(lines[place] for place in signers))
-        return Proof(self.opening, self.index, path, self.checkpoint(), signatures)
+        return Proof(self.opening, self.index, path, self.covered(), signatures)
 
 
 def make(leaves: int = 11, index: int = 6, **changes: object) -> ProofKit:

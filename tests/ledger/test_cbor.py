@@ -10,6 +10,7 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ledger import cbor
 from ledger.errors import MalformedError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from ledger import checkpoint, merkle
 from ledger.errors import MalformedError
-
 from tests.ledger import proof_kit
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
@@ -50,7 +50,7 @@ def test_the_published_example_key_parses_to_its_own_text() -> None:
 
 @pytest.mark.parametrize("size", ["01", "-1", "1e3", "", " 1", "1_0", "9" * 20, "\u0661"])
 def test_a_size_in_any_other_form_is_refused(size: str) -> None:
-    good = checkpoint.note(proof_kit.make().checkpoint(), proof_kit.make().cosignatures())
+    good = checkpoint.note(proof_kit.make().covered(), proof_kit.make().cosignatures())
     with pytest.raises(MalformedError):
         checkpoint.parse_note(good.replace("\n11\n", f"\n{size}\n", 1))
 

@@ -7,6 +7,7 @@ import pytest
 from cwt import COSE, COSEKey
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ledger import cbor, envelope, keys
 from ledger.errors import MalformedError
 
@@ -16,7 +17,7 @@ SEALED = envelope.seal(PAYLOAD, KEY)
 
 
 def test_an_independent_cose_library_verifies_our_envelope() -> None:
-    outside = COSEKey.new({1: 1, 2: KEY.key_id, 3: -8, -1: 6, -2: KEY.public_key, "key_ops": ["verify"]})
+    outside = COSEKey.new({1: 1, 2: KEY.key_id, 3: -8, 4: [2], -1: 6, -2: KEY.public_key})
     tagged = cbor2.dumps(cbor2.CBORTag(18, cbor2.loads(SEALED)))
     assert COSE.new().decode(tagged, outside) == PAYLOAD
 

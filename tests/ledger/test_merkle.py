@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ledger import merkle
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"

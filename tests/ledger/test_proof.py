@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from ledger import checkpoint, proof
 from ledger.checkpoint import SignatureType
-
 from tests.ledger import proof_kit
 
 KIT = proof_kit.make()
