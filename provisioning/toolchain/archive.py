@@ -47,7 +47,8 @@ class Archive:
     def additions(self, package: str) -> list[str]:
         """Return the package and those that it depends on which the machine lacks."""
         plan = self._apt_get("install", "--simulate", "--no-install-recommends", package)
-        return [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+        missing = [line.split()[1] for line in plan.splitlines() if line.startswith("Inst ")]
+        return [package, *(name for name in missing if name != package)]
 
     def unpack(self, packages: Sequence[str], into: Path) -> None:
         """Download the packages and unpack their files below `into`."""
@@ -92,7 +93,14 @@ def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
 
 
 def _lay_out(folder: Path, found: Sequence[Source]) -> None:
-    for part in ("etc/apt.conf.d", "etc/sources.list.d", "state/lists/partial", "cache/archives/partial", "log"):
+    for part in (
+        "etc/apt.conf.d",
+        "etc/preferences.d",
+        "etc/sources.list.d",
+        "state/lists/partial",
+        "cache/archives/partial",
+        "log",
+    ):
         (folder / part).mkdir(parents=True)
     (folder / "etc/sources.list.d/archive.sources").write_text(sources.render(found))
     settings = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
@@ -112,6 +120,6 @@ def _apt_get(folder: Path, origin: str, arguments: Sequence[str], cwd: Path) -> 
         raise ToolchainError(f"{origin} takes longer than {FETCH_LIMIT_S} s to answer: try again later") from error
     if done.returncode == 0:
         return done.stdout
-    reasons = [line for line in done.stderr.splitlines() if line.startswith(("E:", "W:"))]
-    reason = reasons[0][2:].strip() if reasons else "no reason given"
+    reasons = [line[2:].strip() for line in sorted(done.stderr.splitlines()) if line.startswith(("E:", "W:"))]
+    reason = reasons[0] if reasons else "no reason given"
     raise ToolchainError(f"apt-get {arguments[0]} from {origin} failed: {reason}. Check the network and try again.")

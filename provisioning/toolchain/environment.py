@@ -74,7 +74,7 @@ def _check_venv_module() -> None:
 
 
 def _build() -> None:
-    print("making .venv with the pinned dependencies: a minute or two", flush=True)
+    print("filling .venv with the pinned dependencies: up to two minutes on a fresh machine", flush=True)
     pip = str(ENVIRONMENT / "bin" / "pip")
     if not _has_our_python():
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
