@@ -81,6 +81,8 @@ def clear(
     admission = admit(submitted, self_trade)
     bids, asks = split_sides(admission.live)
     cleared = clear_arrays(build_arrays(bids, asks), rule)
+    bought, sold = cleared.fills_wh[: len(bids)], cleared.fills_wh[len(bids) :]
+    assert bought.sum() == sold.sum() == cleared.matched_wh, "a clearing neither makes nor loses energy"
     fills = dict.fromkeys((order.order_id for order in submitted), 0)
     fills.update(zip((order.order_id for order in [*bids, *asks]), cleared.fills_wh.tolist(), strict=True))
     return Clearing(cleared.matched_wh, cleared.price_interval, fills, admission.rejected, cleared.welfare)
@@ -107,7 +109,9 @@ def warm() -> None:
 def _check_arrays(book: BookArrays) -> None:
     for name, values in (("prices", book.prices), ("quantities", book.quantities)):
         if values.dtype != np.int64 or values.ndim != 1:
-            raise BookError(f"{name} must be one row of int64, not {values.ndim} of {values.dtype}")
+            raise BookError(
+                f"{name} must be a one-dimensional int64 array, not {values.ndim}-dimensional {values.dtype}"
+            )
     count = len(book.prices)
     if len(book.quantities) != count or not 0 <= book.bid_count <= count <= MAX_ARRAY_ORDERS:
         raise BookError(
