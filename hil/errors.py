@@ -6,6 +6,8 @@ from __future__ import annotations
 class HilError(Exception):
     """Root of the rig's errors."""
 
+    user_message = True
+
 
 class TraceError(HilError):
     """A trace that cannot be read or lacks what is asked of it."""

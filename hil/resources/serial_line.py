@@ -13,7 +13,7 @@ import os
 import tty
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
@@ -30,6 +30,7 @@ MAX_REGISTERS_A_REQUEST: Final = 80
 """Eastron's meters give at most 40 parameters of two registers in one answer."""
 _READ_HOLDING: Final = 3
 _READ_INPUT: Final = 4
+_WORD: Final = DataType.REGISTERS
 
 
 class SerialLine:
@@ -37,7 +38,7 @@ class SerialLine:
 
     def __init__(self, path: Path, meters: Sequence[VirtualMeter]) -> None:
         self.path = path
-        self.meters = {meter.slave: meter for meter in meters}
+        self.meters = {meter.plate.slave: meter for meter in meters}
         if not meters or len(self.meters) != len(meters) or not all(1 <= slave <= 247 for slave in self.meters):
             raise LineError(f"line {path}: it needs meters with different slave addresses in 1..247")
         self._inner = _PseudoTerminal()
@@ -62,7 +63,7 @@ class SerialLine:
         """Close the line; its path is gone."""
         self.path.unlink(missing_ok=True)
         if self._server is not None:
-            await self._server.shutdown()
+            await self._server.shutdown()  # type: ignore[no-untyped-call]
         for terminal in (self._inner, self._outer):
             asyncio.get_running_loop().remove_reader(terminal.master)
             terminal.close()
@@ -110,9 +111,8 @@ class _SilentWhereAbsent(SimCore):
 def _device(meter: VirtualMeter) -> SimDevice:
     """Return *meter* as pymodbus's device: input registers follow the meter, the rest is read-only."""
 
-    async def refresh(
-        function: int, start: int, address: int, count: int, registers: list[int], written: list[int] | list[bool] | None
-    ) -> ExcCodes | None:
+    async def refresh(*request: Any) -> ExcCodes | None:
+        function, start, _address, count, registers, _written = request
         if function not in (_READ_HOLDING, _READ_INPUT):
             return ExcCodes.ILLEGAL_FUNCTION
         if count > MAX_REGISTERS_A_REQUEST:
@@ -123,12 +123,10 @@ def _device(meter: VirtualMeter) -> SimDevice:
         return None
 
     bits = SimData(0, values=[False] * 16, datatype=DataType.BITS)
-    holding = [
-        SimData(address, values=word, datatype=DataType.REGISTERS) for address, word in meter.holding_registers().items()
-    ]
+    holding = [SimData(place, values=word, datatype=_WORD) for place, word in meter.holding_registers().items()]
     # Eastron's meters answer zeros for the input registers that their manuals leave out.
-    inputs = SimData(0, count=max(meter.input_registers()) + 1, datatype=DataType.REGISTERS)
-    return SimDevice(meter.slave, ([bits], [bits], holding, [inputs]), action=refresh)
+    inputs = SimData(0, count=max(meter.input_registers()) + 1, datatype=_WORD)
+    return SimDevice(meter.plate.slave, ([bits], [bits], holding, [inputs]), action=refresh)
 
 
 def _copy(source: int, sink: int) -> None:

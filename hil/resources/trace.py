@@ -80,7 +80,9 @@ def load(path: Path) -> Trace:
                 moment = datetime.fromisoformat(time).astimezone(UTC)
                 series.setdefault(meter, {})[moment] = int(energy) if energy else None
     except OSError as error:
-        raise TraceError(f"cannot read the trace {path}: {error.strerror}. Run from a checkout of campusgrid.") from error
+        raise TraceError(
+            f"cannot read the trace {path}: {error.strerror}. Run from a checkout of campusgrid."
+        ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise TraceError(f"{path} is not a trace with the columns {', '.join(_COLUMNS)}: {error}") from error
     return _build(path, series)

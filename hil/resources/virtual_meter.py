@@ -66,28 +66,28 @@ class Measured:
     export_w_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """What is fixed about one meter: model, slave address, serial number, and what its counters start from in Wh."""
+
+    model: Model
+    slave: int
+    serial_number: int
+    import_wh: int = 0
+    export_wh: int = 0
+
+
 class VirtualMeter:
     """One simulated meter on a line; a meter whose `alive` is False says nothing at all."""
 
-    def __init__(
-        self,
-        model: Model,
-        slave: int,
-        serial_number: int,
-        schedule: Schedule,
-        now_ns: Callable[[], int],
-        import_wh: int = 0,
-        export_wh: int = 0,
-    ) -> None:
-        self.model = model
-        self.slave = slave
-        self.serial_number = serial_number
+    def __init__(self, plate: Plate, schedule: Schedule, now_ns: Callable[[], int]) -> None:
+        self.plate = plate
         self.alive = True
         self._schedule = schedule
         self._now_ns = now_ns
         self._measured_until_ns = now_ns()
-        self._import_w_ns = import_wh * W_NS_PER_WH
-        self._export_w_ns = export_wh * W_NS_PER_WH
+        self._import_w_ns = plate.import_wh * W_NS_PER_WH
+        self._export_w_ns = plate.export_wh * W_NS_PER_WH
 
     def measure(self) -> Measured:
         """Integrate power up to now and return what the meter shows; a clock that stands or goes back adds nothing."""
@@ -100,13 +100,13 @@ class VirtualMeter:
 
     def input_registers(self) -> dict[int, int]:
         """Return the words of all input registers as they are now, by address."""
-        return _words(_input_values(self.model, self.measure()))
+        return _words(_input_values(self.plate.model, self.measure()))
 
     def holding_registers(self) -> dict[int, int]:
         """Return the words of the holding registers, by address."""
-        high, low = divmod(self.serial_number, 2**16)
+        high, low = divmod(self.plate.serial_number, 2**16)
         registers = {HOLDING_SERIAL_NUMBER: high, HOLDING_SERIAL_NUMBER + 1: low}
-        if self.model is SDM120:
+        if self.plate.model is SDM120:
             return registers | {HOLDING_MODEL_ID: 0x0020}
         return registers | _words({HOLDING_UNIT_PREFIX: 0.0, HOLDING_WORD_ORDER: WORD_ORDER_MARK})
 

@@ -1,0 +1,73 @@
+"""Files of a campus directory, written whole or not at all: temporary file, sync, rename, sync of the folder."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+from provisioning.errors import DirectoryError
+
+SECRET_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+SECRET_FOLDER_MODE: Final = 0o700
+
+
+def make_folder(path: Path) -> Path:
+    """Make the folder *path* and its parents, readable by their owner only, and return it."""
+    try:
+        path.mkdir(mode=SECRET_FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DirectoryError(
+            f"cannot make the folder {path}: {error.strerror}. Choose a folder you may write to."
+        ) from error
+    return path
+
+
+def write_secret(path: Path, content: str | bytes) -> None:
+    """Write *content* to *path*, readable and writable by the owner only."""
+    _write(path, content, SECRET_MODE)
+
+
+def write_public(path: Path, content: str | bytes) -> None:
+    """Write *content* to *path*, readable by everyone."""
+    _write(path, content, PUBLIC_MODE)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of *path*; raises DirectoryError with one clear line."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DirectoryError(f"cannot read {path}: {cause}. Is this a campus directory?") from error
+
+
+def _write(path: Path, content: str | bytes, mode: int) -> None:
+    data = content.encode() if isinstance(content, str) else content
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        _write_synced(draft, data, mode)
+        draft.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise DirectoryError(f"cannot write {path}: {error.strerror}. Choose a folder you may write to.") from error
+
+
+def _write_synced(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(descriptor, mode)
+        stream.write(data)
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,128 @@
+"""The plan of a campus: what `campusgrid provision campus` turns into keys, certificates and configuration files."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from provisioning import files
+from provisioning.errors import PlanError
+
+AUTHORITIES: Final = ("ERC", "MEA", "PEA", "EGAT")
+MAX_METERS: Final = 10_000
+MAX_METERS_A_USER: Final = 10
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlannedLine(_Section):
+    """The serial line of a meter, as its configuration names it."""
+
+    path: str
+    baud: Annotated[int, Field(ge=300, le=230_400)] = 9600
+    parity: Literal["N", "E", "O"] = "N"
+    stop_bits: Literal[1, 2] = 1
+
+
+class PlannedMeter(_Section):
+    """One meter: its model's profile, its rating in W, its line and slave address, and whose it is."""
+
+    label: Name
+    profile: Name
+    rated_power_w: Annotated[int, Field(ge=1)]
+    can_export: bool
+    owner: Name
+    line: PlannedLine
+    slave: Annotated[int, Field(ge=1, le=247)] = 1
+
+
+class PlannedUser(_Section):
+    """One user of the market and the AIP that genesis gives them."""
+
+    name: Name
+    kind: Literal["prosumer", "consumer"]
+    balance_aip: Annotated[int, Field(ge=0)] = 0
+
+
+class AuthorityPorts(_Section):
+    """Where one authority's node listens: HTTP API and peers."""
+
+    api: Port
+    peers: Port
+
+
+class PlannedPorts(_Section):
+    """All ports of the campus; one entry of `nodes` per authority."""
+
+    broker: Port = 8883
+    gateway: Port = 8080
+    nodes: tuple[AuthorityPorts, ...] = tuple(AuthorityPorts(api=9933 + 10 * i, peers=30333 + i) for i in range(4))
+
+
+class PlannedParameters(_Section):
+    """The parameters of market and chain that a campus chooses; `ledger.genesis.Parameters` has the others."""
+
+    epoch_s: Annotated[int, Field(ge=2, le=86_400)] = 900
+    telemetry_s: Annotated[int, Field(ge=1)] = 60
+    settle_deadline_s: Annotated[int, Field(ge=1)] = 21_600
+    settle_deadline_blocks: Annotated[int, Field(ge=1)] = 100
+    block_interval_ms: Annotated[int, Field(ge=100)] = 2000
+    heartbeat_ms: Annotated[int, Field(ge=100)] = 30_000
+    min_order_wh: Annotated[int, Field(ge=1)] = 100
+    retail_uaip_per_kwh: Annotated[int, Field(ge=0)] = 4_200_000
+    feed_in_uaip_per_kwh: Annotated[int, Field(ge=0)] = 2_200_000
+    penalty_uaip_per_kwh: Annotated[int, Field(ge=0)] = 500_000
+
+
+class CampusPlan(_Section):
+    """The whole plan. Every meter's owner is one of the users."""
+
+    name: Name
+    host: str = "127.0.0.1"
+    authorities: tuple[Name, ...] = AUTHORITIES
+    ports: PlannedPorts = PlannedPorts()
+    parameters: PlannedParameters = PlannedParameters()
+    grid_balance_aip: Annotated[int, Field(ge=0)] = 1_000_000
+    users: Annotated[tuple[PlannedUser, ...], Field(min_length=1)]
+    meters: Annotated[tuple[PlannedMeter, ...], Field(min_length=1, max_length=MAX_METERS)]
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        names = [user.name for user in self.users]
+        _require(len(set(names)) == len(names), "two users share one name")
+        _require(len(set(self.authorities)) == len(self.authorities) >= 4, "it takes 4 authorities of different names")
+        _require(len(self.ports.nodes) == len(self.authorities), "ports.nodes needs one entry per authority")
+        for meter in self.meters:
+            _require(meter.owner in names, f"meter {meter.label!r}: its owner {meter.owner!r} is not among the users")
+        owners = [meter.owner for meter in self.meters]
+        for name in names:
+            _require(owners.count(name) <= MAX_METERS_A_USER, f"user {name!r} has more than {MAX_METERS_A_USER} meters")
+        return self
+
+
+def load(path: Path) -> CampusPlan:
+    """Return the plan in the TOML file *path*; raises PlanError with one clear line."""
+    try:
+        return CampusPlan.model_validate(tomllib.loads(files.read_text(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        raise PlanError(f"{path}: {_first_fault(error)}") from error
+
+
+def _require(holds: bool, text: str) -> None:
+    if not holds:
+        raise ValueError(text)
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "plan"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')} ({error.error_count()} to mend)"
