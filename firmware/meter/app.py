@@ -1,0 +1,170 @@
+"""The application: takes the readings when they are due, signs them, journals them, and lets the uplink carry them off."""
+
+import asyncio
+
+from meter import clock, profile, reading, receipt
+from meter.errors import JournalError, LineError, MalformedError
+from meter.line import Line
+from meter.uplink import Uplink
+
+STATUS_S = 5
+MAX_SLEEP_MS = 500
+"""The clock is looked at this often, so that one that was set is noticed."""
+RETRY_S = 0.5
+"""Pause before a meter that did not answer for a boundary is asked again."""
+
+
+class Application:
+    """One meter: its line, key, journal and uplink on one board."""
+
+    def __init__(self, config, board, key, journal):
+        self._config = config
+        self._board = board
+        self._key = key
+        self._journal = journal
+        self._profile = profile.load(config.profile)
+        self._line = Line(config.line, board)
+        self._uplink = Uplink(board, config.broker, config.meter_id, journal, self._accept, self._complain)
+        self._uplink_task = None
+        self._beacon = None
+        self._status = 0
+        self._stopping = False
+
+    async def run(self):
+        """Take readings until the command line ends; raises what ended it."""
+        self._board.emit({"event": "started", "meter_id": self._config.meter_id.hex(), "interpreter": self._board.INTERPRETER})
+        if self._journal.lost_bytes:
+            self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
+        self._uplink_task = asyncio.create_task(self._uplink.run())
+        measuring = asyncio.create_task(self._measure())
+        reporting = asyncio.create_task(self._report())
+        try:
+            await self._board.command_line_ended()
+        finally:
+            self._stopping = True
+            measuring.cancel()
+            reporting.cancel()
+
+    async def finish(self):
+        """Take no new reading; wait, at most `drain_s`, until all have their receipts; report, and end the uplink."""
+        self._stopping = True
+        start = self._board.ticks_ms()
+        self._uplink.hurry()
+        while not self._journal.is_receipted() and self._board.ticks_since(start) < 1000 * self._config.drain_s:
+            await asyncio.sleep(0.05)
+        if self._uplink_task:
+            self._uplink_task.cancel()
+        journal = self._journal
+        self._board.emit(
+            {"event": "stopped", "signed": journal.signed, "sequence": journal.sequence, "receipted": journal.receipted}
+        )
+
+    async def _measure(self):
+        """Take the start-up reading, then each boundary and periodic reading when it is due."""
+        config, board = self._config, self._board
+        boundaries = clock.Boundaries(config.epoch_s, self._journal.last_epoch(), board.now_ms())
+        telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, board.now_ms())
+        self._status |= reading.METER_RESTARTED
+        await self._try_reading(reading.STARTUP, None)
+        while True:
+            now_ms = board.now_ms()
+            epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
+            if epoch is not None:
+                await self._take_boundary(epoch, boundaries)
+            elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and not self._journal.is_thin():
+                await self._try_reading(reading.PERIODIC, None)
+            else:
+                pause_ms = min(boundaries.wait_ms(now_ms), telemetry.wait_ms(now_ms), MAX_SLEEP_MS)
+                await asyncio.sleep(pause_ms / 1000)
+
+    async def _take_boundary(self, epoch, boundaries):
+        """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""
+        while not await self._try_reading(reading.BOUNDARY, epoch):
+            await asyncio.sleep(RETRY_S)
+            if self._board.now_ms() // 1000 // self._config.epoch_s != epoch:
+                self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
+                return
+
+    async def _try_reading(self, reason, epoch):
+        """Take a reading, journal it, tell the uplink; tell whether that went well."""
+        try:
+            values, time_ms = await self._read_registers(reason)
+            sequence = self._record(reason, epoch, values, time_ms)
+        except LineError as error:
+            self._status |= reading.METER_UNREACHABLE
+            self._complain("no {} reading: {}".format(reading.REASONS[reason], error))
+            return False
+        except (JournalError, MalformedError, OSError) as error:
+            self._complain("{} reading not kept: {}".format(reading.REASONS[reason], error))
+            return False
+        self._board.emit(
+            {"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": epoch}
+        )
+        self._uplink.wake()
+        return True
+
+    async def _read_registers(self, reason):
+        """Return the register values by ascending code, and when (ms) the energy registers were read."""
+        values = []
+        time_ms = None
+        for request in self._profile.boundary if reason == reading.BOUNDARY else self._profile.telemetry:
+            data = await self._line.read(self._config.slave, request.function, request.address, request.words)
+            if time_ms is None or any([register.code in profile.ENERGY for register in request.registers]):
+                time_ms = self._board.now_ms()
+            values += profile.decode(request, data)
+        return tuple(sorted(values)), time_ms
+
+    def _record(self, reason, epoch, values, time_ms):
+        """Sign and journal a reading with *values*; return its number. No await: number and link cannot be overtaken."""
+        sequence, previous = self._journal.link()
+        sealed = reading.seal(
+            reading.Reading(
+                sequence, time_ms // 1000, reading.SYNCED if clock.is_set(time_ms) else reading.UNSET, 0,
+                self._beacon if reason == reading.BOUNDARY else None, reason, epoch, values,
+                self._status | (reading.JOURNAL_THINNED if self._journal.is_thin() else 0), previous,
+            ),
+            self._key,
+        )  # fmt: skip
+        self._journal.append(sequence, reason, sealed)
+        self._status = 0
+        return sequence
+
+    def _accept(self, message):
+        """Take a message from the receipt topic; tell whether it was a receipt that brought the journal on."""
+        try:
+            offered = receipt.decode(message)
+            if offered.meter_id != self._config.meter_id:
+                raise MalformedError("a receipt for another meter")
+            if offered.sequence <= self._journal.receipted:
+                return False  # a repeat: not worth the signature check
+            if not receipt.is_authentic(message, self._config.gateway_keys):
+                raise MalformedError("a receipt that none of the gateway keys signed")
+            settled = self._journal.settle(offered.sequence, offered.hash)
+        except (MalformedError, OSError) as error:
+            self._complain("receipt ignored: {}".format(error))
+            return False
+        if not settled:
+            self._complain("receipt ignored: {} is not in this journal as the gateway knows it".format(offered.sequence))
+            return False
+        self._hold_beacon(offered.beacon)
+        self._board.emit({"event": "receipted", "sequence": offered.sequence})
+        return True
+
+    def _hold_beacon(self, beacon):
+        """Keep the newest beacon: the one whose anchor, then block, is the latest."""
+        if beacon and (self._beacon is None or (beacon[3], beacon[0]) > (self._beacon[3], self._beacon[0])):
+            self._beacon = beacon
+
+    async def _report(self):
+        while True:
+            await asyncio.sleep(STATUS_S)
+            journal = self._journal
+            self._board.emit(
+                {
+                    "event": "status", "signed": journal.signed, "sequence": journal.sequence,
+                    "receipted": journal.receipted, "journal": journal.segments,
+                }
+            )  # fmt: skip
+
+    def _complain(self, text):
+        self._board.emit({"event": "error", "text": text})

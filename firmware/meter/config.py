@@ -1,0 +1,137 @@
+"""The meter's configuration: one strict JSON file. A wrong one is refused with one line that says what to mend."""
+
+import json
+from collections import namedtuple
+
+from meter.errors import ConfigError
+
+MAX_CONFIG_BYTES = 16384
+MAX_GATEWAY_KEYS = 8
+
+_PARITIES = ("none", "even", "odd")
+
+
+def load(path):
+    """Return the Config in file *path*; raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise ConfigError("cannot read the configuration {}: {}".format(path, error)) from None
+    try:
+        return parse(data, path[: path.rfind("/") + 1])
+    except ConfigError as error:
+        raise ConfigError("{}: {}".format(path, error)) from None
+
+
+def parse(data, folder=""):
+    """Return the Config in the JSON bytes *data*; relative paths start from *folder* (empty, or ending in '/')."""
+    if len(data) > MAX_CONFIG_BYTES:
+        raise ConfigError("longer than {} bytes: not a meter's configuration".format(MAX_CONFIG_BYTES))
+    try:
+        values = json.loads(data.decode())
+    except (ValueError, RuntimeError, MemoryError):  # the last two: nested beyond all measure
+        raise ConfigError("not valid JSON") from None
+    config = _read_table(values, _CONFIG, "", Config)
+    broker = config.broker
+    return Config(
+        config.meter_id, config.profile, config.line, config.slave,
+        Broker(broker.host, broker.port, _from(folder, broker.ca), broker.user, broker.password),
+        config.gateway_keys, config.campus_key, config.epoch_s, config.telemetry_s,
+        _from(folder, config.data_dir), config.drain_s,
+    )  # fmt: skip
+
+
+def _read_table(values, table, prefix, kind):
+    """Return *kind* made of the values of a JSON object, each key of *table* checked; no other key may be there."""
+    if not isinstance(values, dict):
+        raise ConfigError((prefix[:-1] or "the configuration") + " is not a JSON object")
+    names = [name for name, _ in table]
+    for name in values:
+        if name not in names:
+            raise ConfigError("unknown key {}{}: remove it, or mend its spelling".format(prefix, name))
+    for name in names:
+        if name not in values:
+            raise ConfigError("key {}{} is missing".format(prefix, name))
+    return kind(*[check(values[name], prefix + name) for name, check in table])
+
+
+def _integer(low, high):
+    def check(value, name):
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError("{} must be an integer from {} to {}".format(name, low, high))
+        return value
+
+    return check
+
+
+def _text(value, name):
+    if not isinstance(value, str) or not value or "\n" in value or "\0" in value:
+        raise ConfigError("{} must be a text in one line, not empty".format(name))
+    return value
+
+
+def _hex(size):
+    def check(value, name):
+        if not isinstance(value, str) or len(value) != 2 * size or not all([c in "0123456789abcdef" for c in value]):
+            raise ConfigError("{} must be {} lower-case hex digits".format(name, 2 * size))
+        return bytes.fromhex(value)
+
+    return check
+
+
+def _keys(values, name):
+    if not isinstance(values, list) or not 1 <= len(values) <= MAX_GATEWAY_KEYS:
+        raise ConfigError("{} must be a list of 1 to {} public keys".format(name, MAX_GATEWAY_KEYS))
+    return tuple([_hex(32)(value, name) for value in values])
+
+
+def _parity(value, name):
+    if value not in _PARITIES:
+        raise ConfigError('{} must be "none", "even" or "odd"'.format(name))
+    return value
+
+
+def _line(values, name):
+    return _read_table(values, _LINE, name + ".", Line)
+
+
+def _broker(values, name):
+    return _read_table(values, _BROKER, name + ".", Broker)
+
+
+def _from(folder, path):
+    return path if path.startswith("/") else folder + path
+
+
+_LINE = (
+    ("path", _text),
+    ("baud", _integer(1200, 230_400)),
+    ("parity", _parity),
+    ("stop_bits", _integer(1, 2)),
+)
+_BROKER = (
+    ("host", _text),
+    ("port", _integer(1, 65535)),
+    ("ca", _text),
+    ("user", _text),
+    ("password", _text),
+)
+_CONFIG = (
+    ("meter_id", _hex(8)),
+    ("profile", _text),
+    ("line", _line),
+    ("slave", _integer(1, 247)),
+    ("broker", _broker),
+    ("gateway_keys", _keys),
+    ("campus_key", _hex(32)),
+    ("epoch_s", _integer(2, 86_400)),
+    ("telemetry_s", _integer(1, 86_400)),
+    ("data_dir", _text),
+    ("drain_s", _integer(0, 3600)),
+)
+
+Line = namedtuple("Line", [name for name, _ in _LINE])
+Broker = namedtuple("Broker", [name for name, _ in _BROKER])
+Config = namedtuple("Config", [name for name, _ in _CONFIG])
+"""meter_id 8 bytes, gateway_keys and campus_key 32 bytes each; paths absolute or relative to the working folder."""

@@ -1,0 +1,141 @@
+"""The meter's journal: every signed reading is here, durably, before it is published, until the gateway's receipt.
+
+Numbers. A block of sequence numbers is reserved in a file of its own before the first of them is used; a start goes on
+behind the reserved block. So no number is ever used twice, whatever was cut off when; the hash chain links the gap.
+
+Room. The journal holds at most MAX_SEGMENTS files. From THIN_SEGMENTS on no periodic readings are taken (`is_thin`),
+which leaves a quarter of the room to boundary readings; when that is used up too, `append` raises JournalError and the
+next reading's registers, being cumulative, still account for the energy. Only a receipt makes room.
+
+Trimming. A file goes when a receipt covers all of it, its boundary readings having been copied to the archive, which
+keeps the newest ARCHIVE_SEGMENTS files of them: 14 days and more at 900 s.
+"""
+
+from binascii import crc32
+
+from meter import envelope, reading
+from meter.errors import JournalError
+from meter.segments import Record, Segments
+
+MAX_SEGMENTS = 256
+THIN_SEGMENTS = 192
+ARCHIVE_SEGMENTS = 16
+RESERVED_NUMBERS = 64
+MAX_JUMP = 1_000_000
+"""How far one receipt may push the numbers on: a stolen gateway key must not use them up."""
+
+_MARK = "sequence"
+
+
+class Journal:
+    """The journal in three directories of the board's storage: log, archive, and the one with the reserved mark."""
+
+    def __init__(self, log, archive, state):
+        self._log = Segments(log)
+        self._archive = Segments(archive)
+        self._state = state
+        last = self._log.last
+        self.receipted = last.receipted if last else 0
+        self.lost_bytes = self._log.lost_bytes + self._archive.lost_bytes
+        self._reserved = self._read_mark()
+        self._next = max(self._reserved, last.sequence if last else 0) + 1
+
+    @property
+    def sequence(self):
+        """The highest number in the journal; 0 when it is new."""
+        return self._log.last.sequence if self._log.last else 0
+
+    @property
+    def signed(self):
+        """How many readings were ever signed into this journal."""
+        return self._log.last.count if self._log.last else 0
+
+    @property
+    def segments(self):
+        """How many files the log takes."""
+        return len(self._log)
+
+    def is_thin(self):
+        """Tell whether periodic readings must make way for boundary readings."""
+        return len(self._log) >= THIN_SEGMENTS
+
+    def last_epoch(self):
+        """Return the epoch of the newest boundary reading, or None."""
+        record = self._log.newest(reading.BOUNDARY) or self._archive.newest(reading.BOUNDARY)
+        return reading.decode(record.data).epoch if record else None
+
+    def link(self):
+        """Return (sequence number, previous hash head) of the reading to be signed next."""
+        self._log.mend()
+        self._next = max(self._next, self.sequence + 1)
+        if self._next > self._reserved:
+            self._reserve(self._next + RESERVED_NUMBERS - 1)
+        last = self._log.last
+        return self._next, reading.link(last.data) if last else reading.NO_PREVIOUS
+
+    def append(self, sequence, reason, sealed):
+        """Write the envelope *sealed* durably; raises JournalError when there is no room or *sequence* is not due."""
+        if sequence != self._next or sequence > self._reserved:
+            raise JournalError("reading {} is out of turn, {} is next".format(sequence, self._next))
+        if len(self._log) >= MAX_SEGMENTS:
+            raise JournalError("the journal is full: no receipt for {} readings".format(self.sequence - self.receipted))
+        self._log.append(Record(sequence, reason, self.signed + 1, self.receipted, sealed))
+        self._next = sequence + 1
+
+    def pending(self, after, limit):
+        """Return [(sequence, envelope), ...] of the oldest readings above *after* that have no receipt yet."""
+        return [(record.sequence, record.data) for record in self._log.after(max(after, self.receipted), limit)]
+
+    def is_receipted(self):
+        """Tell whether everything signed has its receipt."""
+        return self.receipted >= self.sequence
+
+    def settle(self, sequence, digest):
+        """Take note of an authentic receipt for the chain up to *sequence*; tell whether it changed anything."""
+        if sequence <= self.receipted:
+            return False
+        if sequence >= self._next:
+            return self._jump(sequence)
+        record = self._log.find(sequence)
+        if record is None or envelope.digest(record.data) != digest:
+            return False
+        self.receipted = sequence
+        self._trim()
+        return True
+
+    def _jump(self, sequence):
+        """Go on behind *sequence*: the gateway has seen numbers that this journal, restored from a copy, forgot."""
+        if sequence - self._next >= MAX_JUMP:
+            return False
+        self._reserve(sequence + RESERVED_NUMBERS)
+        self._next = sequence + 1
+        return True
+
+    def _trim(self):
+        span = self._log.oldest_span()
+        while span and span[0] <= self.receipted:
+            self._keep_boundaries(span[1])
+            self._log.drop_oldest()
+            span = self._log.oldest_span()
+
+    def _keep_boundaries(self, records):
+        self._archive.mend()
+        newest = self._archive.last.sequence if self._archive.last else 0
+        for record in records:
+            if record.reason == reading.BOUNDARY and record.sequence > newest:
+                self._archive.append(record)
+        while len(self._archive) > ARCHIVE_SEGMENTS:
+            self._archive.drop_oldest()
+
+    def _reserve(self, mark):
+        text = str(mark).encode()
+        self._state.replace(_MARK, text + b" " + str(crc32(text)).encode() + b"\n")
+        self._reserved = mark
+
+    def _read_mark(self):
+        """Return the reserved mark; where it is lost, one that lies safely behind what the journal shows."""
+        if _MARK in self._state.names():
+            text, _, checksum = self._state.read(_MARK).strip().partition(b" ")
+            if text.isdigit() and checksum == str(crc32(text)).encode():
+                return int(text)
+        return self.sequence + RESERVED_NUMBERS if self.sequence else 0

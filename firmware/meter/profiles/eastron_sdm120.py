@@ -1,0 +1,17 @@
+"""Eastron SDM120 (single-phase, Modbus version).
+
+Sources: [M] SDM120 Modbus protocol v2.5 (Eastron); [V] volkszaehler/mbmd meters/rs485/sdm120.go;
+[S] nmakel/sdm_modbus sdm.py. All three agree on every register below; no source documents a reset of the energy
+registers. Resolution: an energy register is a float32 in kWh, so its step is 1 Wh up to 16 MWh and 8 Wh at 100 MWh.
+"""
+
+MODEL = "Eastron SDM120"
+MAX_WORDS = 80  # 40 parameters of two words a request [M]
+MAX_GAP_WORDS = 10  # [S] reads 0..31 in one request, unlisted registers in it included
+REGISTERS = (
+    # OBIS code, function, address, type, power of ten from the meter's unit to ours, sources
+    (180, 4, 72, "float32", 3, "kWh: M 30073, V 0x0048, S"),
+    (280, 4, 74, "float32", 3, "kWh: M 30075, V 0x004A, S"),
+    (1670, 4, 12, "float32", 0, "W, signed: M 30013, V 0x000C, S; one phase, so L1 is the total"),
+    (3270, 4, 0, "float32", 1, "V: M 30001, V 0x0000, S"),
+)

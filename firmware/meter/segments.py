@@ -1,0 +1,137 @@
+"""A log of records in a few files of bounded size: appended durably, recovered at start, dropped from the old end.
+
+A file is named by the sequence number of its first record. Record, big-endian:
+
+    length of data (2) | CRC-32 of all that follows (4) | sequence (4) | reason (1) | count (4) | receipted (4) | data
+
+A power cut can leave the last record torn. At start every file is read up to its first record that does not hold; what
+follows is cut off and counted in `lost_bytes`.
+"""
+
+import struct
+from binascii import crc32
+from collections import namedtuple
+
+SEGMENT_BYTES = 16384
+
+Record = namedtuple("Record", ("sequence", "reason", "count", "receipted", "data"))
+"""count: records ever written to the journal, this one included; receipted: the receipt mark when it was written."""
+
+_PREFIX = ">HI"
+_FIELDS = ">IBII"
+_PREFIX_BYTES = struct.calcsize(_PREFIX)
+_HEAD_BYTES = _PREFIX_BYTES + struct.calcsize(_FIELDS)
+_SUFFIX = ".log"
+
+
+class Segments:
+    """The log in *directory*, an object with names, read, append, replace and remove (see `board/linux.py`)."""
+
+    def __init__(self, directory):
+        self._directory = directory
+        self._spans = []  # [file name, first sequence, last sequence, bytes], oldest first
+        self._suspect = None
+        self.last = None
+        self.lost_bytes = 0
+        for name in sorted([name for name in directory.names() if name.endswith(_SUFFIX)]):
+            self._recover(name)
+
+    def __len__(self):
+        return len(self._spans)
+
+    def append(self, record):
+        """Write *record* durably; its sequence is above all before it. After an OSError call `mend` first."""
+        data = pack(record)
+        if not self._spans or self._spans[-1][3] + len(data) > SEGMENT_BYTES:
+            self._spans.append(["{:010d}".format(record.sequence) + _SUFFIX, record.sequence, record.sequence, 0])
+        span = self._spans[-1]
+        self._suspect = span[0]
+        self._directory.append(span[0], data)
+        self._suspect = None
+        span[2] = record.sequence
+        span[3] += len(data)
+        self.last = record
+
+    def mend(self):
+        """Look, after a failed `append`, what of it reached the disk: a whole record counts, a torn one is cut off."""
+        if self._suspect is not None:
+            self._spans = [span for span in self._spans if span[0] != self._suspect]
+            if self._suspect in self._directory.names():
+                self._recover(self._suspect)
+            self._suspect = None
+
+    def after(self, sequence, limit):
+        """Return up to *limit* records with a sequence above *sequence*, oldest first."""
+        found = []
+        for name, _, last, _ in self._spans:
+            if last > sequence:
+                found += [record for record in self._records(name) if record.sequence > sequence][: limit - len(found)]
+            if len(found) >= limit:
+                break
+        return found
+
+    def find(self, sequence):
+        """Return the record with number *sequence*, or None."""
+        for name, first, last, _ in self._spans:
+            if first <= sequence <= last:
+                return next((record for record in self._records(name) if record.sequence == sequence), None)
+        return None
+
+    def newest(self, reason):
+        """Return the newest record with *reason*, or None."""
+        for name, _, _, _ in reversed(self._spans):
+            found = [record for record in self._records(name) if record.reason == reason]
+            if found:
+                return found[-1]
+        return None
+
+    def oldest_span(self):
+        """Return (last sequence, records) of the oldest file, or None where only the one in use is left."""
+        if len(self._spans) < 2:
+            return None
+        name, _, last, _ = self._spans[0]
+        return last, self._records(name)
+
+    def drop_oldest(self):
+        """Remove the oldest file; the newest one always stays, it holds the end of the chain."""
+        self._directory.remove(self._spans[0][0])
+        del self._spans[0]
+
+    def _records(self, name):
+        return unpack(self._directory.read(name))[0]
+
+    def _recover(self, name):
+        data = self._directory.read(name)
+        records, good_bytes = unpack(data)
+        self.lost_bytes += len(data) - good_bytes
+        if not records:
+            self._directory.remove(name)
+            return
+        if good_bytes < len(data):
+            self._directory.replace(name, data[:good_bytes])
+        self._spans.append([name, records[0].sequence, records[-1].sequence, good_bytes])
+        self.last = records[-1]
+
+
+def pack(record):
+    """Return the bytes of *record*."""
+    body = struct.pack(_FIELDS, record.sequence, record.reason, record.count, record.receipted) + record.data
+    return struct.pack(_PREFIX, len(record.data), crc32(body)) + body
+
+
+def unpack(data):
+    """Return (records, bytes that they take): all records of *data* before the first one that does not hold."""
+    records = []
+    place = 0
+    while len(data) - place >= _HEAD_BYTES:
+        size, checksum = struct.unpack_from(_PREFIX, data, place)
+        end = place + _HEAD_BYTES + size
+        body = data[place + _PREFIX_BYTES : end]
+        if end > len(data) or crc32(body) != checksum:
+            break
+        sequence, reason, count, receipted = struct.unpack_from(_FIELDS, body, 0)
+        if records and sequence <= records[-1].sequence:
+            break
+        records.append(Record(sequence, reason, count, receipted, body[_HEAD_BYTES - _PREFIX_BYTES :]))
+        place = end
+    return records, place

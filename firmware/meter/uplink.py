@@ -1,0 +1,219 @@
+"""The uplink: carries the journal's readings to the broker until the gateway's receipts have covered them.
+
+A PUBACK only means that the broker has the message in memory; a killed broker forgets it. So a PUBACK makes room in the
+window and nothing else, and a reading without a receipt is published again, at growing intervals, for as long as that
+takes. Not micropython-lib's umqtt: its blocking reads wait for ever on a dead link, and the meter would miss boundaries.
+"""
+
+import asyncio
+
+from meter import mqtt
+from meter.errors import UplinkError
+
+WINDOW = 8
+"""Readings in flight without a PUBACK."""
+MAX_AHEAD = 64
+"""Readings published beyond the newest receipt: what the broker has to hold for one meter while the gateway is away."""
+CONNECT_TIMEOUT_S = 10
+ANSWER_TIMEOUT_MS = 10_000
+RESEND_FIRST_MS = 5_000
+RESEND_LIMIT_MS = 300_000
+BACKOFF_FIRST_MS = 500
+BACKOFF_LIMIT_MS = 60_000
+READ_BYTES = 1024
+
+_SUBSCRIPTION_ID = 65535
+_TICK_S = 0.5
+
+
+class Uplink:
+    """Keeps a session with the broker. `accept(payload)` is called with every message on the receipt topic.
+
+    `report(text)` hears of every failure. `wake()` says that the journal has more; `hurry()` that all is to go soon.
+    """
+
+    def __init__(self, board, broker, meter_id, journal, accept, report):
+        self._board = board
+        self._broker = broker
+        self._name = meter_id.hex()
+        self._journal = journal
+        self._accept = accept
+        self._report = report
+        self._news = asyncio.Event()
+        self._backoff_ms = BACKOFF_FIRST_MS
+        self._resend_ms = RESEND_FIRST_MS
+        self._forget_session()
+
+    def wake(self):
+        """Look for something to send now."""
+        self._news.set()
+
+    def hurry(self):
+        """Publish anew, at the shortest interval, what has no receipt: the meter is about to stop."""
+        self._resend_ms = RESEND_FIRST_MS
+        self._backoff_ms = BACKOFF_FIRST_MS
+        self._news.set()
+
+    async def run(self):
+        """Keep a session for ever; ends only by being cancelled."""
+        while True:
+            try:
+                await self._hold_session()
+            except (OSError, UplinkError, asyncio.TimeoutError) as error:
+                self._report("uplink to {}:{}: {}".format(self._broker.host, self._broker.port, _text_of(error)))
+            await asyncio.sleep(self._jittered_ms() / 1000)
+            self._backoff_ms = min(2 * self._backoff_ms, BACKOFF_LIMIT_MS)
+
+    def _jittered_ms(self):
+        """Return a random pause between half the back-off and all of it, so that a campus does not return at once."""
+        half = self._backoff_ms // 2
+        return half + int.from_bytes(self._board.random_bytes(4), "big") % (half + 1)
+
+    def _forget_session(self):
+        self._published = 0  # highest sequence sent since the session, or the last sending anew, began
+        self._sent = []  # sequences sent and not receipted
+        self._waiting_since = 0  # ticks when the oldest of them, or the last receipt, went by
+        self._in_flight = {}  # packet id -> ticks when sent
+        self._outgoing = []  # acknowledgements to send
+        self._packet_id = 0
+        self._failure = None
+        self._heard = self._pinged = self._board.ticks_ms()
+
+    async def _hold_session(self):
+        self._forget_session()
+        broker = self._broker
+        reader, writer = await self._board.connect(broker.host, broker.port, broker.ca, CONNECT_TIMEOUT_S)
+        receiving = None
+        try:
+            parser = mqtt.Parser()
+            await asyncio.wait_for(self._greet(reader, writer, parser), CONNECT_TIMEOUT_S)
+            self._backoff_ms = BACKOFF_FIRST_MS
+            receiving = asyncio.create_task(self._receive(reader, parser))
+            await self._transmit(writer)
+        finally:
+            if receiving:
+                receiving.cancel()
+            await _hang_up(writer)
+
+    async def _greet(self, reader, writer, parser):
+        """Log in and subscribe; what the broker sends before the two answers is handled like everything else."""
+        broker = self._broker
+        await _send(writer, mqtt.connect("meter-" + self._name, broker.user, broker.password))
+        waiting = [mqtt.Connack]
+        while waiting:
+            data = await reader.read(READ_BYTES)
+            if not data:
+                raise UplinkError("the broker closed the connection during log-in")
+            for packet in parser.feed(data):
+                if waiting and isinstance(packet, waiting[0]):
+                    waiting = await self._greeted(writer, packet)
+                else:
+                    self._handle(packet)
+
+    async def _greeted(self, writer, packet):
+        """Return what to wait for after *packet*, the awaited answer."""
+        if isinstance(packet, mqtt.Connack):
+            if packet.code:
+                raise UplinkError("the broker refused the meter: " + mqtt.refusal(packet.code))
+            await _send(writer, mqtt.subscribe("meter/{}/receipt".format(self._name), _SUBSCRIPTION_ID))
+            return [mqtt.Suback]
+        if not packet.granted:
+            raise UplinkError("the broker refused the subscription to the receipts")
+        return []
+
+    async def _receive(self, reader, parser):
+        """Read until the connection ends; the reason is left for `_transmit`, which ends the session."""
+        try:
+            while True:
+                data = await reader.read(READ_BYTES)
+                if not data:
+                    raise UplinkError("the broker closed the connection")
+                self._heard = self._board.ticks_ms()
+                for packet in parser.feed(data):
+                    self._handle(packet)
+        except (OSError, UplinkError) as error:
+            self._failure = error
+            self._news.set()
+
+    def _handle(self, packet):
+        if isinstance(packet, mqtt.Puback):
+            self._in_flight.pop(packet.packet_id, None)
+        elif isinstance(packet, mqtt.Publish):
+            if packet.packet_id is not None:
+                self._outgoing.append(mqtt.puback(packet.packet_id))
+            if self._accept(packet.payload):
+                self._resend_ms = RESEND_FIRST_MS
+                self._waiting_since = self._board.ticks_ms()
+        elif not isinstance(packet, mqtt.Pong):
+            raise UplinkError("the broker sent an answer to nothing")
+        self._news.set()
+
+    async def _transmit(self, writer):
+        """Send what is due until the session fails."""
+        while True:
+            if self._failure:
+                raise self._failure
+            self._news.clear()
+            packets = self._acknowledgements() + self._keep_alive() + self._publications()
+            if packets:
+                await asyncio.wait_for(_send(writer, b"".join(packets)), ANSWER_TIMEOUT_MS // 1000)
+            try:
+                await asyncio.wait_for(self._news.wait(), _TICK_S)
+            except asyncio.TimeoutError:
+                self._check_answers()
+
+    def _acknowledgements(self):
+        packets, self._outgoing = self._outgoing, []
+        return packets
+
+    def _keep_alive(self):
+        if self._board.ticks_since(self._pinged) < mqtt.KEEP_ALIVE_S * 500:
+            return []
+        self._pinged = self._board.ticks_ms()
+        return [mqtt.PING]
+
+    def _check_answers(self):
+        """Give the session up when the broker has been silent too long for it to be alive."""
+        oldest = max([self._board.ticks_since(sent) for sent in self._in_flight.values()] or [0])
+        silent_ms = self._board.ticks_since(self._heard)
+        if silent_ms > mqtt.KEEP_ALIVE_S * 500 + ANSWER_TIMEOUT_MS or min(oldest, silent_ms) > ANSWER_TIMEOUT_MS:
+            raise UplinkError("the broker does not answer")
+
+    def _publications(self):
+        """Return the PUBLISH packets that window, receipts and resend interval allow now."""
+        self._sent = [sequence for sequence in self._sent if sequence > self._journal.receipted]
+        if self._sent and self._board.ticks_since(self._waiting_since) > self._resend_ms:
+            self._resend_ms = min(2 * self._resend_ms, RESEND_LIMIT_MS)
+            self._published = 0
+            self._sent = []
+        room = min(WINDOW - len(self._in_flight), MAX_AHEAD - len(self._sent))
+        if room <= 0:
+            return []
+        return [self._publish(sequence, sealed) for sequence, sealed in self._journal.pending(self._published, room)]
+
+    def _publish(self, sequence, sealed):
+        if not self._sent:
+            self._waiting_since = self._board.ticks_ms()
+        self._packet_id = self._packet_id % (_SUBSCRIPTION_ID - 1) + 1
+        self._in_flight[self._packet_id] = self._board.ticks_ms()
+        self._sent.append(sequence)
+        self._published = sequence
+        return mqtt.publish("meter/{}/reading".format(self._name), sealed, self._packet_id)
+
+
+async def _send(writer, data):
+    writer.write(data)
+    await writer.drain()
+
+
+async def _hang_up(writer):
+    """Close the connection; that a broken one cannot be closed in order changes nothing."""
+    writer.close()
+    try:
+        await writer.wait_closed()
+    except OSError:
+        return
+
+
+def _text_of(error):
+    return str(error) or type(error).__name__
