@@ -1,0 +1,1 @@
+"""Measurements against the product's bars: `make bench`. Parts are registered in `parts.py`."""

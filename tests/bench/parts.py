@@ -1,0 +1,11 @@
+"""The parts of the bench: a name, and the "module:function" that yields its rows.
+
+Each row's name begins with the part's name and a dot. A part runs in a process of its own and has ten minutes.
+"""
+
+from __future__ import annotations
+
+PARTS = {
+    "cli": "tests.bench.command:measure",
+    "market": "tests.bench.market:measure",
+}

@@ -1,0 +1,67 @@
+"""`python -m tests.soak [PREFIX]`: run the campaigns and keep soak.json up to date; goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.measure import write_json
+from tests.soak.campaigns import CAMPAIGNS, Campaign
+
+RESULT = Path(__file__).resolve().parents[2] / "soak.json"
+SAVE_EVERY_S = 1.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is left of the chosen campaigns; 1 when anything was ever violated, 130 after Ctrl-C."""
+    prefix = arguments[0] if arguments else ""
+    chosen = [campaign for campaign in CAMPAIGNS if campaign.name.startswith(prefix)]
+    if not chosen:
+        names = ", ".join(campaign.name for campaign in CAMPAIGNS)
+        print(f"no campaign begins with {prefix!r}: there are {names}", file=sys.stderr)
+        return 2
+    progress = _load()
+    try:
+        for campaign in chosen:
+            _run(campaign, progress)
+    except KeyboardInterrupt:
+        print("stopped; run `make soak` to go on", file=sys.stderr)
+        return 130
+    finally:
+        write_json(RESULT, progress.values())
+    return 1 if any(progress[campaign.name]["violations"] for campaign in chosen) else 0
+
+
+def _run(campaign: Campaign, progress: dict[str, dict[str, Any]]) -> None:
+    fresh = {"name": campaign.name, "done": 0, "target": campaign.target, "violations": 0}
+    entry = progress.setdefault(campaign.name, fresh)
+    entry["target"] = campaign.target
+    saved_s = time.monotonic()
+    while entry["done"] < campaign.target:
+        number = entry["done"]
+        for violation in campaign.run_unit(number):
+            entry["violations"] += 1
+            print(f"{campaign.name} unit {number}: {violation}", flush=True)
+        entry["done"] = number + 1
+        if time.monotonic() - saved_s > SAVE_EVERY_S:
+            write_json(RESULT, progress.values())
+            saved_s = time.monotonic()
+    print(f"{campaign.name}: {entry['done']} of {entry['target']} done, {entry['violations']} violations", flush=True)
+
+
+def _load() -> dict[str, dict[str, Any]]:
+    try:
+        entries = json.loads(RESULT.read_text())
+        return {entry["name"]: entry for entry in entries}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, KeyError):
+        print(f"{RESULT.name} is not what a soak writes: starting anew", file=sys.stderr)
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

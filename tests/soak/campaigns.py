@@ -1,0 +1,24 @@
+"""The campaigns of the soak.
+
+A campaign is a number of units and a function that runs one unit by its number and returns what was violated in it, one
+text each. The number is the unit's only seed, so that a violation is run again by its number alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.soak import envelopes
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """`target` units, each run by `run_unit(number)`."""
+
+    name: str
+    target: int
+    run_unit: Callable[[int], Sequence[str]]
+
+
+CAMPAIGNS = (Campaign("ledger.altered_readings", 20_000, envelopes.alter_reading),)
