@@ -1,0 +1,139 @@
+"""Makes a campus known to its ledger: gateway, users, their first money, meters, and each meter's first reading.
+
+Every step looks first whether it is already done, so that a run which broke off is simply repeated. All calls are the
+admin's; the ledger decides each of them, and its refusal is what an operator reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ledger import cbor
+from ledger.api.resources import Receipt
+from ledger.client import AccountClient, LedgerClient, RefusedError
+from ledger.genesis import Genesis, Role
+from provisioning import keys
+from provisioning.campus import AAIP_PER_AIP, Campus, CampusMeter, CampusUser
+from provisioning.errors import EnrolmentError
+from provisioning.meters import EnrolledMeter
+
+FINAL_TIMEOUT_S: Final = 60.0
+NOT_FOUND: Final = 404
+SITE: Final = "campus"
+"""The location label on the ledger: names, rooms and addresses stay off it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of the admin, and what it is for in words."""
+
+    purpose: str
+    module: str
+    function: str
+    arguments: tuple[cbor.Value, ...]
+
+
+class Enrolment:
+    """The admin's work on one campus, through any of its ledger nodes."""
+
+    def __init__(self, campus: Campus, client: LedgerClient) -> None:
+        self._campus = campus
+        self._client = client
+        admin = _account_with(campus.genesis, Role.ADMIN)
+        self._admin = AccountClient(client, campus.genesis.chain_id, admin, keys.read(campus.folder / "admin.key"))
+
+    async def register_accounts(self) -> list[Receipt]:
+        """Register the gateway and all users, verify the users, and give each the money of the plan."""
+        steps = await self._gateway_steps()
+        for user in self._campus.users:
+            steps += await self._user_steps(user)
+        return await self._perform(steps)
+
+    async def assign_meters(self, enrolled: Mapping[bytes, EnrolledMeter]) -> list[Receipt]:
+        """Assign every meter that the ledger does not know yet to its owner."""
+        known = {meter.meter_id for meter in await self._client.meters()}
+        steps = [
+            _assign_meter(meter, enrolled[meter.meter_id].public_key)
+            for meter in self._campus.meters
+            if meter.meter_id not in known
+        ]
+        return await self._perform(steps)
+
+    async def rebase_meters(self, first_readings: Mapping[bytes, bytes]) -> list[Receipt]:
+        """Set each meter's baseline to its first boundary reading (envelope by meter id), where it has none yet."""
+        based = {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
+        steps = [
+            Step(f"baseline of meter {meter_id.hex()}", "registry", "rebase", (meter_id, envelope))
+            for meter_id, envelope in first_readings.items()
+            if meter_id not in based
+        ]
+        return await self._perform(steps)
+
+    async def _gateway_steps(self) -> list[Step]:
+        account = self._campus.gateway_account
+        if await self._exists(account):
+            return []
+        public_key = keys.read(self._campus.folder / "gateway" / "account.key").public_key
+        return [Step("gateway", "registry", "register_gateway", (account, public_key))]
+
+    async def _user_steps(self, user: CampusUser) -> list[Step]:
+        """Return what is left to do for *user*; money goes once, to an account that has none and never spoke."""
+        public_key = keys.read(self._campus.folder / "users" / f"{user.account.hex()}.key").public_key
+        name = f"user {user.plan.name!r}"
+        registration = (user.account, public_key, user.plan.kind, SITE)
+        register = Step(name, "registry", "register_user", registration)
+        verify = Step(f"verification of {name}", "registry", "verify_user", (user.account,))
+        amount_aaip = user.plan.balance_aip * AAIP_PER_AIP
+        fund = [Step(f"money of {name}", "money", "transfer", (user.account, amount_aaip))] if amount_aaip else []
+        if not await self._exists(user.account):
+            return [register, verify, *fund]
+        account = await self._client.account(user.account)
+        is_fresh = account.nonce == 0 and account.balance_aaip + account.locked_aaip == 0
+        return ([] if "user" in account.roles else [verify]) + (fund if is_fresh else [])
+
+    async def _exists(self, account: bytes) -> bool:
+        try:
+            await self._client.account(account)
+        except RefusedError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    async def _perform(self, steps: Sequence[Step]) -> list[Receipt]:
+        """Submit all *steps* in order, wait until each is final, and return their receipts."""
+        submitted = [(step, await self._submit(step)) for step in steps]
+        waits = [self._client.wait_final(transaction_id, FINAL_TIMEOUT_S) for _, transaction_id in submitted]
+        receipts = await asyncio.gather(*waits)
+        for (step, _), receipt in zip(submitted, receipts, strict=True):
+            if receipt.code != 0:
+                raise EnrolmentError(f"the ledger refused the {step.purpose}: {receipt.code_name}: {receipt.text}")
+        return list(receipts)
+
+    async def _submit(self, step: Step) -> bytes:
+        try:
+            return await self._admin.call(step.module, step.function, *step.arguments)
+        except RefusedError as error:
+            raise EnrolmentError(f"the ledger refused the {step.purpose}: {error}") from error
+
+
+def _assign_meter(meter: CampusMeter, public_key: bytes) -> Step:
+    plan = meter.plan
+    arguments = (meter.meter_id, meter.account, plan.profile, plan.rated_power_w, public_key, plan.can_export)
+    return Step(f"meter {plan.label!r}", "registry", "assign_meter", arguments)
+
+
+def _account_with(genesis: Genesis, role: Role) -> bytes:
+    found = next((account.id for account in genesis.accounts if role in account.roles), None)
+    if found is None:
+        raise EnrolmentError(f"genesis has no account with the role {role.name}: it cannot be enrolled")
+    return found
+
+
+def firmware_command(interpreter: Path, firmware: Path) -> list[str]:
+    """Return the command that runs the meter firmware in the folder *firmware* under *interpreter*."""
+    return [str(interpreter), str(firmware / "meter" / "main.py")]

@@ -1,0 +1,63 @@
+"""A meter's own part in its enrolment: the firmware makes the key on the device and tells its public half."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ledger.keys import PUBLIC_KEY_BYTES
+from provisioning.errors import EnrolmentError
+
+ENROL_TIMEOUT_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolledMeter:
+    """What a meter told of itself: its id, the key that it made, and what runs its firmware."""
+
+    meter_id: bytes
+    public_key: bytes
+    interpreter: str
+
+
+async def enrol(command: list[str], config: Path) -> EnrolledMeter:
+    """Have the meter of *config* make its key, if it has none yet, and return what it tells.
+
+    *command* runs the firmware (interpreter and main.py). Raises EnrolmentError where it fails or tells nonsense.
+    """
+    output = await _run([*command, "enrol", "--config", str(config)], config)
+    try:
+        told = json.loads(output.splitlines()[-1])
+        meter = EnrolledMeter(
+            bytes.fromhex(told["meter_id"]), bytes.fromhex(told["public_key"]), str(told["interpreter"])
+        )
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise EnrolmentError(f"the meter of {config} did not tell its key but {output[-200:]!r}") from error
+    if len(meter.public_key) != PUBLIC_KEY_BYTES:
+        raise EnrolmentError(f"the meter of {config} told a key of {len(meter.public_key)} bytes")
+    return meter
+
+
+async def _run(command: list[str], config: Path) -> bytes:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+    except OSError as error:
+        raise EnrolmentError(f"cannot run {command[0]}: {error.strerror}. `make micropython` gets it.") from error
+    try:
+        async with asyncio.timeout(ENROL_TIMEOUT_S):
+            output, errors = await process.communicate()
+    except TimeoutError as error:
+        raise EnrolmentError(f"the meter of {config} did not make its key within {ENROL_TIMEOUT_S:.0f} s") from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        text = (errors or output).decode(errors="replace").strip()
+        raise EnrolmentError(f"the meter of {config} did not enrol: {text.splitlines()[-1] if text else 'no output'}")
+    return output
