@@ -1,0 +1,1 @@
+"""The gateway's HTTP face: JSON for programs, metrics for Prometheus."""

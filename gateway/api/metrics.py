@@ -1,0 +1,61 @@
+"""The gateway's numbers in Prometheus' text format, read from the running parts when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from gateway.intake.refusals import RefusalCode
+from gateway.readings.overview import Overview
+
+CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
+
+
+async def render(overview: Overview) -> bytes:
+    """Return all metrics as text."""
+    registry = CollectorRegistry()
+    registry.register(_Numbers(overview, await overview.outbox.count_open()))
+    return generate_latest(registry)
+
+
+class _Numbers(Collector):
+    def __init__(self, overview: Overview, outbox: int) -> None:
+        self._overview = overview
+        self._outbox = outbox
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        yield from self._counters()
+        yield from self._gauges()
+
+    def _counters(self) -> Iterator[Metric]:
+        counts = self._overview.store.counts
+        yield _counter("readings_stored", "Readings stored.", counts["stored"])
+        yield _counter("readings_duplicate", "Readings that were stored already.", counts["duplicates"])
+        yield _counter("quarantine_evicted", "Quarantined messages dropped for newer ones.", counts["evicted"])
+        yield _counter("receipts_dropped", "Receipts dropped on a full queue.", self._overview.link.dropped_receipts)
+        refused = CounterMetricFamily("campusgrid_gateway_refused", "Messages refused, by reason.", labels=["reason"])
+        for code in RefusalCode:
+            refused.add_metric([code.name], counts[f"refused.{code.name}"])
+        yield refused
+
+    def _gauges(self) -> Iterator[Metric]:
+        overview = self._overview
+        yield _gauge("in_flight", "Messages received and not acknowledged yet.", overview.link.in_flight)
+        yield _gauge("outbox", "Boundary readings that the ledger has not answered for.", self._outbox)
+        yield _gauge("broker_connected", "1 while the broker is connected.", int(overview.link.is_connected))
+        yield _gauge("meters", "Enrolled meters.", len(overview.roster))
+        yield _gauge("ledger_height", "Newest finalised block seen.", overview.follower.height or 0)
+
+
+def _counter(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(f"campusgrid_gateway_{name}", text, value=value)
+
+
+def _gauge(name: str, text: str, value: int) -> Metric:
+    return GaugeMetricFamily(f"campusgrid_gateway_{name}", text, value=value)

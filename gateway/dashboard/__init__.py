@@ -1,0 +1,1 @@
+"""The operator's page, on the same server as the API."""

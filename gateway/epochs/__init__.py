@@ -1,0 +1,1 @@
+"""Epoch arithmetic and the intervals that boundary readings make."""

@@ -1,0 +1,15 @@
+"""The gateway's exceptions: faults only. What the gateway refuses is a value (`gateway.intake.refusals`)."""
+
+
+class GatewayError(Exception):
+    """A fault of the gateway; its text says what happened, to which thing, and what to do next."""
+
+    user_message = True
+
+
+class SettingsError(GatewayError):
+    """A configuration file that cannot be used: whoever wrote it must act."""
+
+
+class StoreError(GatewayError):
+    """The database is damaged, or newer than this program: the operator must restore or upgrade."""

@@ -1,0 +1,1 @@
+"""From the broker's socket to committed rows: parse, verify, commit, acknowledge, sign a receipt."""

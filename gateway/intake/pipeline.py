@@ -1,0 +1,175 @@
+"""The fixed order of intake: verify → commit → PUBACK → receipt. Killed between any two, nothing is lost or doubled.
+
+Before the commit the broker still holds the message; before the receipt the meter still holds the reading. What comes
+again is found by (meter, sequence) and dropped when its bytes are the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from gateway.intake.receipts import Receipts
+from gateway.intake.refusals import Refusal, RefusalCode
+from gateway.intake.sequence import Chain, find_fault, place
+from gateway.intake.verification import Parsed, Verifier
+from gateway.store.readings import Admission, Batch, ReadingStore
+from ledger.reading import VerifiedReading
+
+MAX_BATCH_MESSAGES: Final = 2000
+COMMIT_RETRY_S: Final = 1.0
+_EMPTY: Final = Chain()
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message as the broker delivered it; `mid` and `connection` say what to acknowledge, and where."""
+
+    topic: str
+    payload: bytes
+    mid: int
+    connection: int
+
+
+class Uplink(Protocol):
+    """What the pipeline needs of the broker."""
+
+    async def take(self, limit: int) -> list[Message]:
+        """Wait for messages and return up to *limit* of them; an empty list means that no more will come."""
+        ...
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Send PUBACK for *messages*."""
+        ...
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Send *payload* to *topic* with QoS 1."""
+        ...
+
+
+class Pipeline:
+    """Takes batches from the broker until there are no more. `fault` is what keeps it from committing, if anything."""
+
+    def __init__(
+        self, uplink: Uplink, verifier: Verifier, store: ReadingStore, receipts: Receipts, epoch_s: int
+    ) -> None:
+        self._uplink = uplink
+        self._verifier = verifier
+        self._store = store
+        self._receipts = receipts
+        self._epoch_s = epoch_s
+        self._chains: dict[bytes, Chain] = {}
+        self.fault: str | None = None
+
+    async def run(self) -> None:
+        """Process messages until the uplink ends; what was taken is finished first."""
+        self._chains = await self._store.load()
+        while messages := await self._uplink.take(MAX_BATCH_MESSAGES):
+            await self.process(messages)
+
+    async def process(self, messages: Sequence[Message]) -> None:
+        """Do everything that is owed for *messages*, in the one safe order."""
+        batch = await self.judge(messages)
+        await self.commit(batch)
+        self.acknowledge(messages)
+        self.issue_receipts(batch.meters)
+
+    def chain_of(self, meter_id: bytes) -> Chain:
+        """Return how far the hash chain of a meter is complete."""
+        return self._chains.get(meter_id, _EMPTY)
+
+    async def judge(self, messages: Sequence[Message]) -> Batch:
+        """Return what *messages* come to: readings to store, evidence, quarantine, duplicates."""
+        batch = Batch()
+        parsed = await self._verifier.parse([(message.topic, message.payload) for message in messages])
+        fresh = await self._drop_duplicates(parsed, batch)
+        verified = await self._verifier.verify(fresh)
+        await self._place(verified, batch)
+        return batch
+
+    async def commit(self, batch: Batch) -> None:
+        """Put *batch* on the disk, trying for as long as the disk refuses; nothing is acknowledged meanwhile."""
+        while True:
+            try:
+                self._chains |= await self._store.commit(batch, self._chains, int(time.time()))
+            except sqlite3.OperationalError as error:
+                if self.fault is None:
+                    log.warning("commit failed, intake waits", cause=str(error), next_step="free disk space")
+                self.fault = f"the database refuses to commit: {error}"
+                await asyncio.sleep(COMMIT_RETRY_S)
+            else:
+                self.fault = None
+                return
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Let the broker forget *messages*: they are on the disk, or refused for good."""
+        self._uplink.acknowledge(messages)
+
+    def issue_receipts(self, meters: Iterable[bytes]) -> None:
+        """Let *meters* forget what is complete: one receipt for each."""
+        for meter_id in meters:
+            receipt = self._receipts.make(meter_id, self.chain_of(meter_id))
+            if receipt is not None:
+                self._uplink.publish(f"meter/{meter_id.hex()}/receipt", receipt)
+
+    async def _drop_duplicates(self, parsed: Iterable[Parsed | Refusal], batch: Batch) -> list[Parsed]:
+        """Return what must be verified; byte-identical copies of stored readings need no signature check."""
+        claims = [claim for claim in parsed if isinstance(claim, Parsed)]
+        batch.quarantine += [refusal for refusal in parsed if isinstance(refusal, Refusal)]
+        known = {
+            (claim.meter_id, claim.reading.sequence)
+            for claim in claims
+            if claim.reading.sequence <= self.chain_of(claim.meter_id).highest
+        }
+        if not known:
+            return claims
+        stored = set((await self._store.find_hashes(sorted(known))).values())
+        hashes = [claim.reading.hash for claim in claims if (claim.meter_id, claim.reading.sequence) in known]
+        stored |= await self._store.find_evidence([digest for digest in hashes if digest not in stored])
+        batch.duplicates += [claim.meter_id for claim in claims if claim.reading.hash in stored]
+        return [claim for claim in claims if claim.reading.hash not in stored]
+
+    async def _place(self, verified: Iterable[VerifiedReading | Refusal], batch: Batch) -> None:
+        """Sort *verified* into *batch*, each against what is stored and what came before it in the same batch."""
+        good = [item for item in verified if isinstance(item, VerifiedReading)]
+        batch.quarantine += [refusal for refusal in verified if isinstance(refusal, Refusal)]
+        numbers = [(item.meter_id, item.reading.sequence) for item in good]
+        hashes = await self._store.find_hashes(
+            [number for number in numbers if number[1] <= self.chain_of(number[0]).highest]
+        )
+        epochs = [(item.meter_id, item.reading.epoch) for item in good if item.reading.epoch is not None]
+        boundaries = await self._store.find_boundaries(epochs)
+        for item in good:
+            self._place_one(item, hashes, boundaries, batch)
+
+    def _place_one(
+        self,
+        item: VerifiedReading,
+        hashes: dict[tuple[bytes, int], bytes],
+        boundaries: set[tuple[bytes, int]],
+        batch: Batch,
+    ) -> None:
+        reading = item.reading
+        digest = reading.hash
+        number = (item.meter_id, reading.sequence)
+        if hashes.get(number) == digest:
+            batch.duplicates.append(item.meter_id)
+            return
+        conflict = place(self.chain_of(item.meter_id), reading.sequence, digest, hashes.get(number))
+        if conflict is not None:
+            batch.evidence.append(Admission(item, digest, conflict))
+            return
+        hashes[number] = digest
+        fault = find_fault(reading, self._epoch_s)
+        if fault is None and reading.epoch is not None:
+            boundary = (item.meter_id, reading.epoch)
+            fault = RefusalCode.EPOCH_TWICE if boundary in boundaries else None
+            boundaries.add(boundary)
+        batch.readings.append(Admission(item, digest, fault))

@@ -1,0 +1,76 @@
+"""Each meter's hash chain: what is complete, what is here twice, what contradicts itself. Pure, no I/O.
+
+A reading names its predecessor by the head of its hash. The chain is complete up to `head`; what is stored above
+it waits for a predecessor that has not come yet. Numbers may be skipped, links may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.intake.refusals import RefusalCode
+from ledger.reading import PREVIOUS_BYTES, Reading, Reason
+
+MAX_REFUSED_LISTED: Final = 8
+"""How many of a meter's newest refused numbers its receipts list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the chain needs to know of a stored reading."""
+
+    sequence: int
+    hash: bytes
+    previous: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One meter's chain: complete up to number `head` (0 = nothing yet), whose reading has `head_hash` (32 bytes)."""
+
+    head: int = 0
+    head_hash: bytes = bytes(32)
+    highest: int = 0
+    refused: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether readings above the head wait for a predecessor."""
+        return self.highest > self.head
+
+
+def place(chain: Chain, sequence: int, hash_: bytes, stored: bytes | None) -> RefusalCode | None:
+    """Return what speaks against storing reading *sequence* with *hash_*, or None.
+
+    *stored* is the hash of what is stored under that number already (None = nothing), and is not *hash_*: identical
+    readings are duplicates and never come here.
+    """
+    if stored is not None and stored != hash_:
+        return RefusalCode.FORK
+    if sequence <= chain.head:
+        return RefusalCode.OFF_CHAIN
+    return None
+
+
+def advance(chain: Chain, above: Sequence[Link], refused: Iterable[tuple[int, int]] = ()) -> Chain:
+    """Return *chain* moved along the links in *above* (stored readings above its head, by ascending number)."""
+    head, head_hash = chain.head, chain.head_hash
+    for link in above:
+        if link.previous != head_hash[:PREVIOUS_BYTES]:
+            break
+        head, head_hash = link.sequence, link.hash
+    highest = max(chain.highest, above[-1].sequence) if above else chain.highest
+    newest = sorted({*chain.refused, *refused})[-MAX_REFUSED_LISTED:]
+    return Chain(head, head_hash, highest, tuple(newest))
+
+
+def find_fault(reading: Reading, epoch_s: int) -> RefusalCode | None:
+    """Return why a signed *reading* cannot count although it is whole, or None. Needs no clock but its own."""
+    if reading.reason is not Reason.BOUNDARY or reading.epoch is None:
+        return None
+    tolerance_s = max(2, epoch_s // 100)
+    if abs(reading.time - reading.epoch * epoch_s) > tolerance_s:
+        return RefusalCode.BOUNDARY_TIME
+    return None

@@ -1,0 +1,1 @@
+"""What keeps a gateway healthy when nobody looks."""

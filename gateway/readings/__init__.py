@@ -1,0 +1,1 @@
+"""What the stored readings say about a meter now."""

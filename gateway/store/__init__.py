@@ -1,0 +1,1 @@
+"""The gateway's one SQLite file: what it has acknowledged, and what it still owes the ledger."""

@@ -1,0 +1,121 @@
+"""Opening the gateway's SQLite file: WAL, every commit on the disk, numbered schema files, a check before use.
+
+There is one writer connection, and one more for the questions of API and dashboard, which never wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from gateway.errors import StoreError
+
+BUSY_TIMEOUT_S: Final = 10
+CACHE_KIB: Final = 32 * 1024
+WAL_LIMIT_BYTES: Final = 64 * 2**20
+
+
+class Database:
+    """An open store. Writes go through `transaction`, reads through `query`."""
+
+    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+        self._writing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, path: Path) -> Database:
+        """Return the database at *path*, made or brought up to date if need be; raises StoreError."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer = await _connect(path, f"file:{path}")
+        try:
+            await _check(writer, path)
+            await _migrate(writer, path)
+            reader = await _connect(path, f"file:{path}?mode=ro")
+        except BaseException:
+            await writer.close()
+            raise
+        return cls(path, writer, reader)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
+        """Give the writer connection for one transaction; it is on the disk when the block is left."""
+        async with self._writing:
+            await self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                await self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    await self._writer.execute("ROLLBACK")
+                raise
+
+    async def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        """Return all rows of a SELECT, as of the last commit."""
+        return list(await self._reader.execute_fetchall(sql, parameters))
+
+    async def close(self) -> None:
+        """Close both connections; what was committed stays."""
+        async with self._writing:
+            await self._reader.close()
+            await self._writer.close()
+
+
+async def _connect(path: Path, uri: str) -> aiosqlite.Connection:
+    try:
+        connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+        connection.row_factory = sqlite3.Row
+        if "mode=ro" not in uri:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            await connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        await connection.execute("PRAGMA synchronous = FULL")
+        await connection.execute("PRAGMA foreign_keys = ON")
+        await connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: cannot be opened as the gateway's database: {error}") from error
+    return connection
+
+
+async def _check(connection: aiosqlite.Connection, path: Path) -> None:
+    try:
+        rows = list(await connection.execute_fetchall("PRAGMA quick_check(1)"))
+        finding = str(rows[0][0])
+    except sqlite3.DatabaseError as error:
+        finding = str(error)
+    if finding != "ok":
+        raise StoreError(f"{path}: the database is damaged ({finding}); restore it from a backup before starting")
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    scripts = _read_schema()
+    rows = list(await connection.execute_fetchall("PRAGMA user_version"))
+    version = int(rows[0][0])
+    if version > len(scripts):
+        raise StoreError(
+            f"{path}: has schema {version}, this program knows {len(scripts)}; install the newer campusgrid"
+        )
+    for number, script in enumerate(scripts[version:], start=version + 1):
+        await connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _read_schema() -> list[str]:
+    """Return the schema scripts in the order of their numbers 0001, 0002, …, which have no gap."""
+    files = sorted(
+        (
+            entry
+            for entry in resources.files("gateway.store").joinpath("schema").iterdir()
+            if entry.name.endswith(".sql")
+        ),
+        key=lambda entry: entry.name,
+    )
+    if [int(entry.name[:4]) for entry in files] != list(range(1, len(files) + 1)):
+        raise StoreError("the schema files of this installation are incomplete; install campusgrid again")
+    return [entry.read_text("utf-8") for entry in files]

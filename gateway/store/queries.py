@@ -1,0 +1,77 @@
+"""What API and dashboard ask of the store. Read-only; every answer is bounded by its `limit`."""
+
+# ruff: noqa: S608 - what is joined into SQL here is our own text; values are always bound
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from gateway.epochs.intervals import Boundary
+from gateway.store.database import Database
+
+_READING_COLUMNS = (
+    "id, meter_id, sequence, hash, time, reason, epoch, import_wh, export_wh, power_w, status, refusal, received_at,"
+    " raw"
+)
+
+
+class Queries:
+    """Questions to the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def newest_reading(self, meter_id: bytes) -> sqlite3.Row | None:
+        """Return the newest stored reading of a meter."""
+        return await self._first(
+            f"SELECT {_READING_COLUMNS} FROM readings WHERE meter_id = ? ORDER BY sequence DESC LIMIT 1", meter_id
+        )
+
+    async def newest_power(self, meter_id: bytes, within: int) -> sqlite3.Row | None:
+        """Return `time` and `power_w` of the newest of a meter's last *within* readings that has a power."""
+        return await self._first(
+            "SELECT time, power_w FROM (SELECT time, power_w, sequence FROM readings WHERE meter_id = ?"
+            " ORDER BY sequence DESC LIMIT ?) WHERE power_w IS NOT NULL ORDER BY sequence DESC LIMIT 1",
+            meter_id, within,
+        )  # fmt: skip
+
+    async def readings(self, meter_id: bytes | None, after: int, limit: int) -> list[sqlite3.Row]:
+        """Return up to *limit* readings, of one meter or of all, that were stored after the one with id *after*."""
+        where, values = ("meter_id = ? AND", (meter_id,)) if meter_id is not None else ("", ())
+        return await self._database.query(
+            f"SELECT {_READING_COLUMNS} FROM readings WHERE {where} id > ? ORDER BY id LIMIT ?", (*values, after, limit)
+        )
+
+    async def boundaries(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Boundary]:
+        """Return the good boundary readings of *meters* from *first_epoch* to *last_epoch*, by meter and epoch."""
+        rows = await self._database.query(
+            "SELECT meter_id, epoch, import_wh, export_wh FROM readings WHERE epoch BETWEEN ? AND ? AND refusal = 0"
+            f" AND epoch IS NOT NULL AND meter_id IN ({', '.join('?' * len(meters))}) ORDER BY meter_id, epoch",
+            (first_epoch, last_epoch, *meters),
+        )
+        return [Boundary(row["meter_id"], row["epoch"], row["import_wh"] or 0, row["export_wh"] or 0) for row in rows]
+
+    async def neighbour(self, meter_id: bytes, epoch: int) -> int | None:
+        """Return the newest epoch up to *epoch* for which the meter has a good boundary reading."""
+        row = await self._first(
+            "SELECT max(epoch) AS epoch FROM readings WHERE meter_id = ? AND epoch <= ? AND refusal = 0"
+            " AND epoch IS NOT NULL",
+            meter_id, epoch,
+        )  # fmt: skip
+        return row["epoch"] if row else None
+
+    async def quarantine(self, before: int | None, limit: int) -> list[sqlite3.Row]:
+        """Return up to *limit* quarantined messages, the newest first, older than the one with id *before*."""
+        return await self._database.query(
+            "SELECT * FROM quarantine WHERE id < ? ORDER BY id DESC LIMIT ?", (before or 2**62, limit)
+        )
+
+    async def evidence(self, before: int | None, limit: int) -> list[sqlite3.Row]:
+        """Return up to *limit* signed readings that contradict stored ones, the newest first."""
+        return await self._database.query(
+            "SELECT * FROM evidence WHERE id < ? ORDER BY id DESC LIMIT ?", (before or 2**62, limit)
+        )
+
+    async def _first(self, sql: str, *parameters: object) -> sqlite3.Row | None:
+        rows = await self._database.query(sql, parameters)
+        return rows[0] if rows else None

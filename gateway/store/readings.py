@@ -1,0 +1,215 @@
+"""Storing a batch of readings in one transaction, and what the next batch must know of those stored.
+
+Only a `VerifiedReading` can become a row of `readings` or `evidence`: other types are not taken.
+"""
+
+# ruff: noqa: S608 - what is joined into SQL here is our own text; values are always bound
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiosqlite
+
+from gateway.intake.refusals import Refusal, RefusalCode
+from gateway.intake.sequence import MAX_REFUSED_LISTED, Chain, Link, advance
+from gateway.store.database import Database
+from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, VerifiedReading
+
+QUARANTINE_MESSAGES: Final = 10_000
+"""Limit of the quarantine; beyond it the oldest message goes, and is counted."""
+QUARANTINE_BYTES: Final = 1024
+"""How much of a quarantined message is kept; its true size is kept as well."""
+ACTIVE_POWER: Final = 1670
+_LINKS_PER_QUERY: Final = 256
+_LOOKUPS_PER_QUERY: Final = 2000
+
+_INSERT_READING: Final = (
+    "INSERT INTO readings (meter_id, sequence, hash, previous, time, reason, epoch, import_wh, export_wh, power_w,"
+    " status, refusal, received_at, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_INSERT_OUTBOX: Final = (
+    "INSERT INTO outbox (meter_id, epoch, reading)"
+    " SELECT meter_id, epoch, id FROM readings WHERE meter_id = ? AND sequence = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A verified reading on its way into the store: its 32-byte hash, and what speaks against counting it."""
+
+    verified: VerifiedReading
+    hash: bytes
+    refusal: RefusalCode | None
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one batch of messages came to: all of it is committed together."""
+
+    readings: list[Admission] = field(default_factory=list)
+    evidence: list[Admission] = field(default_factory=list)
+    quarantine: list[Refusal] = field(default_factory=list)
+    duplicates: list[bytes] = field(default_factory=list)
+
+    @property
+    def meters(self) -> set[bytes]:
+        """The meters that sent something with a good signature: these get a receipt."""
+        signed = {admission.verified.meter_id for admission in (*self.readings, *self.evidence)}
+        return signed.union(self.duplicates)
+
+    def count(self) -> Counter[str]:
+        """Return by how much each counter grows."""
+        counts = Counter(stored=len(self.readings), duplicates=len(self.duplicates))
+        codes = [a.refusal for a in (*self.readings, *self.evidence) if a.refusal] + [r.code for r in self.quarantine]
+        counts.update(f"refused.{code.name}" for code in codes)
+        counts["refused"] += len(codes)
+        return +counts
+
+
+class ReadingStore:
+    """The tables that intake writes. `counts` holds the counters as of the last commit."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.counts: Counter[str] = Counter()
+
+    async def load(self) -> dict[bytes, Chain]:
+        """Return every meter's chain as stored, and read the counters."""
+        self.counts = Counter(
+            {row["name"]: row["value"] for row in await self._database.query("SELECT * FROM counters")}
+        )
+        refused: dict[bytes, list[tuple[int, int]]] = {}
+        for row in await self._database.query(
+            "SELECT meter_id, sequence, refusal FROM readings WHERE refusal <> 0 UNION"
+            " SELECT meter_id, sequence, refusal FROM evidence ORDER BY meter_id, sequence"
+        ):
+            refused.setdefault(row["meter_id"], []).append((row["sequence"], row["refusal"]))
+        return {
+            row["meter_id"]: Chain(
+                row["head"], row["head_hash"], row["highest"],
+                tuple(refused.get(row["meter_id"], ())[-MAX_REFUSED_LISTED:]),
+            )
+            for row in await self._database.query("SELECT * FROM chains")
+        }  # fmt: skip
+
+    async def find_hashes(self, numbers: Sequence[tuple[bytes, int]]) -> dict[tuple[bytes, int], bytes]:
+        """Return the hashes of those (meter id, sequence) that are stored."""
+        rows = await self._find("meter_id, sequence, hash", "(meter_id, sequence)", "1", numbers)
+        return {(row["meter_id"], row["sequence"]): row["hash"] for row in rows}
+
+    async def find_evidence(self, hashes: Collection[bytes]) -> set[bytes]:
+        """Return which of *hashes* are kept as evidence already."""
+        rows = await self._database.query(
+            f"SELECT hash FROM evidence WHERE hash IN ({', '.join('?' * len(hashes))})", tuple(hashes)
+        )
+        return {row["hash"] for row in rows}
+
+    async def find_boundaries(self, epochs: Sequence[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
+        """Return those (meter id, epoch) that have a good boundary reading."""
+        good = "epoch IS NOT NULL AND refusal = 0"
+        rows = await self._find("meter_id, epoch", "(meter_id, epoch)", good, epochs)
+        return {(row["meter_id"], row["epoch"]) for row in rows}
+
+    async def commit(self, batch: Batch, chains: Mapping[bytes, Chain], received_at: int) -> dict[bytes, Chain]:
+        """Put *batch* on the disk and return the chains it moved; all of it or, on an error, nothing."""
+        async with self._database.transaction() as connection:
+            await _insert(connection, batch, received_at)
+            moved = await _advance(connection, batch, chains)
+            await connection.executemany(
+                "INSERT OR REPLACE INTO chains VALUES (?, ?, ?, ?)",
+                [(meter_id, chain.head, chain.head_hash, chain.highest) for meter_id, chain in moved.items()],
+            )
+            counts = batch.count()
+            counts["evicted"] += await _quarantine(connection, batch.quarantine, received_at)
+            await connection.executemany(
+                "INSERT INTO counters VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                list((+counts).items()),
+            )
+        self.counts.update(counts)
+        return moved
+
+    async def _find(self, columns: str, key: str, where: str, values: Sequence[tuple[bytes, int]]) -> list[Any]:
+        rows: list[Any] = []
+        for start in range(0, len(values), _LOOKUPS_PER_QUERY):
+            part = values[start : start + _LOOKUPS_PER_QUERY]
+            pairs = ", ".join(["(?, ?)"] * len(part))
+            sql = f"SELECT {columns} FROM readings WHERE {where} AND {key} IN (VALUES {pairs})"
+            rows += await self._database.query(sql, tuple(item for value in part for item in value))
+        return rows
+
+
+async def _insert(connection: aiosqlite.Connection, batch: Batch, received_at: int) -> None:
+    await connection.executemany(_INSERT_READING, [_row(admission, received_at) for admission in batch.readings])
+    await connection.executemany(
+        "INSERT OR IGNORE INTO evidence (meter_id, sequence, hash, refusal, received_at, raw)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            (a.verified.meter_id, a.verified.reading.sequence, a.hash, a.refusal, received_at, a.verified.reading.raw)
+            for a in batch.evidence
+        ],
+    )
+    await connection.executemany(_INSERT_OUTBOX, [
+        (admission.verified.meter_id, admission.verified.reading.sequence)
+        for admission in batch.readings
+        if admission.refusal is None and admission.verified.reading.epoch is not None
+    ])  # fmt: skip
+
+
+async def _advance(connection: aiosqlite.Connection, batch: Batch, chains: Mapping[bytes, Chain]) -> dict[bytes, Chain]:
+    links: dict[bytes, list[Link]] = {}
+    refused: dict[bytes, list[tuple[int, int]]] = {}
+    for admission in (*batch.readings, *batch.evidence):
+        if admission.refusal:
+            number = (admission.verified.reading.sequence, int(admission.refusal))
+            refused.setdefault(admission.verified.meter_id, []).append(number)
+    for admission in batch.readings:
+        reading = admission.verified.reading
+        link = Link(reading.sequence, admission.hash, reading.previous)
+        links.setdefault(admission.verified.meter_id, []).append(link)
+    moved = {}
+    for meter_id in links.keys() | refused.keys():
+        chain = chains.get(meter_id, Chain())
+        above = sorted(links.get(meter_id, ()), key=lambda link: link.sequence)
+        moved[meter_id] = await _follow(connection, meter_id, advance(chain, above, refused.get(meter_id, ())), chain)
+    return moved
+
+
+async def _follow(connection: aiosqlite.Connection, meter_id: bytes, chain: Chain, before: Chain) -> Chain:
+    """Return *chain* moved on over readings of earlier batches that waited above the head *before*."""
+    waiting = before.is_waiting
+    while waiting and chain.is_waiting:
+        rows = await connection.execute_fetchall(
+            "SELECT sequence, hash, previous FROM readings WHERE meter_id = ? AND sequence > ?"
+            " ORDER BY sequence LIMIT ?",
+            (meter_id, chain.head, _LINKS_PER_QUERY),
+        )
+        further = advance(chain, [Link(*row) for row in rows])
+        waiting = further.head > chain.head
+        chain = further
+    return chain
+
+
+async def _quarantine(connection: aiosqlite.Connection, refusals: Iterable[Refusal], received_at: int) -> int:
+    """Store *refusals*, and return how many old ones made room for them."""
+    rows = [(received_at, r.topic[:256], r.code, len(r.raw), r.raw[:QUARANTINE_BYTES]) for r in refusals]
+    if not rows:
+        return 0
+    await connection.executemany(
+        "INSERT INTO quarantine (received_at, topic, refusal, size, raw) VALUES (?, ?, ?, ?, ?)", rows
+    )
+    evicted = await connection.execute(
+        "DELETE FROM quarantine WHERE id <= (SELECT max(id) FROM quarantine) - ?", (QUARANTINE_MESSAGES,)
+    )
+    return evicted.rowcount
+
+
+def _row(admission: Admission, received_at: int) -> tuple[object, ...]:
+    reading = admission.verified.reading
+    return (
+        admission.verified.meter_id, reading.sequence, admission.hash, reading.previous, reading.time,
+        int(reading.reason), reading.epoch, reading.register(ENERGY_IMPORT), reading.register(ENERGY_EXPORT),
+        reading.register(ACTIVE_POWER), int(reading.status), int(admission.refusal or 0), received_at, reading.raw,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Tests of the gateway over a real mosquitto, a real SQLite file and real processes."""
