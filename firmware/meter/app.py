@@ -1,4 +1,4 @@
-"""The application: takes the readings when they are due, signs them, journals them, and lets the uplink carry them off."""
+"""The application: takes readings when they are due, signs and journals them, and lets the uplink carry them off."""
 
 import asyncio
 
@@ -32,7 +32,9 @@ class Application:
 
     async def run(self):
         """Take readings until the command line ends; raises what ended it."""
-        self._board.emit({"event": "started", "meter_id": self._config.meter_id.hex(), "interpreter": self._board.INTERPRETER})
+        self._board.emit(
+            {"event": "started", "meter_id": self._config.meter_id.hex(), "interpreter": self._board.INTERPRETER}
+        )
         if self._journal.lost_bytes:
             self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
         self._uplink_task = asyncio.create_task(self._uplink.run())
@@ -97,9 +99,7 @@ class Application:
         except (JournalError, MalformedError, OSError) as error:
             self._complain("{} reading not kept: {}".format(reading.REASONS[reason], error))
             return False
-        self._board.emit(
-            {"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": epoch}
-        )
+        self._board.emit({"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": epoch})
         self._uplink.wake()
         return True
 
@@ -109,13 +109,13 @@ class Application:
         time_ms = None
         for request in self._profile.boundary if reason == reading.BOUNDARY else self._profile.telemetry:
             data = await self._line.read(self._config.slave, request.function, request.address, request.words)
-            if time_ms is None or any([register.code in profile.ENERGY for register in request.registers]):
+            if time_ms is None or any(register.code in profile.ENERGY for register in request.registers):
                 time_ms = self._board.now_ms()
             values += profile.decode(request, data)
         return tuple(sorted(values)), time_ms
 
     def _record(self, reason, epoch, values, time_ms):
-        """Sign and journal a reading with *values*; return its number. No await: number and link cannot be overtaken."""
+        """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
         sequence, previous = self._journal.link()
         sealed = reading.seal(
             reading.Reading(
@@ -144,7 +144,9 @@ class Application:
             self._complain("receipt ignored: {}".format(error))
             return False
         if not settled:
-            self._complain("receipt ignored: {} is not in this journal as the gateway knows it".format(offered.sequence))
+            self._complain(
+                "receipt ignored: {} is not in this journal as the gateway knows it".format(offered.sequence)
+            )
             return False
         self._hold_beacon(offered.beacon)
         self._board.emit({"event": "receipted", "sequence": offered.sequence})

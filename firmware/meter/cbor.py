@@ -1,4 +1,4 @@
-"""Deterministic CBOR (RFC 8949 §4.2): the subset of the wire formats. Integers, byte and text strings, arrays, bool, null.
+"""Deterministic CBOR (RFC 8949 §4.2), as far as the wire formats go: integers, strings, arrays, bool, null.
 
 The decoder takes only the one canonical encoding, never looks beyond the data's end, and never nests deeper than
 `MAX_DEPTH`, so hostile bytes cost no more memory than themselves.

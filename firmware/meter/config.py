@@ -33,9 +33,10 @@ def parse(data, folder=""):
     except (ValueError, RuntimeError, MemoryError):  # the last two: nested beyond all measure
         raise ConfigError("not valid JSON") from None
     config = _read_table(values, _CONFIG, "", Config)
-    broker = config.broker
+    broker, line = config.broker, config.line
     return Config(
-        config.meter_id, config.profile, config.line, config.slave,
+        config.meter_id, config.profile,
+        Line(_from(folder, line.path), line.baud, line.parity, line.stop_bits), config.slave,
         Broker(broker.host, broker.port, _from(folder, broker.ca), broker.user, broker.password),
         config.gateway_keys, config.campus_key, config.epoch_s, config.telemetry_s,
         _from(folder, config.data_dir), config.drain_s,
@@ -73,7 +74,7 @@ def _text(value, name):
 
 def _hex(size):
     def check(value, name):
-        if not isinstance(value, str) or len(value) != 2 * size or not all([c in "0123456789abcdef" for c in value]):
+        if not isinstance(value, str) or len(value) != 2 * size or not all(c in "0123456789abcdef" for c in value):
             raise ConfigError("{} must be {} lower-case hex digits".format(name, 2 * size))
         return bytes.fromhex(value)
 

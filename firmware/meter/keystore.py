@@ -16,6 +16,6 @@ def load_or_make(storage, board):
 
 def _seed(content):
     text = content.strip()
-    if len(content) != 2 * ed25519.SEED_BYTES + 1 or not all([digit in b"0123456789abcdef" for digit in text]):
+    if len(content) != 2 * ed25519.SEED_BYTES + 1 or not all(digit in b"0123456789abcdef" for digit in text):
         raise ConfigError("the meter's key file is damaged: restore it, or remove it and enrol the meter anew")
     return bytes.fromhex(text.decode())

@@ -29,19 +29,19 @@ class Line:
 
     async def read(self, slave, function, address, words):
         """Return the bytes of *words* registers; raises LineError when every attempt failed."""
+        failure = None
         async with self._lock:
-            for attempt in range(1, ATTEMPTS + 1):
+            for _ in range(ATTEMPTS):
                 try:
                     return await self._ask(slave, function, address, words)
                 except modbus.ExceptionResponse:
                     raise  # the meter heard us and means it
                 except LineError as error:
-                    if attempt == ATTEMPTS:
-                        raise LineError("slave {} on {}: {}".format(slave, self._settings.path, error)) from None
+                    failure = LineError("slave {} on {}: {}".format(slave, self._settings.path, error))
                 except OSError as error:
                     self.close()
-                    if attempt == ATTEMPTS:
-                        raise LineError("cannot use {}: {}".format(self._settings.path, error)) from None
+                    failure = LineError("cannot use {}: {}".format(self._settings.path, error))
+        raise failure
 
     def close(self):
         """Let go of the UART; the next request opens it again."""

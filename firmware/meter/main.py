@@ -1,7 +1,7 @@
 """The meter's command line: `<micropython> firmware/meter/main.py run|enrol --config CONFIG.json`.
 
 `enrol` makes the meter's key where there is none and prints its public part; `run` measures until stdin, where it is a
-pipe, ends or says `stop`, or until SIGINT. SIGTERM just ends the process: the journal takes that as it takes a power cut.
+pipe, ends or says `stop`, or until SIGINT. SIGTERM just ends the process: to the journal that is a power cut.
 """
 
 import sys

@@ -27,7 +27,9 @@ class ExceptionResponse(LineError):
     """The meter answered with a Modbus exception; `code` is its number."""
 
     def __init__(self, code):
-        super().__init__("the meter refused the request: exception {}, {}".format(code, _EXCEPTIONS.get(code, "unknown")))
+        super().__init__(
+            "the meter refused the request: exception {}, {}".format(code, _EXCEPTIONS.get(code, "unknown"))
+        )
         self.code = code
 
 

@@ -29,7 +29,7 @@ class Profile:
 
 def load(name):
     """Return the Profile called *name*; raises ConfigError if there is no such model."""
-    if not name or any([not (letter.isalpha() or letter.isdigit() or letter == "_") for letter in name]):
+    if not name or any(not (letter.isalpha() or letter.isdigit() or letter == "_") for letter in name):
         raise ConfigError("profile {!r} is not a name: use one of the files in meter/profiles/".format(name))
     try:
         data = getattr(__import__("meter.profiles." + name).profiles, name)

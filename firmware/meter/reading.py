@@ -1,4 +1,4 @@
-"""A signed reading: a snapshot of the meter's registers, chained to the one before. `protocol/reading.cddl` defines it."""
+"""A signed reading: a snapshot of the registers, chained to the one before; defined in `protocol/reading.cddl`."""
 
 from collections import namedtuple
 
@@ -43,7 +43,9 @@ def seal(reading, key):
     """Return *reading* signed with *key*: the envelope that goes to the journal and on the wire."""
     sealed = envelope.seal(encode(reading), key)
     if len(sealed) > MAX_READING_BYTES:
-        raise MalformedError("reading {} has {} bytes, more than {}".format(reading.sequence, len(sealed), MAX_READING_BYTES))
+        raise MalformedError(
+            "reading {} has {} bytes, more than {}".format(reading.sequence, len(sealed), MAX_READING_BYTES)
+        )
     return sealed
 
 

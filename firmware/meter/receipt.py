@@ -21,7 +21,7 @@ def decode(data):
     _require(_is_bytes(receipt.meter_id, 8), "meter id")
     _require(_is_uint32(receipt.sequence) and receipt.sequence > 0, "sequence")
     _require(_is_bytes(receipt.hash, 32), "hash")
-    _require(isinstance(receipt.refused, list) and all([_is_refusal(entry) for entry in receipt.refused]), "refused")
+    _require(isinstance(receipt.refused, list) and all(_is_refusal(entry) for entry in receipt.refused), "refused")
     _require(receipt.beacon is None or _is_beacon(receipt.beacon), "beacon")
     _require(_is_uint32(receipt.time), "time")
     return receipt
@@ -30,14 +30,14 @@ def decode(data):
 def is_authentic(data, gateway_keys):
     """Tell whether one of *gateway_keys* (public keys) signed the envelope *data*; raises MalformedError."""
     name = envelope.parse(data)[0]
-    return any([envelope.key_id(key) == name and envelope.is_signed_by(data, key) for key in gateway_keys])
+    return any(envelope.key_id(key) == name and envelope.is_signed_by(data, key) for key in gateway_keys)
 
 
 def _is_beacon(value):
     return (
         isinstance(value, list)
         and len(value) == 6
-        and all([_is_uint32(value[place]) for place in (0, 1, 3, 4)])
+        and all(_is_uint32(value[place]) for place in (0, 1, 3, 4))
         and _is_bytes(value[2], 8)
         and _is_bytes(value[5], 8)
     )

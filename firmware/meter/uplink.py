@@ -2,7 +2,7 @@
 
 A PUBACK only means that the broker has the message in memory; a killed broker forgets it. So a PUBACK makes room in the
 window and nothing else, and a reading without a receipt is published again, at growing intervals, for as long as that
-takes. Not micropython-lib's umqtt: its blocking reads wait for ever on a dead link, and the meter would miss boundaries.
+takes. Not micropython-lib's umqtt: its blocking reads wait for ever on a dead link, and boundaries would be missed.
 """
 
 import asyncio

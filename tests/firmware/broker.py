@@ -1,0 +1,68 @@
+"""A real mosquitto with TLS and a password on a free loopback port, with a throw-away CA."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+from provisioning.certificates import Certificate, issue, make_authority
+from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
+
+START_LIMIT_S = 15
+
+
+class Broker:
+    """`start` and `kill` it as often as needed; everything lies in *folder*. The one user is `meter`, `secret`."""
+
+    def __init__(self, folder: Path, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.authority: Certificate = make_authority("throw-away")
+        server = issue(self.authority, "broker", hosts)
+        (folder / "ca.crt").write_bytes(self.authority.certificate_pem)
+        (folder / "server.crt").write_bytes(server.certificate_pem)
+        (folder / "server.key").write_bytes(server.key_pem)
+        (folder / "mosquitto.conf").write_text(
+            f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {folder}/passwords\n"
+            f"cafile {folder}/ca.crt\ncertfile {folder}/server.crt\nkeyfile {folder}/server.key\n"
+            "persistence false\nuser root\n"
+        )
+        subprocess.run([find_mosquitto_passwd(), "-b", "-c", folder / "passwords", "meter", "secret"], check=True)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ca(self) -> Path:
+        """The certificate of the CA."""
+        return self.folder / "ca.crt"
+
+    def start(self) -> None:
+        """Start mosquitto and wait until it answers with TLS."""
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([find_mosquitto(), "-c", self.folder / "mosquitto.conf"], stderr=log)
+        context = ssl.create_default_context(cafile=self.ca)
+        context.check_hostname = False
+        limit = time.monotonic() + START_LIMIT_S
+        while True:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 1) as plain, context.wrap_socket(plain):
+                    return
+            except OSError:
+                assert time.monotonic() < limit, "mosquitto does not answer"
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End mosquitto with SIGKILL."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

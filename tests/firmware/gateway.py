@@ -1,0 +1,93 @@
+"""A gateway in small: stores the readings that come in, checks their chain, and answers with receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import threading
+import time
+
+import paho.mqtt.client as mqtt
+
+from ledger import cbor, envelope
+from ledger.envelope import Kind
+from ledger.keys import PrivateKey
+from ledger.reading import NO_PREVIOUS, Beacon, Reading, decode
+from tests.firmware.broker import Broker
+
+CONNECT_LIMIT_S = 15
+
+
+def make_receipt(key: PrivateKey, meter_id: bytes, sequence: int, digest: bytes, beacon: Beacon | None = None) -> bytes:
+    """Return a receipt envelope for the chain up to *sequence*."""
+    fields = beacon and [
+        beacon.height, beacon.block_time, beacon.block_id_head, beacon.anchor, beacon.anchor_time, beacon.anchor_hash_head
+    ]  # fmt: skip
+    payload = [int(Kind.RECEIPT), meter_id, sequence, digest, [], fields, int(time.time())]
+    return envelope.seal(cbor.encode(payload), key)
+
+
+class Gateway:
+    """Subscribes to one meter; `readings` by sequence. While `answers` is off it stores but sends no receipt."""
+
+    def __init__(self, broker: Broker, meter_id: bytes, key: PrivateKey) -> None:
+        self.readings: dict[int, Reading] = {}
+        self.deliveries = 0
+        self.answers = True
+        self.beacon: Beacon | None = None
+        self._meter_id = meter_id
+        self._key = key
+        self._connected = threading.Event()
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="gateway", clean_session=False)
+        self._client.username_pw_set("meter", "secret")
+        self._client.tls_set(str(broker.ca), cert_reqs=ssl.CERT_REQUIRED)
+        self._client.on_connect = self._subscribe
+        self._client.on_message = self._take
+        self._client.reconnect_delay_set(1, 1)
+        self._port = broker.port
+
+    def __enter__(self) -> Gateway:
+        self._client.connect("127.0.0.1", self._port)
+        self._client.loop_start()
+        assert self._connected.wait(CONNECT_LIMIT_S), "the gateway cannot reach the broker"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.loop_stop()
+        self._client.disconnect()
+
+    def send(self, message: bytes) -> None:
+        """Publish *message* on the meter's receipt topic."""
+        self._client.publish(f"meter/{self._meter_id.hex()}/receipt", message, qos=1)
+
+    def receipt(self) -> bytes:
+        """Return the receipt for all that is stored."""
+        last = self.readings[max(self.readings)]
+        return make_receipt(self._key, self._meter_id, last.sequence, last.hash, self.beacon)
+
+    def chain_breaks(self) -> list[int]:
+        """Return the sequence numbers whose `previous` is not the hash head of the reading stored before them."""
+        breaks = []
+        previous = NO_PREVIOUS
+        for _, reading in sorted(self.readings.items()):
+            if reading.previous != previous:
+                breaks.append(reading.sequence)
+            previous = reading.hash[:8]
+        return breaks
+
+    def _subscribe(self, client: mqtt.Client, *_: object) -> None:
+        client.subscribe(f"meter/{self._meter_id.hex()}/reading", qos=1)
+        self._connected.set()
+
+    def _take(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        reading = decode(message.payload)
+        known = self.readings.setdefault(reading.sequence, reading)
+        assert known.raw == reading.raw, f"sequence number {reading.sequence} used twice"
+        self.deliveries += 1
+        if self.answers:
+            self.send(self.receipt())
+
+
+def sha256(data: bytes) -> bytes:
+    """Return the digest of *data*."""
+    return hashlib.sha256(data).digest()
