@@ -76,7 +76,8 @@ class ValidateBlock:
     """Get the block (from the proposal's frame, the store, or by asking peers again and again), check and execute it.
 
     Answer with `BlockValidated`. Asked once per block id and height; what is still unknown when the height is left is
-    dropped. The shell keeps the result of the execution, `Decide` will want it.
+    dropped. The shell keeps the result of the execution, `Decide` will want it. A valid block is durable no later than
+    the next `Cast` (one transaction will do): what Q nodes locked must survive a loss of power at all of them.
     """
 
     height: int

@@ -37,7 +37,7 @@ class Status:
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the report."""
-        votes = [[*held, list(senders)] for held, senders in self.votes]
+        votes = [[round_, int(kind), block_id, list(senders)] for (round_, kind, block_id), senders in self.votes]
         return cbor.encode([self.height, self.round, self.step.value, sorted(self.proposals), votes])
 
 

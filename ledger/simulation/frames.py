@@ -1,0 +1,47 @@
+"""What travels between simulated nodes: bytes, as on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger.block import Commit
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFrame:
+    """A consensus message; with a proposal comes its block."""
+
+    raw: bytes
+    block: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusFrame:
+    """A status report."""
+
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedFrame:
+    """A decided block with its certificate."""
+
+    block: bytes
+    commit: Commit
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFrame:
+    """A request for a block."""
+
+    block_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFrame:
+    """The answer to a `FetchFrame`."""
+
+    block: bytes
+
+
+Frame = MessageFrame | StatusFrame | DecidedFrame | FetchFrame | BlockFrame
