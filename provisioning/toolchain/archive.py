@@ -23,7 +23,7 @@ from provisioning.toolchain.sources import Source
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 FETCH_LIMIT_S = 300  # one apt-get run, over a slow line
 # what a machine's apt configuration may say about the way to its mirrors; the rest of it is not ours to follow
-KEPT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::ForceIPv", "Acquire::socks")
+KEPT_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::socks", "Acquire::ForceIPv", "Acquire::Check-")
 CONFIGURATION = """\
 Dir::Etc "{folder}/etc";
 Dir::State "{folder}/state";
