@@ -23,6 +23,7 @@ from tests.bench.parts import PARTS
 RESULT = Path(__file__).resolve().parents[2] / "bench.json"
 PART_LIMIT_S = 600
 TOTAL_LIMIT_S = 1800
+CHILD = ("-m", "tests.bench")
 TAG = "bench-row "
 
 
@@ -55,7 +56,7 @@ def _run(prefix: str) -> int:
 def _run_part(name: str, limit_s: float) -> list[Row]:
     """Run one part in a process group of its own and return its rows, with one more where it did not finish."""
     print(f"measuring {name} …", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "tests.bench", "--part", name]
+    command = [sys.executable, *CHILD, "--part", name]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     reason = ""
     try:
