@@ -8,8 +8,8 @@ from ledger.block import Header
 from ledger.codes import Code
 from ledger.modules.module import Event
 from ledger.records import ReceiptRecord, Record
-from ledger.roots import RootChange
-from ledger.state import Head, Write
+from ledger.roots import RootChange, Write
+from ledger.state import Head
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,9 +141,7 @@ class Genesis:
 def load(path: Path) -> Genesis:
     """Return the genesis in the JSON file *path*; raises GenesisError that names what is wrong, and where."""
     try:
-        size = path.stat().st_size
-        if size > MAX_GENESIS_BYTES:
-            raise GenesisError(f"{path}: {size} bytes are more than the {MAX_GENESIS_BYTES} of a genesis file")
+        _require(path.stat().st_size <= MAX_GENESIS_BYTES, f"longer than the {MAX_GENESIS_BYTES} bytes of a genesis")
         return loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise GenesisError(f"{path}: cannot be read ({error.strerror}); name the campus's genesis.json") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import astuple, dataclass, fields
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Final
 
 from ledger import cbor
@@ -25,6 +25,21 @@ class RecordKind(IntEnum):
     SETTLEMENT_LINE = 3
     CORRECTION = 4
     HEADER = 5
+
+
+class LineFlag(IntFlag):
+    """What is unusual about a settlement line.
+
+    GAP: not one epoch on time, so booked against the grid account alone. BELOW_MARK: a register stood below its
+    high-water mark and that energy counts zero. HELD: a step beyond rated power waits for release. RELEASED: such a
+    step, released. NOT_REPORTED: the meter traded but gave no interval.
+    """
+
+    GAP = 1
+    BELOW_MARK = 2
+    HELD = 4
+    RELEASED = 8
+    NOT_REPORTED = 16
 
 
 @dataclass(frozen=True, slots=True)

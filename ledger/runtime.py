@@ -127,7 +127,7 @@ class Runtime:
     def check_transaction(self, state: LedgerState, raw: bytes) -> Transaction | Refusal:
         """Return the decoded transaction if it may wait in the mempool of *state*, else why not.
 
-        Nonces may run ahead by MAX_NONCE_AHEAD; call and arguments are checked, what the call needs of the state is not.
+        Nonces may run ahead by MAX_NONCE_AHEAD; call and arguments are checked, not what the call needs of the state.
         """
         try:
             decoded = transaction.decode(raw)

@@ -27,6 +27,7 @@ from ledger.state import Overlay, Reader, Table
 
 MAX_AMOUNT: Final = 10**40
 MAX_EPOCH: Final = 2**32 - 1
+MAX_RATED_POWER_W: Final = 10**8
 MAX_TEXT_CHARACTERS: Final = 40
 MAX_READINGS_PER_REPORT: Final = 600
 
@@ -95,7 +96,9 @@ OrderId = Annotated[bytes, Bytes(8, 8)]
 PublicKey = Annotated[bytes, Bytes(32, 32)]
 Amount = Annotated[int, Integer(1, MAX_AMOUNT)]
 Epoch = Annotated[int, Integer(0, MAX_EPOCH)]
-Number = Annotated[int, Integer(0, 2**63 - 1)]
+RatedPower = Annotated[int, Integer(1, MAX_RATED_POWER_W)]
+Price = Annotated[int, Integer(0, 2**63 - 1)]
+Quantity = Annotated[int, Integer(0, 2**63 - 1)]
 Label = Annotated[str, Text(MAX_TEXT_CHARACTERS)]
 Boolean = Annotated[bool, Flag()]
 READING: Final = Bytes(1, 180)

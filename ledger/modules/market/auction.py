@@ -1,0 +1,109 @@
+"""Gate closure: the book of an epoch is cleared in the first block at or after the epoch's start (DESIGN.md §7.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Final
+
+from ledger import cbor
+from ledger.market.book import Order, Rule, Side, build_arrays
+from ledger.market.clearing import ArrayClearing, clear_arrays
+from ledger.modules import money
+from ledger.modules.market.orders import measure_lock
+from ledger.modules.market.tables import (
+    CLOCK,
+    CLOCK_KEY,
+    CLOSINGS,
+    EPOCHS,
+    ORDERS,
+    UNCLEARED,
+    Closing,
+    EpochRow,
+    OrderRow,
+    first_waiting,
+    read_clock,
+    read_epoch,
+    wait_for_settlement,
+)  # fmt: skip
+from ledger.modules.meters import epoch_key
+from ledger.modules.module import Context
+from ledger.records import ClearingRecord
+
+MAX_CLEARINGS_PER_BLOCK: Final = 4
+"""Books cleared in one block; after an outage the rest is carried over to the next blocks."""
+
+Entry = tuple[bytes, OrderRow]
+
+
+def close_gates(context: Context) -> None:
+    """Note which epochs ended, and clear the books whose epochs have started."""
+    epoch = context.time_s // context.parameters.epoch_s
+    clock = read_clock(context.state)
+    if epoch > clock.last_epoch:
+        context.state.put(CLOSINGS, epoch_key(epoch - 1), Closing(context.height))
+    for _ in range(MAX_CLEARINGS_PER_BLOCK):
+        waiting = first_waiting(context.state, UNCLEARED)
+        if waiting is None or waiting > epoch:
+            break
+        _clear(context, waiting)
+    waiting = first_waiting(context.state, UNCLEARED)
+    next_clear = epoch + 1 if waiting is None else min(epoch + 1, waiting)
+    context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=next_clear, last_epoch=epoch))
+
+
+def _clear(context: Context, epoch: int) -> None:
+    context.state.delete(UNCLEARED, epoch_key(epoch))
+    entries = sorted(context.state.scan(ORDERS, epoch_key(epoch)), key=lambda entry: entry[1].sequence)
+    book = read_epoch(context.state, epoch, context.parameters)
+    if not entries:
+        return
+    bids = [entry for entry in entries if entry[1].side == Side.BUY]
+    asks = [entry for entry in entries if entry[1].side == Side.SELL]
+    arrays = build_arrays([_order(entry) for entry in bids], [_order(entry) for entry in asks])
+    cleared = clear_arrays(arrays, Rule(context.parameters.clearing_rule))
+    book = _with_result(book, cleared)
+    context.state.put(EPOCHS, epoch_key(epoch), book)
+    filled = [
+        (key, replace(row, fill_wh=fill_wh))
+        for (key, row), fill_wh in zip([*bids, *asks], cleared.fills_wh.tolist(), strict=True)
+    ]
+    for entry in filled:
+        _settle_lock(context, book, entry)
+    if cleared.matched_wh:
+        wait_for_settlement(context.state, epoch, context.height)
+    _record(context, epoch, book, sorted(filled, key=lambda entry: entry[1].sequence))
+
+
+def _with_result(book: EpochRow, cleared: ArrayClearing) -> EpochRow:
+    interval = cleared.price_interval
+    price = None if interval is None else sum(interval) // 2
+    return replace(book, matched_wh=cleared.matched_wh, price_uaip_per_kwh=price, price_interval=interval)
+
+
+def _settle_lock(context: Context, book: EpochRow, entry: Entry) -> None:
+    """Store the fill and release what is locked beyond the clearing price; a deposit shrinks as the price rises."""
+    key, row = entry
+    price = book.price_uaip_per_kwh or 0
+    locked_aaip = measure_lock(book, Side(row.side), price, row.fill_wh or 0)
+    money.unlock(context.state, key[8:16], row.locked_aaip - locked_aaip)
+    context.state.put(ORDERS, key, replace(row, locked_aaip=locked_aaip))
+
+
+def _record(context: Context, epoch: int, book: EpochRow, filled: list[Entry]) -> None:
+    values = [
+        [row.id, key[8:16], row.meter, row.side, row.price_uaip_per_kwh, row.quantity_wh, row.sequence, row.fill_wh]
+        for key, row in filled
+    ]
+    book_hash = hashlib.sha256(cbor.encode(values)).digest()
+    price = book.price_uaip_per_kwh
+    context.records.append(ClearingRecord(epoch, price, book.matched_wh, len(filled), book_hash))
+    context.emit(
+        "market", "cleared", epoch=epoch, price_uaip_per_kwh=price, price_interval=book.price_interval,
+        matched_wh=book.matched_wh, orders=len(filled),
+    )  # fmt: skip
+
+
+def _order(entry: Entry) -> Order[bytes]:
+    key, row = entry
+    return Order(row.id, key[8:16], Side(row.side), row.price_uaip_per_kwh, row.quantity_wh, row.sequence)

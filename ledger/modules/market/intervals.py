@@ -1,0 +1,154 @@
+"""Interval reports: two boundary readings of a meter make what it measured between them (DESIGN.md §7.3-7.4).
+
+Continuity is by register: each report is measured from the meter's mark, which only moves on. One epoch on time is an
+interval that serves orders; anything else is a gap interval, booked at once against the grid account. So no energy is
+counted twice, and none is lost: what does not count shows as a flag or as held.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ledger.codes import Code, Refusal
+from ledger.errors import CorruptedError
+from ledger.genesis import Role
+from ledger.modules import meters
+from ledger.modules.market.settlement import book_gap
+from ledger.modules.market.tables import HELD, INTERVALS, Held, Interval, module, read_clock, wait_for_settlement
+from ledger.modules.meters import Mark, MeterStatus, epoch_key
+from ledger.modules.module import Context, Epoch, MeterId, ReadingEnvelopes
+from ledger.modules.readings import CheckedBoundary, check_boundary
+from ledger.records import LineFlag
+
+STEP_MARGIN_PERCENT: Final = 105
+"""A step up to rated power x elapsed time x 1.05 is possible."""
+STEP_SLACK_S: Final = 1
+"""Meters' times are whole seconds."""
+STEP_SLACK_WH: Final = 10
+"""The coarsest register resolution: 0.01 kWh."""
+_SECONDS_PER_HOUR: Final = 3600
+
+
+@module.call()
+def report_intervals(context: Context, readings: ReadingEnvelopes) -> Refusal | None:
+    """Report boundary readings as the meters signed them, each meter's in the order of epochs.
+
+    For gateways, authorities, and owners for their own meters. Each reading has its own code in the events; good ones
+    count though others are refused, and repeats change nothing.
+    """
+    for raw in readings:
+        _report(context, raw)
+    return None
+
+
+@module.call(Role.ADMIN | Role.AUTHORITY)
+def release_energy(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | None:
+    """Approve energy that was held as impossible for the meter's rated power; *epoch* is the last of its span.
+
+    It is booked as a gap interval once an admin and an authority, two accounts, have approved.
+    """
+    state, key = context.state, meter + epoch_key(epoch)
+    held = state.get(HELD, key)
+    if held is None:
+        return Refusal(Code.NOTHING_HELD, f"nothing of meter {meter.hex()} is held for epoch {epoch}")
+    if context.sender in (held.approved_by_admin, held.approved_by_authority):
+        return Refusal(Code.ALREADY_APPROVED, "you have approved it already; the other role must, too")
+    if Role.ADMIN in context.roles and not held.approved_by_admin:
+        held = replace(held, approved_by_admin=context.sender)
+    elif Role.AUTHORITY in context.roles and not held.approved_by_authority:
+        held = replace(held, approved_by_authority=context.sender)
+    else:
+        return Refusal(Code.ALREADY_APPROVED, "your role has approved it already; the other role must, too")
+    if held.approved_by_admin and held.approved_by_authority:
+        interval = Interval(held.import_wh, held.export_wh, held.first_reading, held.last_reading, 0)
+        book_gap(context, epoch, meter, interval, LineFlag.GAP | LineFlag.RELEASED)
+        state.delete(HELD, key)
+    else:
+        state.put(HELD, key, held)
+    context.emit("market", "release_approved", meter=meter, epoch=epoch, account=context.sender)
+    return None
+
+
+def _report(context: Context, raw: bytes) -> None:
+    checked = check_boundary(context, raw)
+    if isinstance(checked, Refusal):
+        context.emit("market", "reading", meter=b"", epoch=None, code=int(checked.code), text=checked.text)
+        return
+    refusal = _refuse(context, checked)
+    if refusal is not None and refusal.code is Code.READING_FORKED:
+        meters.set_status(context.state, checked.meter_id, MeterStatus.SUSPENDED)
+    if refusal is None:
+        _accept(context, checked, _mark(context, checked))
+    code, text = (Code.DONE, "") if refusal is None else (refusal.code, refusal.text)
+    context.emit("market", "reading", meter=checked.meter_id, epoch=checked.epoch, code=int(code), text=text)
+
+
+def _refuse(context: Context, checked: CheckedBoundary) -> Refusal | None:
+    name, mark = f"meter {checked.meter_id.hex()}", context.state.get(meters.MARKS, checked.meter_id)
+    if checked.meter.owner != context.sender and not context.roles & (Role.GATEWAY | Role.AUTHORITY):
+        return Refusal(Code.NOT_PERMITTED, f"{name} belongs to another account")
+    if mark is None:
+        return Refusal(Code.METER_WITHOUT_BASELINE, f"{name} has no baseline yet")
+    known = context.state.get(meters.BOUNDARIES, checked.meter_id + epoch_key(checked.epoch))
+    if known is not None and known.reading_hash != checked.hash:
+        return Refusal(Code.READING_FORKED, f"{name} signed two readings for the boundary of epoch {checked.epoch}")
+    if known is not None:
+        return Refusal(Code.READING_REPEATED, f"{name}: this reading counts already")
+    if checked.epoch <= mark.epoch:
+        return Refusal(Code.READING_OUTDATED, f"{name} is booked up to epoch {mark.epoch} already")
+    if checked.meter.status != MeterStatus.ACTIVE:
+        return Refusal(Code.METER_SUSPENDED, f"{name} is suspended")
+    return None
+
+
+def _mark(context: Context, checked: CheckedBoundary) -> Mark:
+    mark = context.state.get(meters.MARKS, checked.meter_id)
+    if mark is None:
+        raise CorruptedError(f"meter {checked.meter_id.hex()} lost its mark; synchronise anew")
+    return mark
+
+
+def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
+    """Measure from *mark*, book or hold the result, and move the mark."""
+    interval = _measure(checked, mark)
+    epoch, key = checked.epoch - 1, checked.meter_id
+    meters.set_mark(context.state, key, _next_mark(checked, mark))
+    if _is_impossible(checked, mark, interval):
+        held = Held(interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading, b"", b"")
+        context.state.put(HELD, key + epoch_key(epoch), held)
+        context.emit(
+            "market", "held", meter=key, epoch=epoch, import_wh=interval.import_wh, export_wh=interval.export_wh
+        )
+        interval = replace(interval, import_wh=0, export_wh=0, flags=interval.flags | int(LineFlag.HELD))
+    if mark.epoch == epoch and epoch >= read_clock(context.state).next_settle:
+        context.state.put(INTERVALS, epoch_key(epoch) + key, interval)
+        wait_for_settlement(context.state, epoch, context.height)
+    else:
+        book_gap(context, epoch, key, interval, LineFlag.GAP)
+
+
+def _measure(checked: CheckedBoundary, mark: Mark) -> Interval:
+    """Return what rose above the high-water marks; energy below them counts zero and is flagged."""
+    below = checked.import_wh < mark.import_high_wh or checked.export_wh < mark.export_high_wh
+    return Interval(
+        max(0, checked.import_wh - mark.import_high_wh),
+        max(0, checked.export_wh - mark.export_high_wh),
+        mark.reading_hash,
+        checked.hash,
+        int(LineFlag.BELOW_MARK) if below else 0,
+    )
+
+
+def _next_mark(checked: CheckedBoundary, mark: Mark) -> Mark:
+    return Mark(
+        checked.epoch, checked.time_s, checked.import_wh, checked.export_wh,
+        max(mark.import_high_wh, checked.import_wh), max(mark.export_high_wh, checked.export_wh), checked.hash,
+    )  # fmt: skip
+
+
+def _is_impossible(checked: CheckedBoundary, mark: Mark, interval: Interval) -> bool:
+    elapsed_s = checked.time_s - mark.time_s + STEP_SLACK_S
+    most = checked.meter.rated_power_w * elapsed_s * STEP_MARGIN_PERCENT
+    step_wh = max(interval.import_wh, interval.export_wh) - STEP_SLACK_WH
+    return step_wh * _SECONDS_PER_HOUR * 100 > most

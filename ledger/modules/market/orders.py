@@ -1,0 +1,225 @@
+"""Orders: what may enter a book, what it locks, and how it is withdrawn (DESIGN.md §7.1)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ledger.codes import Code, Refusal
+from ledger.errors import CorruptedError
+from ledger.genesis import Role
+from ledger.market.book import MAX_ORDERS_PER_EPOCH, MAX_ORDERS_PER_USER, Side
+from ledger.modules import meters, money, registry
+from ledger.modules.market.tables import (
+    AAIP_PER_PRICE_WH,
+    CLOCK,
+    CLOCK_KEY,
+    EPOCHS,
+    ORDER_PLACES,
+    ORDERS,
+    UNCLEARED,
+    EpochRow,
+    OrderPlace,
+    OrderRow,
+    Waiting,
+    module,
+    read_clock,
+    read_epoch,
+)  # fmt: skip
+from ledger.modules.meters import MeterStatus, epoch_key
+from ledger.modules.module import Context, Epoch, MeterId, OrderId, Price, Quantity
+from ledger.state import Reader
+
+MAX_EPOCHS_AHEAD: Final = 672
+"""How far ahead a book opens: a week of quarter-hours."""
+ORDER_ID_BYTES: Final = 8
+_SECONDS_PER_HOUR: Final = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An order as it was asked for."""
+
+    side: Side
+    meter: bytes
+    epoch: int
+    price_uaip_per_kwh: int
+    quantity_wh: int
+
+
+@module.call(Role.USER)
+def create_sell_order(
+    context: Context, meter: MeterId, epoch: Epoch, price_uaip_per_kwh: Price, quantity_wh: Quantity
+) -> Refusal | None:
+    """Offer *quantity_wh* of what *meter* will export in *epoch* at no less than the price.
+
+    Locks (penalty + retail - price) x quantity as deposit. The order's id is the head of the transaction's id.
+    """
+    return _create(context, Wish(Side.SELL, meter, epoch, price_uaip_per_kwh, quantity_wh))
+
+
+@module.call(Role.USER)
+def create_buy_order(
+    context: Context, meter: MeterId, epoch: Epoch, price_uaip_per_kwh: Price, quantity_wh: Quantity
+) -> Refusal | None:
+    """Ask for *quantity_wh* of what *meter* will import in *epoch* at no more than the price.
+
+    Locks price x quantity. The order's id is the head of the transaction's id.
+    """
+    return _create(context, Wish(Side.BUY, meter, epoch, price_uaip_per_kwh, quantity_wh))
+
+
+@module.call(Role.USER)
+def cancel_order(context: Context, order: OrderId) -> Refusal | None:
+    """Withdraw one's own order before its gate closes; what it locked comes back, the fee does not."""
+    place = context.state.get(ORDER_PLACES, order)
+    row = None if place is None else context.state.get(ORDERS, place.key)
+    if place is None or row is None:
+        return Refusal(Code.UNKNOWN_ORDER, f"there is no order {order.hex()}")
+    epoch, account = int.from_bytes(place.key[:8], "big"), place.key[8:16]
+    if account != context.sender:
+        return Refusal(Code.NOT_ORDER_OWNER, f"order {order.hex()} belongs to another account")
+    if _is_gate_closed(context, epoch):
+        return Refusal(Code.GATE_CLOSED, f"the book of epoch {epoch} is closed")
+    money.unlock(context.state, account, row.locked_aaip)
+    context.state.delete(ORDERS, place.key)
+    context.state.delete(ORDER_PLACES, order)
+    book = read_epoch(context.state, epoch, context.parameters)
+    context.state.put(EPOCHS, epoch_key(epoch), replace(book, orders=book.orders - 1))
+    context.emit("market", "order_cancelled", order=order, epoch=epoch)
+    return None
+
+
+def own_orders(view: Reader, epoch: int, account: bytes) -> list[OrderRow]:
+    """Return the orders of *account* in the book of *epoch*, by sequence."""
+    return [row for _, row in view.scan(ORDERS, epoch_key(epoch) + account)]
+
+
+def measure_lock(book: EpochRow, side: Side, price_uaip_per_kwh: int, quantity_wh: int) -> int:
+    """Return the aAIP that *quantity_wh* locks at a price: the cost of a purchase, the deposit of a sale."""
+    if side is Side.SELL:
+        price_uaip_per_kwh = book.penalty_uaip_per_kwh + book.retail_uaip_per_kwh - price_uaip_per_kwh
+    return price_uaip_per_kwh * quantity_wh * AAIP_PER_PRICE_WH
+
+
+def _create(context: Context, wish: Wish) -> Refusal | None:
+    book = read_epoch(context.state, wish.epoch, context.parameters)
+    mine = own_orders(context.state, wish.epoch, context.sender)
+    locked_aaip = measure_lock(book, wish.side, wish.price_uaip_per_kwh, wish.quantity_wh)
+    refusal = (
+        _refuse_meter(context, wish)
+        or _refuse_epoch(context, wish.epoch)
+        or _refuse_limits(context, wish, book)
+        or _refuse_count(context, wish.epoch, book, len(mine))
+        or _refuse_against_own(context, wish, mine)
+        or money.refuse_spending(context.state, context.sender, locked_aaip + context.parameters.order_fee_aaip)
+    )
+    if refusal is not None:
+        return refusal
+    return _enter(context, wish, book, locked_aaip)
+
+
+def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int) -> Refusal | None:
+    state, order_id = context.state, context.transaction_id[:ORDER_ID_BYTES]
+    if state.get(ORDER_PLACES, order_id) is not None:
+        return Refusal(Code.ORDER_EXISTS, f"there is an order {order_id.hex()} already")
+    money.pay(state, context.sender, context.genesis.grid_account, context.parameters.order_fee_aaip)
+    money.lock(state, context.sender, locked_aaip)
+    clock = read_clock(state)
+    key = epoch_key(wish.epoch) + context.sender + clock.next_sequence.to_bytes(8, "big")
+    state.put(CLOCK, CLOCK_KEY, replace(clock, next_sequence=clock.next_sequence + 1))
+    state.put(
+        ORDERS, key,
+        OrderRow(
+            order_id, wish.meter, wish.side.value, wish.price_uaip_per_kwh, wish.quantity_wh, clock.next_sequence,
+            locked_aaip,
+        ),
+    )  # fmt: skip
+    state.put(ORDER_PLACES, order_id, OrderPlace(key))
+    state.put(EPOCHS, epoch_key(wish.epoch), replace(book, orders=book.orders + 1))
+    if state.get(UNCLEARED, epoch_key(wish.epoch)) is None:
+        state.put(UNCLEARED, epoch_key(wish.epoch), Waiting(context.height))
+    context.emit(
+        "market", "order_created", order=order_id, account=context.sender, meter=wish.meter, epoch=wish.epoch,
+        side=wish.side.value, price_uaip_per_kwh=wish.price_uaip_per_kwh, quantity_wh=wish.quantity_wh,
+        locked_aaip=locked_aaip,
+    )  # fmt: skip
+    return None
+
+
+def _is_gate_closed(context: Context, epoch: int) -> bool:
+    return context.time_ms >= epoch * context.parameters.epoch_s * 1000
+
+
+def _refuse_meter(context: Context, wish: Wish) -> Refusal | None:
+    meter, name = meters.find(context.state, wish.meter), f"meter {wish.meter.hex()}"
+    if meter is None:
+        return Refusal(Code.UNKNOWN_METER, f"there is no {name}")
+    if meter.owner != context.sender:
+        return Refusal(Code.NOT_METER_OWNER, f"{name} belongs to another account")
+    if meter.status != MeterStatus.ACTIVE:
+        return Refusal(Code.METER_SUSPENDED, f"{name} is suspended")
+    if context.state.get(meters.MARKS, wish.meter) is None:
+        return Refusal(Code.METER_WITHOUT_BASELINE, f"{name} has no baseline yet")
+    if wish.side is Side.SELL and not meter.can_export:
+        return Refusal(Code.METER_CANNOT_EXPORT, f"{name} cannot export")
+    return None
+
+
+def _refuse_epoch(context: Context, epoch: int) -> Refusal | None:
+    if _is_gate_closed(context, epoch):
+        return Refusal(Code.GATE_CLOSED, f"the book of epoch {epoch} is closed")
+    if epoch > context.time_s // context.parameters.epoch_s + MAX_EPOCHS_AHEAD:
+        return Refusal(Code.EPOCH_TOO_FAR, f"epoch {epoch} is more than {MAX_EPOCHS_AHEAD} epochs ahead")
+    return None
+
+
+def _refuse_limits(context: Context, wish: Wish, book: EpochRow) -> Refusal | None:
+    lowest, highest = context.parameters.min_order_wh, context.parameters.max_order_wh
+    price, quantity = wish.price_uaip_per_kwh, wish.quantity_wh
+    if quantity < lowest:
+        return Refusal(Code.QUANTITY_BELOW_MINIMUM, f"{quantity} Wh is below {lowest} Wh")
+    if quantity > highest:
+        return Refusal(Code.QUANTITY_ABOVE_MAXIMUM, f"{quantity} Wh is above {highest} Wh")
+    if price < book.feed_in_uaip_per_kwh:
+        return Refusal(Code.PRICE_BELOW_FEED_IN, f"{price} is below the feed-in tariff {book.feed_in_uaip_per_kwh}")
+    if price > book.retail_uaip_per_kwh:
+        return Refusal(Code.PRICE_ABOVE_RETAIL, f"{price} is above the retail tariff {book.retail_uaip_per_kwh}")
+    return None
+
+
+def _refuse_count(context: Context, epoch: int, book: EpochRow, mine: int) -> Refusal | None:
+    """Keep every verified user's guaranteed slots free for them, whatever the others send."""
+    if mine >= MAX_ORDERS_PER_USER:
+        return Refusal(Code.TOO_MANY_ORDERS_OF_USER, f"you have {mine} orders in epoch {epoch}")
+    users = max(1, registry.count_verified_users(context.state))
+    guaranteed = min(MAX_ORDERS_PER_USER, MAX_ORDERS_PER_EPOCH // users)
+    free = MAX_ORDERS_PER_EPOCH - book.orders
+    if mine >= guaranteed:
+        free -= users * guaranteed - _count_guaranteed(context.state, epoch, guaranteed)
+    if free <= 0:
+        return Refusal(Code.TOO_MANY_ORDERS, f"the book of epoch {epoch} has no room but for others' own slots")
+    return None
+
+
+def _count_guaranteed(view: Reader, epoch: int, guaranteed: int) -> int:
+    counts = Counter(key[8:16] for key, _ in view.scan(ORDERS, epoch_key(epoch)))
+    return sum(min(count, guaranteed) for count in counts.values())
+
+
+def _refuse_against_own(context: Context, wish: Wish, mine: list[OrderRow]) -> Refusal | None:
+    meter = meters.find(context.state, wish.meter)
+    if meter is None:
+        raise CorruptedError(f"meter {wish.meter.hex()} vanished; synchronise anew")
+    same = [row for row in mine if row.meter == wish.meter and row.side == wish.side]
+    live_wh = wish.quantity_wh + sum(row.quantity_wh for row in same)
+    if live_wh * _SECONDS_PER_HOUR > meter.rated_power_w * context.parameters.epoch_s:
+        return Refusal(Code.ABOVE_RATED_POWER, f"{live_wh} Wh are more than {meter.rated_power_w} W yield in an epoch")
+    for row in mine:
+        bid, ask = row.price_uaip_per_kwh, wish.price_uaip_per_kwh
+        if wish.side is Side.BUY:
+            bid, ask = ask, bid
+        if row.side != wish.side and bid >= ask:
+            return Refusal(Code.SELF_CROSS, f"it would trade with your own order {row.id.hex()}")
+    return None

@@ -1,0 +1,156 @@
+"""When an epoch settles, and the one atomic step in which it does (DESIGN.md §7.5-7.7)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Final
+
+from ledger.errors import CorruptedError
+from ledger.genesis import Genesis
+from ledger.keys import thumbprint
+from ledger.market.book import Side
+from ledger.modules import meters
+from ledger.modules.market.lines import Line, Position, draw_gap_line, draw_lines
+from ledger.modules.market.tables import (
+    CLOCK,
+    CLOCK_KEY,
+    CLOSINGS,
+    EPOCHS,
+    INTERVALS,
+    ORDER_PLACES,
+    ORDERS,
+    UNCLEARED,
+    UNSETTLED,
+    Interval,
+    OrderRow,
+    first_waiting,
+    read_clock,
+    read_epoch,
+)  # fmt: skip
+from ledger.modules.market.transfers import book_lines
+from ledger.modules.meters import epoch_key
+from ledger.modules.module import Context
+from ledger.records import LineFlag
+from ledger.state import Reader
+
+MAX_SETTLEMENTS_PER_BLOCK: Final = 4
+"""Epochs settled in one block; after an outage the rest is carried over to the next blocks."""
+RETAINED_EPOCHS: Final = 96
+"""For how many epochs after its settlement a book stays in the state, for its users to look at."""
+
+
+def settle_epochs(context: Context) -> None:
+    """Settle the epochs that ended and whose meters have all reported, or whose deadline has passed."""
+    limit = _settleable_before(context)
+    for _ in range(MAX_SETTLEMENTS_PER_BLOCK):
+        epoch = first_waiting(context.state, UNSETTLED)
+        if epoch is None or epoch >= limit:
+            break
+        _settle(context, epoch)
+    waiting = first_waiting(context.state, UNSETTLED)
+    reached = limit if waiting is None else min(limit, waiting)
+    clock = read_clock(context.state)
+    if reached > clock.next_settle:
+        context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_settle=reached))
+        for key, _ in context.state.scan(CLOSINGS):
+            if int.from_bytes(key, "big") < reached:
+                context.state.delete(CLOSINGS, key)
+
+
+def find_due_ms(view: Reader, genesis: Genesis) -> int | None:
+    """Return the earliest block time at which gate closure or settlement has something to do, or None."""
+    epoch_ms = genesis.parameters.epoch_s * 1000
+    uncleared, unsettled = first_waiting(view, UNCLEARED), first_waiting(view, UNSETTLED)
+    times = [] if uncleared is None else [uncleared * epoch_ms]
+    if unsettled is not None:
+        ended_ms = (unsettled + 1) * epoch_ms
+        unreported = meters.first_unreported_epoch(view)
+        is_complete = unreported is None or unreported > unsettled
+        is_observed = read_clock(view).last_epoch > unsettled
+        deadline_ms = ended_ms + genesis.parameters.settle_deadline_s * 1000
+        times.append(deadline_ms if is_observed and not is_complete else ended_ms)
+    return min(times, default=None)
+
+
+def book_gap(context: Context, epoch: int, meter_id: bytes, interval: Interval, flags: LineFlag) -> None:
+    """Book a gap interval at once, against the grid account alone; *epoch* is the last of its span."""
+    book = replace(read_epoch(context.state, epoch, context.parameters), price_uaip_per_kwh=None)
+    position = _position(context, meter_id, [], interval)
+    line = draw_gap_line(epoch, book, position, interval, flags)
+    book_lines(context, epoch, book, [line], {})
+
+
+def _settleable_before(context: Context) -> int:
+    """Return the first epoch that may not be settled yet: not over, not cleared, or still waited for."""
+    clock, unreported = read_clock(context.state), meters.first_unreported_epoch(context.state)
+    ended = min(clock.last_epoch, clock.next_clear)
+    return ended if unreported is None else min(ended, max(unreported, _overdue_before(context)))
+
+
+def _overdue_before(context: Context) -> int:
+    """Return the first epoch whose deadline has not passed, by time and by blocks since its end was observed."""
+    parameters = context.parameters
+    by_time = (context.time_s - parameters.settle_deadline_s) // parameters.epoch_s
+    by_blocks = 0
+    for key, closing in context.state.scan(CLOSINGS):
+        if closing.height + parameters.settle_deadline_blocks <= context.height:
+            by_blocks = int.from_bytes(key, "big") + 1
+    return min(by_time, by_blocks)
+
+
+def _settle(context: Context, epoch: int) -> None:
+    book = read_epoch(context.state, epoch, context.parameters)
+    orders = list(context.state.scan(ORDERS, epoch_key(epoch)))
+    lines = draw_lines(epoch, book, _positions(context, epoch, orders))
+    locked: defaultdict[bytes, int] = defaultdict(int)
+    for key, row in orders:
+        locked[key[8:16]] += row.locked_aaip
+    book_lines(context, epoch, book, lines, dict(locked))
+    for key, row in orders:
+        context.state.put(ORDERS, key, replace(row, locked_aaip=0))
+    for key, _ in context.state.scan(INTERVALS, epoch_key(epoch)):
+        context.state.delete(INTERVALS, key)
+    context.state.delete(UNSETTLED, epoch_key(epoch))
+    _forget_book(context, epoch - RETAINED_EPOCHS)
+    _emit(context, epoch, lines)
+
+
+def _positions(context: Context, epoch: int, orders: list[tuple[bytes, OrderRow]]) -> list[Position]:
+    """Return the part of every meter that traded or reported, in the order of meter ids."""
+    fills: defaultdict[bytes, list[OrderRow]] = defaultdict(list)
+    for _, row in orders:
+        if row.fill_wh:
+            fills[row.meter].append(row)
+    intervals = {key[8:]: row for key, row in context.state.scan(INTERVALS, epoch_key(epoch))}
+    return [
+        _position(context, meter, fills.get(meter, []), intervals.get(meter)) for meter in sorted({*fills, *intervals})
+    ]
+
+
+def _position(context: Context, meter_id: bytes, fills: list[OrderRow], interval: Interval | None) -> Position:
+    meter = meters.find(context.state, meter_id)
+    if meter is None:
+        raise CorruptedError(f"meter {meter_id.hex()} traded or reported but does not exist; synchronise anew")
+    sold_wh = sum(row.fill_wh or 0 for row in fills if row.side == Side.SELL)
+    bought_wh = sum(row.fill_wh or 0 for row in fills if row.side == Side.BUY)
+    sequence = min((row.sequence for row in fills), default=0)
+    return Position(meter.owner, meter_id, thumbprint(meter.public_key), sold_wh, bought_wh, sequence, interval)
+
+
+def _forget_book(context: Context, epoch: int) -> None:
+    if epoch < 0:
+        return
+    for key, row in context.state.scan(ORDERS, epoch_key(epoch)):
+        context.state.delete(ORDERS, key)
+        context.state.delete(ORDER_PLACES, row.id)
+
+
+def _emit(context: Context, epoch: int, lines: list[Line]) -> None:
+    row = context.state.get(EPOCHS, epoch_key(epoch))
+    if row is None:
+        raise CorruptedError(f"epoch {epoch} vanished while it was settled; synchronise anew")
+    context.emit(
+        "market", "settled", epoch=epoch, lines=len(lines), matched_wh=row.matched_wh, import_wh=row.import_wh,
+        export_wh=row.export_wh, grid_supplied_wh=row.grid_supplied_wh, grid_absorbed_wh=row.grid_absorbed_wh,
+    )  # fmt: skip

@@ -1,0 +1,140 @@
+"""The market's tables: epochs, orders, intervals, what waits for clearing and settlement, and held energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.genesis import Parameters
+from ledger.modules.meters import epoch_key
+from ledger.modules.module import Module
+from ledger.state import Overlay, Reader, Table
+
+AAIP_PER_PRICE_WH: Final = 10**9
+"""Price (µAIP per kWh) x Wh in aAIP: settlement never rounds."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRow:
+    """An epoch: tariffs frozen when its book opened, the auction's result, and the energy settled.
+
+    `grid_supplied_wh` is what the grid account delivered, `grid_absorbed_wh` what it took:
+    export + supplied = import + absorbed, always.
+    """
+
+    retail_uaip_per_kwh: int
+    feed_in_uaip_per_kwh: int
+    penalty_uaip_per_kwh: int
+    orders: int = 0
+    matched_wh: int = 0
+    price_uaip_per_kwh: int | None = None
+    price_interval: tuple[int, int] | None = None
+    import_wh: int = 0
+    export_wh: int = 0
+    grid_supplied_wh: int = 0
+    grid_absorbed_wh: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRow:
+    """An order under epoch ‖ account ‖ sequence; `fill_wh` is None until the epoch is cleared. `side`: buy or sell."""
+
+    id: bytes
+    meter: bytes
+    side: str
+    price_uaip_per_kwh: int
+    quantity_wh: int
+    sequence: int
+    locked_aaip: int
+    fill_wh: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderPlace:
+    """Where the order with an id lies in `ORDERS`."""
+
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """What a meter measured in an epoch not settled yet, under epoch ‖ meter; `flags` are `records.LineFlag`."""
+
+    import_wh: int
+    export_wh: int
+    first_reading: bytes
+    last_reading: bytes
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How far the market has come: epochs below `next_clear` are cleared, those below `next_settle` settled."""
+
+    next_sequence: int
+    next_clear: int
+    next_settle: int
+    last_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The height of the first block past the end of an epoch (and of those before it without a row)."""
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A mark that an epoch waits: for clearing, or for settlement."""
+
+    since_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Energy beyond rated power, under meter ‖ epoch: booked once an admin and an authority have approved."""
+
+    import_wh: int
+    export_wh: int
+    first_reading: bytes
+    last_reading: bytes
+    approved_by_admin: bytes
+    approved_by_authority: bytes
+
+
+EPOCHS: Final = Table("market.epochs", EpochRow)
+ORDERS: Final = Table("market.orders", OrderRow)
+ORDER_PLACES: Final = Table("market.order_places", OrderPlace)
+INTERVALS: Final = Table("market.intervals", Interval)
+CLOCK: Final = Table("market.clock", Clock)
+CLOSINGS: Final = Table("market.closings", Closing)
+UNCLEARED: Final = Table("market.uncleared", Waiting)
+UNSETTLED: Final = Table("market.unsettled", Waiting)
+HELD: Final = Table("market.held", Held)
+CLOCK_KEY: Final = b"clock"
+
+module = Module("market", tables=(EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK, CLOSINGS, UNCLEARED, UNSETTLED, HELD))
+
+
+def read_clock(view: Reader) -> Clock:
+    """Return how far the market has come."""
+    return view.get(CLOCK, CLOCK_KEY) or Clock(1, 0, 0, 0)
+
+
+def read_epoch(view: Reader, epoch: int, parameters: Parameters) -> EpochRow:
+    """Return the row of *epoch*; where it has none yet, one with today's tariffs."""
+    return view.get(EPOCHS, epoch_key(epoch)) or EpochRow(
+        parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh, parameters.penalty_uaip_per_kwh
+    )
+
+
+def first_waiting(view: Reader, table: Table[Waiting]) -> int | None:
+    """Return the first epoch that waits in *table*, or None."""
+    return next((int.from_bytes(key, "big") for key, _ in view.scan(table)), None)
+
+
+def wait_for_settlement(state: Overlay, epoch: int, height: int) -> None:
+    """Note that *epoch* has something to settle."""
+    if state.get(UNSETTLED, epoch_key(epoch)) is None:
+        state.put(UNSETTLED, epoch_key(epoch), Waiting(height))

@@ -1,0 +1,164 @@
+"""Meters: who owns them, the key that signs their readings, and the mark up to which their registers are booked.
+
+A mark is a meter's last accepted boundary reading with the high-water mark of each register. `MARK_COUNTS` says how
+many active meters have their mark at an epoch, so that "have all meters reported epoch e?" is one look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+from ledger import envelope
+from ledger.codes import Code, Refusal
+from ledger.errors import CorruptedError, MalformedError
+from ledger.keys import key_id
+from ledger.state import Overlay, Reader, Table
+
+BOUNDARY_HISTORY: Final = 128
+"""For how many boundaries back the ledger still knows which reading it accepted, to tell repeats from forks."""
+_EPOCH_BYTES: Final = 8
+
+
+class MeterStatus(IntEnum):
+    """Whether a meter's readings count."""
+
+    ACTIVE = 0
+    SUSPENDED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A meter: owner's account, profile name, rated power, signing key, whether it may sell, `MeterStatus`."""
+
+    owner: bytes
+    profile: str
+    rated_power_w: int
+    public_key: bytes
+    can_export: bool
+    status: int
+    assigned_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeterKey:
+    """The meter that a key signs for."""
+
+    meter: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Up to where a meter is booked: a boundary reading of `epoch`, its registers and their high-water marks."""
+
+    epoch: int
+    time_s: int
+    import_wh: int
+    export_wh: int
+    import_high_wh: int
+    export_high_wh: int
+    reading_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The reading accepted for one boundary."""
+
+    reading_hash: bytes
+
+
+METERS: Final = Table("meters.meters", Meter)
+METER_KEYS: Final = Table("meters.keys", MeterKey)
+MARKS: Final = Table("meters.marks", Mark)
+MARK_COUNTS: Final = Table("meters.mark_counts", Count)
+BOUNDARIES: Final = Table("meters.boundaries", Boundary)
+
+
+def epoch_key(epoch: int) -> bytes:
+    """Return the key of *epoch*: big-endian, so that keys ascend as epochs do."""
+    return epoch.to_bytes(_EPOCH_BYTES, "big")
+
+
+def find(view: Reader, meter: bytes) -> Meter | None:
+    """Return the meter with id *meter*, or None."""
+    return view.get(METERS, meter)
+
+
+def find_by_key(view: Reader, key: bytes) -> tuple[bytes, Meter] | None:
+    """Return (meter id, meter) of the 8-byte key id *key*, or None."""
+    owner = view.get(METER_KEYS, key)
+    meter = None if owner is None else find(view, owner.meter)
+    return None if owner is None or meter is None else (owner.meter, meter)
+
+
+def find_keys(view: Reader, raws: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return (envelope, public key) of those envelopes whose claimed meter key is known: what can be checked ahead."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for raw in raws:
+        try:
+            found = find_by_key(view, envelope.parse(raw).key_id)
+        except MalformedError:
+            continue  # the call refuses this reading under its own code
+        if found is not None:
+            pairs.append((raw, found[1].public_key))
+    return pairs
+
+
+def add(state: Overlay, meter: bytes, row: Meter) -> Refusal | None:
+    """Make a meter; refuses an id or a key that is taken."""
+    if find(state, meter) is not None:
+        return Refusal(Code.METER_EXISTS, f"meter {meter.hex()} is assigned already")
+    key = key_id(row.public_key)
+    if state.get(METER_KEYS, key) is not None:
+        return Refusal(Code.KEY_IN_USE, f"the key {key.hex()} belongs to another meter")
+    state.put(METERS, meter, row)
+    state.put(METER_KEYS, key, MeterKey(meter))
+    return None
+
+
+def set_status(state: Overlay, meter: bytes, status: MeterStatus) -> None:
+    """Suspend a meter or make it active again; a suspended one holds up no settlement."""
+    row, mark = find(state, meter), state.get(MARKS, meter)
+    if row is None:
+        raise CorruptedError(f"meter {meter.hex()} does not exist; synchronise anew")
+    if row.status == status:
+        return
+    state.put(METERS, meter, replace(row, status=int(status)))
+    if mark is not None:
+        _count(state, mark.epoch, 1 if status is MeterStatus.ACTIVE else -1)
+
+
+def set_mark(state: Overlay, meter: bytes, mark: Mark) -> None:
+    """Move a meter's mark and remember which reading stands for that boundary."""
+    row, before = find(state, meter), state.get(MARKS, meter)
+    if row is not None and row.status == MeterStatus.ACTIVE:
+        if before is not None:
+            _count(state, before.epoch, -1)
+        _count(state, mark.epoch, 1)
+    state.put(MARKS, meter, mark)
+    state.put(BOUNDARIES, meter + epoch_key(mark.epoch), Boundary(mark.reading_hash))
+    if mark.epoch >= BOUNDARY_HISTORY:
+        state.delete(BOUNDARIES, meter + epoch_key(mark.epoch - BOUNDARY_HISTORY))
+
+
+def first_unreported_epoch(view: Reader) -> int | None:
+    """Return the first epoch that an active meter has still to report, or None where no meter has a mark."""
+    return next((int.from_bytes(key, "big") for key, _ in view.scan(MARK_COUNTS)), None)
+
+
+def _count(state: Overlay, epoch: int, change: int) -> None:
+    row = state.get(MARK_COUNTS, epoch_key(epoch))
+    count = (row.count if row else 0) + change
+    if count:
+        state.put(MARK_COUNTS, epoch_key(epoch), Count(count))
+    else:
+        state.delete(MARK_COUNTS, epoch_key(epoch))

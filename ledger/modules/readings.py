@@ -1,0 +1,68 @@
+"""Boundary readings as they reach the ledger: every node checks the meter's own signature and the reading's time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+from ledger import reading
+from ledger.codes import Code, Refusal
+from ledger.errors import MalformedError
+from ledger.modules import meters
+from ledger.modules.meters import Meter
+from ledger.modules.module import Context
+from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading, Reason
+
+MIN_TIME_TOLERANCE_S: Final = 2
+TOLERANCE_SHARE: Final = 100
+"""A boundary reading lies within max(2 s, 1/100 of the epoch) of its boundary."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedBoundary:
+    """A boundary reading whose signature and time were checked: the registers of a meter at the start of `epoch`."""
+
+    meter_id: bytes
+    meter: Meter
+    epoch: int
+    time_s: int
+    import_wh: int
+    export_wh: int
+    hash: bytes
+
+
+def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
+    """Return the boundary reading in the envelope *raw*, fully checked, or why it does not count."""
+    try:
+        decoded = reading.decode(raw)
+    except MalformedError as error:
+        return Refusal(Code.READING_UNDECODABLE, str(error))
+    if decoded.reason is not Reason.BOUNDARY or decoded.epoch is None:
+        return Refusal(Code.READING_NOT_BOUNDARY, f"it is a {decoded.reason.name.lower()} reading")
+    found = meters.find_by_key(context.state, decoded.key_id)
+    if found is None:
+        return Refusal(Code.READING_KEY_UNKNOWN, f"no meter has the key {decoded.key_id.hex()}")
+    meter_id, meter = found
+    if not context.signatures.is_signed_by(raw, meter.public_key):
+        return Refusal(Code.READING_BAD_SIGNATURE, f"meter {meter_id.hex()} did not sign it")
+    refusal = _refuse_time(context, decoded, decoded.epoch)
+    if refusal is not None:
+        return refusal
+    imported, exported = decoded.register(ENERGY_IMPORT), decoded.register(ENERGY_EXPORT)
+    if imported is None or exported is None:
+        return Refusal(Code.READING_LACKS_REGISTER, f"meter {meter_id.hex()}: it lacks register 1.8.0 or 2.8.0")
+    return CheckedBoundary(
+        meter_id, meter, decoded.epoch, decoded.time, imported, exported, hashlib.sha256(raw).digest()
+    )
+
+
+def _refuse_time(context: Context, decoded: Reading, epoch: int) -> Refusal | None:
+    epoch_s = context.parameters.epoch_s
+    tolerance_s = max(MIN_TIME_TOLERANCE_S, epoch_s // TOLERANCE_SHARE)
+    boundary_s = epoch * epoch_s
+    if abs(decoded.time - boundary_s) > tolerance_s:
+        return Refusal(Code.READING_TIME_OFF, f"its time {decoded.time} is more than {tolerance_s} s off {boundary_s}")
+    if boundary_s > context.time_s + tolerance_s:
+        return Refusal(Code.READING_FROM_FUTURE, f"boundary {boundary_s} is after the block's time {context.time_s}")
+    return None
