@@ -67,7 +67,8 @@ class Archive:
 def opened(found: Sequence[Source]) -> Iterator[Archive]:
     """Read the package lists of these sources in a private folder, which is gone afterwards.
 
-    Raises ToolchainError when an archive is out of reach, or is not signed by the key that its source names.
+    A source that is out of reach, or not signed by the key that it names, is left aside; raises ToolchainError when
+    that leaves none.
     """
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         raise ToolchainError("there is no apt-get: use Debian 12 or 13 or Raspberry Pi OS")
@@ -75,7 +76,7 @@ def opened(found: Sequence[Source]) -> Iterator[Archive]:
     with tempfile.TemporaryDirectory(prefix="apt-", dir=CACHE) as name:
         folder = Path(name)
         _lay_out(folder, found)
-        _apt_get(folder, origin, ["update", "--error-on=any"], folder)
+        _read_lists(folder, origin)
         yield Archive(folder, origin)
 
 
@@ -106,6 +107,14 @@ def _lay_out(folder: Path, found: Sequence[Source]) -> None:
     settings = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     kept = "".join(f"{line}\n" for line in settings.splitlines() if line.startswith(KEPT_SETTINGS))
     (folder / "apt.conf").write_text(kept + CONFIGURATION.format(folder=folder, status=DPKG_STATUS))
+
+
+def _read_lists(folder: Path, origin: str) -> None:
+    try:
+        _apt_get(folder, origin, ["update", "--error-on=any"], folder)
+    except ToolchainError:
+        if not any((folder / "state/lists").glob("*_Packages*")):  # apt keeps only lists whose signature it verified
+            raise
 
 
 def _apt_get(folder: Path, origin: str, arguments: Sequence[str], cwd: Path) -> str:

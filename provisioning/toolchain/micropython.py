@@ -47,7 +47,10 @@ def get_micropython() -> Path:
     with locked("micropython"):
         if _found() is None:  # else another make got it while this one waited
             _get()
-    return find_micropython()
+    found = _found()
+    if found is None:
+        raise ToolchainError("the distribution's MicroPython is older than 1.25: put a newer one into PATH")
+    return found
 
 
 def version_of(executable: Path) -> tuple[int, int] | None:
