@@ -3,7 +3,6 @@ PYTHON ?= python3
 ARGS ?=
 ONLY ?=
 VENV := .venv/bin
-MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
 .PHONY: setup demo test lint bench soak firmware micropython mosquitto browser pins clean help
