@@ -107,7 +107,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     pipeline = pipeline_type(link, verifier, store, receipts, settings.epoch_s)
     client = LedgerClient(settings.ledger.urls)
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
-    reporter = Reporter(client, account, outbox)
+    reporter = Reporter(client, account, outbox, calendar)
     overview = Overview(roster, calendar, store, queries, outbox, link, pipeline, follower, reporter)
     return Parts(database, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
 

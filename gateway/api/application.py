@@ -29,6 +29,7 @@ def make_application(overview: Overview) -> FastAPI:
     _add_state(application, overview)
     _add_readings(application, overview)
     _add_refusals(application, overview)
+    _add_fallback(application)
     return application
 
 
@@ -78,6 +79,14 @@ def _add_readings(application: FastAPI, overview: Overview) -> None:
         chosen = [meter_id] if meter_id is not None else sorted(overview.roster.meters)
         found: list[Interval] = await overview.intervals(chosen, start, end)
         return {"intervals": [resources.describe_interval(interval) for interval in found]}
+
+
+def _add_fallback(application: FastAPI) -> None:
+    """Answer unknown addresses below /api as problems; the dashboard's own not-found page is for people."""
+
+    @application.get("/api/{rest:path}", include_in_schema=False)
+    async def unknown(rest: str) -> Response:
+        raise HTTPException(404, f"there is no /api/{rest}; GET /openapi.json lists what there is")
 
 
 def _add_refusals(application: FastAPI, overview: Overview) -> None:

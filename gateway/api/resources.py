@@ -55,8 +55,8 @@ def describe_reading(row: sqlite3.Row) -> dict[str, Any]:
         "id": row["id"], "meter_id": row["meter_id"].hex(), "sequence": row["sequence"], "hash": row["hash"].hex(),
         "time": row["time"], "reason": Reason(row["reason"]).name.lower(), "epoch": row["epoch"],
         "import_wh": row["import_wh"], "export_wh": row["export_wh"], "power_w": row["power_w"],
-        "status": row["status"], "refusal": _describe_code(row["refusal"]) if row["refusal"] else None, "received_at": row["received_at"],
-        "envelope": base64.b64encode(row["raw"]).decode(),
+        "status": row["status"], "refusal": _describe_code(row["refusal"]) if row["refusal"] else None,
+        "received_at": row["received_at"], "envelope": base64.b64encode(row["raw"]).decode(),
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -15,9 +16,6 @@ from gateway.settlement.reporter import Reporter
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
-
-POWER_SOUGHT_WITHIN = 16
-"""Among how many of a meter's newest readings a power is sought: boundary readings carry none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,8 @@ class Overview:
 
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
-        views = [await self._view(meter) for meter in self.roster]
+        newest = {row["meter_id"]: row for row in await self.queries.newest_readings()}
+        views = [self._view(meter, newest.get(meter.meter_id)) for meter in self.roster]
         return sorted(views, key=lambda view: (view.meter.label, view.meter.meter_id))
 
     async def intervals(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Interval]:
@@ -72,14 +71,11 @@ class Overview:
             found += derive_intervals(await self.queries.boundaries([meter_id], first, last_epoch + 1))
         return found
 
-    async def _view(self, meter: Meter) -> MeterView:
+    def _view(self, meter: Meter, row: sqlite3.Row | None) -> MeterView:
         receipted = self.pipeline.chain_of(meter.meter_id).head
-        row = await self.queries.newest_reading(meter.meter_id)
         if row is None:
             return MeterView(meter, None, receipted, None, None, None, None, None)
-        power = await self.queries.newest_power(meter.meter_id, POWER_SOUGHT_WITHIN)
         age_s = max(0, int(self.calendar.now()) - row["time"])
         return MeterView(
-            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"],
-            power["power_w"] if power else None,
-        )  # fmt: skip
+            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"]
+        )

@@ -11,12 +11,15 @@ from typing import Final
 
 import structlog
 
+from gateway.epochs.calendar import Calendar
 from gateway.store.outbox import OutboxStore, Owed
 from ledger.api.resources import Receipt
 from ledger.client import AccountClient, ClientError, LedgerClient, NotFinalError, RefusedError
 from ledger.codes import Code
 
 MAX_READINGS_PER_REPORT: Final = 50
+UNLINKED_EPOCHS: Final = 1
+"""How many epochs a boundary reading waits for a missing predecessor before it is reported without it."""
 POLL_S: Final = 0.5
 RETRY_FIRST_S: Final = 1.0
 RETRY_LIMIT_S: Final = 30.0
@@ -29,7 +32,8 @@ log = structlog.get_logger()
 class Reporter:
     """Works off the outbox. `fault` says why it does not get on, if it does not."""
 
-    def __init__(self, client: LedgerClient, account: AccountClient, outbox: OutboxStore) -> None:
+    def __init__(self, client: LedgerClient, account: AccountClient, outbox: OutboxStore, calendar: Calendar) -> None:
+        self._calendar = calendar
         self._client = client
         self._account = account
         self._outbox = outbox
@@ -58,7 +62,9 @@ class Reporter:
         under_way = await self._outbox.find_submitted()
         for transaction_id, owed in under_way.items():
             await self._conclude(transaction_id, owed)
-        batch = await self._outbox.find_waiting(await self._reportable_meters(), MAX_READINGS_PER_REPORT)
+        unlinked_before = int(self._calendar.now()) - UNLINKED_EPOCHS * self._calendar.epoch_s
+        meters = await self._reportable_meters()
+        batch = await self._outbox.find_waiting(meters, unlinked_before, MAX_READINGS_PER_REPORT)
         if batch:
             transaction_id = await self._account.call("market", "report_intervals", [owed.raw for owed in batch])
             await self._outbox.mark_submitted(batch, transaction_id)
@@ -80,12 +86,13 @@ class Reporter:
             log.warning("report not executed, its readings wait again", code=receipt.code_name, text=receipt.text)
             await self._outbox.mark_waiting(owed)
             return
-        await self._close(owed, read_answers(receipt))
+        await self._close(owed, read_codes(receipt))
 
-    async def _close(self, owed: list[Owed], answers: dict[tuple[bytes, int], int]) -> None:
-        answered = [(item, answers[item.key]) for item in owed if item.key in answers]
-        done = [pair for pair in answered if pair[1] in _COUNTED]
-        refused = [pair for pair in answered if pair[1] not in _COUNTED | _TRY_AGAIN]
+    async def _close(self, owed: list[Owed], codes: list[int]) -> None:
+        """Close the readings that the ledger answered for; those that it will take later wait again."""
+        answers = list(zip(owed, codes, strict=False))
+        done = [(item, code) for item, code in answers if code in _COUNTED]
+        refused = [(item, code) for item, code in answers if code not in _COUNTED | _TRY_AGAIN]
         closed = {item.key for item, _ in (*done, *refused)}
         for item, code in refused:
             log.warning("ledger refuses a reading", meter=item.meter_id.hex(), epoch=item.epoch, code=Code(code).name)
@@ -98,6 +105,8 @@ class Reporter:
         self.fault = fault
 
 
-def read_answers(receipt: Receipt) -> dict[tuple[bytes, int], int]:
-    """Return the result code of each reading, by (meter id, epoch), from the events of a report's *receipt*."""
-    return {}
+def read_codes(receipt: Receipt) -> list[int]:
+    """Return the result code of each reading of a report, in the order of the report, from its *receipt*'s events."""
+    return [
+        int(event.values["code"]) for event in receipt.events if (event.module, event.name) == ("market", "reading")
+    ]

@@ -40,16 +40,22 @@ class OutboxStore:
         rows = await self._database.query("SELECT DISTINCT meter_id FROM outbox WHERE state = 'waiting'")
         return {row["meter_id"] for row in rows}
 
-    async def find_waiting(self, meters: Collection[bytes], limit: int) -> list[Owed]:
-        """Return up to *limit* waiting readings of *meters*, the oldest epochs first."""
+    async def find_waiting(self, meters: Collection[bytes], unlinked_before: int, limit: int) -> list[Owed]:
+        """Return up to *limit* waiting readings of *meters*, the oldest epochs first.
+
+        The ledger books a meter's epochs in order, so a reading whose chain is not complete yet is left for later,
+        unless it was received before *unlinked_before* (Unix seconds): then its predecessor may never come.
+        """
         chosen = sorted(meters)[:MAX_METERS_PER_QUERY]
         if not chosen:
             return []
         rows = await self._database.query(
             "SELECT o.meter_id, o.epoch, r.raw FROM outbox o JOIN readings r ON r.id = o.reading"
-            f" WHERE o.state = 'waiting' AND o.meter_id IN ({', '.join('?' * len(chosen))})"
+            " JOIN chains c ON c.meter_id = o.meter_id"
+            " WHERE o.state = 'waiting' AND (r.sequence <= c.head OR r.received_at < ?)"
+            f" AND o.meter_id IN ({', '.join('?' * len(chosen))})"
             " ORDER BY o.epoch, o.meter_id LIMIT ?",
-            (*chosen, limit),
+            (unlinked_before, *chosen, limit),
         )
         return [Owed(row["meter_id"], row["epoch"], row["raw"]) for row in rows]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from typing import Final
 
 from gateway.epochs.intervals import Boundary
 from gateway.store.database import Database
@@ -15,25 +16,25 @@ _READING_COLUMNS = (
 )
 
 
+POWER_SOUGHT_WITHIN: Final = 16
+"""Among how many of a meter's newest numbers a power is sought: boundary readings carry none."""
+
+
 class Queries:
     """Questions to the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def newest_reading(self, meter_id: bytes) -> sqlite3.Row | None:
-        """Return the newest stored reading of a meter."""
-        return await self._first(
-            f"SELECT {_READING_COLUMNS} FROM readings WHERE meter_id = ? ORDER BY sequence DESC LIMIT 1", meter_id
+    async def newest_readings(self) -> list[sqlite3.Row]:
+        """Return the newest stored reading of every meter; `power_w` is the last power among its newest numbers."""
+        return await self._database.query(
+            "SELECT r.meter_id, r.sequence, r.time, r.import_wh, r.export_wh, (SELECT p.power_w FROM readings p"
+            " WHERE p.meter_id = c.meter_id AND p.sequence > c.highest - ? AND p.power_w IS NOT NULL"
+            " ORDER BY p.sequence DESC LIMIT 1) AS power_w"
+            " FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.highest",
+            (POWER_SOUGHT_WITHIN,),
         )
-
-    async def newest_power(self, meter_id: bytes, within: int) -> sqlite3.Row | None:
-        """Return `time` and `power_w` of the newest of a meter's last *within* readings that has a power."""
-        return await self._first(
-            "SELECT time, power_w FROM (SELECT time, power_w, sequence FROM readings WHERE meter_id = ?"
-            " ORDER BY sequence DESC LIMIT ?) WHERE power_w IS NOT NULL ORDER BY sequence DESC LIMIT 1",
-            meter_id, within,
-        )  # fmt: skip
 
     async def readings(self, meter_id: bytes | None, after: int, limit: int) -> list[sqlite3.Row]:
         """Return up to *limit* readings, of one meter or of all, that were stored after the one with id *after*."""

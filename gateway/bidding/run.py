@@ -1,0 +1,164 @@
+"""The agents' process: once an epoch, forecast from the gateway's intervals and place orders for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import structlog
+
+from gateway.bidding.agent import MeterLimits, OrderPlan, plan_orders
+from gateway.bidding.forecast import Forecast, forecast
+from gateway.epochs.calendar import Calendar
+from gateway.epochs.intervals import Interval
+from gateway.run import load_genesis
+from gateway.settings import BiddingSettings, BiddingUser, read_key
+from ledger.client import AccountClient, ClientError, LedgerClient, RefusedError
+from ledger.genesis import Genesis, Parameters
+
+REQUEST_TIMEOUT_S: Final = 5.0
+POLL_S: Final = 0.5
+HISTORY_EPOCHS: Final = 4
+"""How many epochs back an agent looks."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One user's agent: what it may bid for, and the account that signs."""
+
+    user: BiddingUser
+    account: AccountClient
+    limits: Mapping[bytes, MeterLimits]
+
+
+async def run(settings: BiddingSettings) -> None:
+    """Bid until SIGTERM or SIGINT."""
+    genesis = load_genesis(settings.ledger.genesis)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with (
+        LedgerClient(settings.ledger.urls) as client,
+        httpx.AsyncClient(base_url=settings.gateway, timeout=REQUEST_TIMEOUT_S, trust_env=False) as gateway,
+    ):
+        floor = TradingFloor(settings, genesis, client, gateway)
+        bidding = asyncio.create_task(floor.run())
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({bidding, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (bidding, waiting):
+            task.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        if not stopping.is_set():
+            await bidding
+
+
+class TradingFloor:
+    """All agents of one process, bidding epoch by epoch."""
+
+    def __init__(
+        self, settings: BiddingSettings, genesis: Genesis, client: LedgerClient, gateway: httpx.AsyncClient
+    ) -> None:
+        self._settings = settings
+        self._genesis = genesis
+        self._client = client
+        self._gateway = gateway
+        self._calendar = Calendar(genesis.parameters.epoch_s)
+        self._placed: set[tuple[bytes, int]] = set()
+        self._accounts = {
+            user.account: AccountClient(
+                client, genesis.chain_id, bytes.fromhex(user.account), read_key(user.key_file)
+            )
+            for user in settings.users
+        }  # fmt: skip
+
+    @property
+    def _parameters(self) -> Parameters:
+        return self._genesis.parameters
+
+    async def run(self) -> None:
+        """Bid for one epoch after the other."""
+        log.info("agents started", users=len(self._settings.users))
+        while True:
+            self._placed.clear()
+            await self.bid_for(self._calendar.epoch_now() + 1)
+            await asyncio.sleep(self._calendar.remaining_s())
+
+    async def bid_for(self, epoch: int) -> None:
+        """Place every user's orders for *epoch*, as soon as the last full interval is known or half time is over."""
+        half_time = self._calendar.start_of(epoch) - self._parameters.epoch_s / 2
+        while True:
+            try:
+                history = await self._fetch_history(epoch)
+                if self._is_fresh(history, epoch) or self._calendar.now() > half_time:
+                    agents = await self._make_agents()
+                    await asyncio.gather(*(self._bid(agent, history, epoch) for agent in agents))
+                    return
+            except (ClientError, httpx.HTTPError) as error:
+                log.info("agents wait", epoch=epoch, cause=str(error) or type(error).__name__)
+            if self._calendar.now() + POLL_S >= self._calendar.start_of(epoch):
+                log.warning("no orders placed before gate closure", epoch=epoch)
+                return
+            await asyncio.sleep(POLL_S)
+
+    def _is_fresh(self, history: Mapping[bytes, list[Interval]], epoch: int) -> bool:
+        """Tell whether every meter's interval of the last full epoch is here."""
+        wanted = {bytes.fromhex(meter.meter_id) for user in self._settings.users for meter in user.meters}
+        return all(
+            any(found.epoch + found.epochs == epoch - 1 for found in history.get(meter_id, ())) for meter_id in wanted
+        )
+
+    async def _fetch_history(self, epoch: int) -> dict[bytes, list[Interval]]:
+        query = {"from": max(0, epoch - 1 - HISTORY_EPOCHS), "to": epoch - 2}
+        response = await self._gateway.get("/api/intervals", params=query)
+        response.raise_for_status()
+        history: dict[bytes, list[Interval]] = {}
+        for entry in response.json()["intervals"]:
+            found = _read_interval(entry)
+            history.setdefault(found.meter_id, []).append(found)
+        return history
+
+    async def _make_agents(self) -> list[Agent]:
+        """Return the agents, each with what the ledger says of its meters."""
+        known = {meter.meter_id: meter for meter in await self._client.meters()}
+        agents = []
+        for user in self._settings.users:
+            chosen = {bytes.fromhex(meter.meter_id): meter.can_export for meter in user.meters}
+            limits = {
+                meter_id: MeterLimits(known[meter_id].rated_power_w, can_export and known[meter_id].can_export)
+                for meter_id, can_export in chosen.items()
+                if meter_id in known
+            }
+            agents.append(Agent(user, self._accounts[user.account], limits))
+        return agents
+
+    async def _bid(self, agent: Agent, history: Mapping[bytes, list[Interval]], epoch: int) -> None:
+        account_id = bytes.fromhex(agent.user.account)
+        placed = self._placed | {(order.meter, epoch) for order in await self._client.orders(epoch, account_id)}
+        forecasts = [f for meter_id in agent.limits if (f := _forecast(history, meter_id)) is not None]
+        for plan in plan_orders(forecasts, agent.limits, epoch, agent.user.strategy, self._parameters):
+            if (plan.meter_id, epoch) not in placed:
+                await self._place(agent, plan)
+
+    async def _place(self, agent: Agent, plan: OrderPlan) -> None:
+        try:
+            await agent.account.call(
+                "market", plan.function, plan.meter_id, plan.epoch, plan.price_uaip_per_kwh, plan.quantity_wh
+            )
+            self._placed.add((plan.meter_id, plan.epoch))
+        except RefusedError as error:
+            log.warning("order refused", account=agent.user.account, meter=plan.meter_id.hex(), cause=str(error))
+
+
+def _forecast(history: Mapping[bytes, list[Interval]], meter_id: bytes) -> Forecast | None:
+    return forecast(history.get(meter_id, []))
+
+
+def _read_interval(entry: Any) -> Interval:
+    return Interval(
+        bytes.fromhex(entry["meter_id"]), entry["epoch"], entry["epochs"], entry["import_wh"], entry["export_wh"]
+    )

@@ -1,0 +1,259 @@
+"""The parts of the page. Each is made once per browser and updated from snapshots; nothing here asks the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from html import escape
+from typing import Any, Final, Protocol
+
+from nicegui import ui
+
+from gateway.dashboard import text
+from gateway.dashboard.snapshot import Snapshot
+from gateway.readings.overview import MeterView
+
+MAX_METERS_SHOWN: Final = 200
+_NO_TRADE: Final = "No epoch has been cleared yet. Results appear here after the first gate closure."
+
+
+class Panel(Protocol):
+    """A part of the page."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        ...
+
+
+class Header:
+    """Title, epoch clock and overall state, with the reasons where the gateway is not well."""
+
+    def __init__(self) -> None:
+        with ui.element("header").classes("cg-top"):
+            ui.html("<h1>campusgrid gateway</h1>", sanitize=False)
+            self._clock = ui.label().classes("cg-soft")
+            self._state = ui.label().classes("cg-state")
+        self._faults = ui.html("", sanitize=False).classes("cg-faults")
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        self._clock.text = f"{len(snapshot.meters)} meters, epochs of {snapshot.epoch_s} s"
+        self._state.text = "Needs attention" if snapshot.faults else "All well"
+        self._state.classes(remove="cg-good cg-warn", add="cg-warn" if snapshot.faults else "cg-good")
+        self._faults.content = "".join(f"<div>{escape(fault)}</div>" for fault in snapshot.faults)
+        self._faults.visible = bool(snapshot.faults)
+
+
+class Tiles:
+    """The few numbers that tell whether all is going on as it should."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-tiles"):
+            tile, self._epoch, self._epoch_note = _tile("Epoch ends in")
+            with tile, ui.element("div").classes("cg-bar"):
+                self._bar = ui.element("div")
+            _, self._stored, self._stored_note = _tile("Readings stored")
+            _, self._refused, self._refused_note = _tile("Refused")
+            _, self._heard, self._heard_note = _tile("Meters heard")
+            _, self._height, self._height_note = _tile("Ledger height")
+            _, self._outbox, self._outbox_note = _tile("Waiting for the ledger")
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        self._epoch.text = text.countdown(snapshot.remaining_s)
+        self._epoch_note.text = f"epoch {snapshot.epoch}"
+        self._bar.style(f"width: {100 - 100 * snapshot.remaining_s // snapshot.epoch_s}%")
+        self._stored.text = text.group_digits(snapshot.stored)
+        self._stored_note.text = f"{text.group_digits(snapshot.duplicates)} duplicates dropped"
+        refused = sum(entry.count for entry in snapshot.refused)
+        self._refused.text = text.group_digits(refused)
+        self._refused_note.text = "reasons below" if refused else "nothing was refused"
+        self._heard.text = f"{snapshot.heard} of {len(snapshot.meters)}"
+        self._heard_note.text = "in the last three epochs"
+        self._height.text = "–" if snapshot.height is None else text.group_digits(snapshot.height)
+        self._height_note.text, mood = _agreement(snapshot)
+        self._height_note.classes(remove="cg-good cg-warn cg-bad", add=mood)
+        self._outbox.text = text.group_digits(snapshot.outbox)
+        self._outbox_note.text = "boundary readings to be answered"
+
+
+class Market:
+    """Clearing price and matched energy of the newest epochs."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-panel"):
+            ui.html("<h2>Market: clearing price and matched energy by epoch</h2>", sanitize=False)
+            self._summary = ui.label().classes("cg-soft")
+            self._chart = ui.echart(_chart_options()).classes("cg-chart")
+            self._empty = ui.label(_NO_TRADE).classes("cg-empty")
+        self._shown: tuple[Any, ...] = ()
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*; the chart is sent only when something in it has changed."""
+        cleared = [epoch for epoch in snapshot.epochs if epoch.phase != "open"]
+        self._chart.visible = self._summary.visible = bool(cleared)
+        self._empty.visible = not cleared
+        shown = tuple((epoch.epoch, epoch.matched_wh, epoch.price_uaip_per_kwh, epoch.phase) for epoch in cleared)
+        if not cleared or shown == self._shown:
+            return
+        self._shown = shown
+        newest = cleared[-1]
+        self._summary.text = (
+            f"Epoch {newest.epoch}: {text.group_digits(newest.matched_wh)} Wh matched at"
+            f" {text.price(newest.price_uaip_per_kwh)}, {newest.orders} orders, {newest.phase}"
+        )
+        options = self._chart.options
+        options["xAxis"]["data"] = [str(epoch.epoch) for epoch in cleared]
+        options["series"][0]["data"] = [epoch.matched_wh for epoch in cleared]
+        options["series"][1]["data"] = [
+            None if epoch.price_uaip_per_kwh is None else epoch.price_uaip_per_kwh / 1_000_000 for epoch in cleared
+        ]
+        self._chart.update()
+
+
+class Nodes:
+    """The ledger's nodes: who answers, how far each is, whether they agree."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-panel"):
+            ui.html("<h2>Ledger nodes</h2>", sanitize=False)
+            self._table = ui.html("", sanitize=False)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        rows = []
+        for node in snapshot.nodes:
+            if node.status is None:
+                rows.append([escape(node.url), "", "", '<span class="cg-bad">no answer</span>'])
+                continue
+            peers = sum(peer.connected for peer in node.status.peers)
+            state = f"{peers} of {len(node.status.peers)}"
+            root = f"<code>{node.status.state_root.hex()[:12]}</code>"
+            rows.append([escape(node.status.name), text.group_digits(node.status.height), root, state])
+        self._table.content = _table(["Node", "Height", "State root", "Peers"], rows, right={1})
+
+
+class Refusals:
+    """What was refused, why, and what to do about it; hidden while there is nothing."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-panel") as self._panel:
+            ui.html("<h2>Refused messages</h2>", sanitize=False)
+            self._table = ui.html("", sanitize=False)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        self._panel.visible = bool(snapshot.refused)
+        rows = [
+            [
+                f"<code>{entry.name}</code>", text.group_digits(entry.count), escape(entry.explanation.text),
+                escape(entry.explanation.next_step),
+            ]
+            for entry in snapshot.refused
+        ]  # fmt: skip
+        self._table.content = _table(["Reason", "Count", "Meaning", "What to do"], rows, right={1}, wrap={2, 3})
+
+
+class Meters:
+    """Every meter with its newest reading; those not heard for longest come first when there are too many."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-panel"):
+            ui.html("<h2>Meters</h2>", sanitize=False)
+            self._table = ui.html("", sanitize=False)
+            self._more = ui.label().classes("cg-soft")
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        views = snapshot.meters
+        if len(views) > MAX_METERS_SHOWN:
+            views = tuple(sorted(views, key=_silence, reverse=True)[:MAX_METERS_SHOWN])
+        self._more.text = f"{len(snapshot.meters) - len(views)} more at /api/meters"
+        self._more.visible = len(views) < len(snapshot.meters)
+        late_s = 3 * snapshot.epoch_s
+        head = ["Meter", "Power", "Import", "Export", "Last reading", "Number", "Receipted"]
+        rows = [_meter_row(view, late_s) for view in views]
+        self._table.content = _table(head, rows, right={1, 2, 3, 5, 6}, wide_only={5, 6})
+
+
+def _tile(title: str) -> tuple[ui.element, ui.label, ui.label]:
+    with ui.element("div").classes("cg-tile") as tile:
+        ui.label(title).classes("cg-soft")
+        value = ui.label().classes("cg-value")
+        note = ui.label().classes("cg-soft")
+    return tile, value, note
+
+
+def _agreement(snapshot: Snapshot) -> tuple[str, str]:
+    answering = sum(node.status is not None for node in snapshot.nodes)
+    if not answering:
+        return "no node answers", "cg-bad"
+    if snapshot.roots_agree is False:
+        return "state roots differ", "cg-bad"
+    if answering < len(snapshot.nodes):
+        return f"{answering} of {len(snapshot.nodes)} nodes answer", "cg-warn"
+    agree = "state roots agree" if snapshot.roots_agree else "not compared yet"
+    return f"{answering} nodes, {agree}", "cg-good" if snapshot.roots_agree else "cg-warn"
+
+
+def _silence(view: MeterView) -> float:
+    return float("inf") if view.age_s is None else view.age_s
+
+
+def _meter_row(view: MeterView, late_s: int) -> list[str]:
+    mood = "cg-bad" if view.age_s is None else "cg-warn" if view.age_s > late_s else "cg-good"
+    label = view.meter.label or view.meter.meter_id.hex()
+    return [
+        f'{escape(label)} <span class="cg-soft cg-wide-only">{escape(view.meter.profile)}</span>',
+        text.power(view.power_w), text.energy(view.import_wh), text.energy(view.export_wh),
+        f'<span class="{mood}">{text.age(view.age_s)}</span>',
+        "–" if view.sequence is None else text.group_digits(view.sequence), text.group_digits(view.receipted),
+    ]  # fmt: skip
+
+
+def _table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: AbstractSet[int] = frozenset(),
+    wrap: AbstractSet[int] = frozenset(),
+    wide_only: AbstractSet[int] = frozenset(),
+) -> str:
+    """Return an HTML table; cells are HTML already, *right*, *wrap* and *wide_only* are column numbers."""
+
+    def cell(tag: str, column: int, content: str) -> str:
+        chosen = {"cg-right": right, "cg-wrap": wrap, "cg-wide-only": wide_only}
+        names = " ".join(name for name, columns in chosen.items() if column in columns)
+        return f'<{tag} class="{names}">{content}</{tag}>'
+
+    lines = [("th", head), *(("td", row) for row in rows)]
+    body = "".join(
+        f"<tr>{''.join(cell(tag, column, content) for column, content in enumerate(cells))}</tr>"
+        for tag, cells in lines
+    )
+    return f"<table>{body}</table>"
+
+
+def _chart_options() -> dict[str, Any]:
+    soft = "#5b6875"
+    return {
+        "animation": False,
+        "tooltip": {"trigger": "axis"},
+        "legend": {"bottom": 0, "textStyle": {"color": soft}},
+        "grid": {"left": 56, "right": 56, "top": 32, "bottom": 52},
+        "xAxis": {"type": "category", "data": [], "axisLabel": {"color": soft}},
+        "yAxis": [
+            {"type": "value", "name": "Wh", "axisLabel": {"color": soft}, "nameTextStyle": {"color": soft}},
+            {
+                "type": "value", "name": "AIP/kWh", "scale": True, "axisLabel": {"color": soft},
+                "nameTextStyle": {"color": soft}, "splitLine": {"show": False},
+            },
+        ],
+        "series": [
+            {"name": "matched energy (Wh)", "type": "bar", "data": [], "itemStyle": {"color": "#a9c4e2"}},
+            {
+                "name": "clearing price (AIP/kWh)", "type": "line", "yAxisIndex": 1, "data": [],
+                "itemStyle": {"color": "#1f5fa8"}, "symbolSize": 6,
+            },
+        ],
+    }  # fmt: skip

@@ -1,0 +1,78 @@
+"""What the page shows, gathered at most once a second however many browsers look."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
+from gateway.readings.overview import MeterView, Overview
+from gateway.settlement.follower import NodeView
+from ledger.api.resources import Epoch
+
+MAX_AGE_S: Final = 1.0
+HEARD_WITHIN_EPOCHS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """How often one reason was given, what it means and what to do."""
+
+    name: str
+    count: int
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The gateway's state at one moment."""
+
+    epoch: int
+    epoch_s: int
+    remaining_s: int
+    stored: int
+    duplicates: int
+    refused: tuple[Refused, ...]
+    heard: int
+    meters: tuple[MeterView, ...]
+    outbox: int
+    faults: tuple[str, ...]
+    nodes: tuple[NodeView, ...]
+    roots_agree: bool | None
+    height: int | None
+    epochs: tuple[Epoch, ...]
+
+
+class Snapshots:
+    """The newest snapshot of an overview, taken anew when it is older than `MAX_AGE_S`."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        self._taken_at = float("-inf")
+        self._newest: Snapshot | None = None
+
+    async def newest(self) -> Snapshot:
+        """Return a snapshot no older than `MAX_AGE_S`."""
+        if self._newest is None or time.monotonic() - self._taken_at > MAX_AGE_S:
+            self._taken_at = time.monotonic()
+            self._newest = await _take(self._overview)
+        return self._newest
+
+
+async def _take(overview: Overview) -> Snapshot:
+    meters = tuple(await overview.meters())
+    heard_s = HEARD_WITHIN_EPOCHS * overview.calendar.epoch_s
+    counts = overview.store.counts
+    refused = tuple(
+        Refused(code.name, counts[f"refused.{code.name}"], EXPLANATIONS[code])
+        for code in RefusalCode
+        if counts[f"refused.{code.name}"]
+    )
+    return Snapshot(
+        overview.calendar.epoch_now(), overview.calendar.epoch_s, int(overview.calendar.remaining_s()),
+        counts["stored"], counts["duplicates"], refused,
+        sum(view.age_s is not None and view.age_s <= heard_s for view in meters), meters,
+        await overview.outbox.count_open(), tuple(overview.faults()), overview.follower.nodes,
+        overview.follower.roots_agree, overview.follower.height, overview.follower.epochs,
+    )  # fmt: skip

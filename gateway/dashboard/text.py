@@ -1,0 +1,45 @@
+"""Numbers as the page writes them."""
+
+from __future__ import annotations
+
+_THIN_SPACE = "\u202f"
+
+
+def group_digits(number: int) -> str:
+    """Return *number* with its thousands set apart."""
+    return f"{number:,}".replace(",", _THIN_SPACE)
+
+
+def energy(energy_wh: int | None) -> str:
+    """Return an energy in kWh, exact to the Wh."""
+    if energy_wh is None:
+        return "–"
+    whole, rest = divmod(abs(energy_wh), 1000)
+    return f"{'-' if energy_wh < 0 else ''}{group_digits(whole)}.{rest:03d} kWh"
+
+
+def power(power_w: int | None) -> str:
+    """Return a power in W; negative is export."""
+    return "–" if power_w is None else f"{group_digits(power_w)} W"
+
+
+def age(age_s: int | None) -> str:
+    """Return how long ago something was."""
+    if age_s is None:
+        return "never"
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if age_s >= length_s:
+            return f"{age_s // length_s} {unit} ago"
+    return f"{age_s} s ago"
+
+
+def countdown(remaining_s: int) -> str:
+    """Return a remaining time as m:ss."""
+    return f"{remaining_s // 60}:{remaining_s % 60:02d}"
+
+
+def price(price_uaip_per_kwh: int | None) -> str:
+    """Return a price in AIP per kWh."""
+    if price_uaip_per_kwh is None:
+        return "–"
+    return f"{price_uaip_per_kwh // 1_000_000}.{price_uaip_per_kwh % 1_000_000 // 1000:03d} AIP/kWh"
