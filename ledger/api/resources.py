@@ -84,11 +84,11 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a transaction did. In `values` byte strings are hex, integers beyond 2^53 - 1 strings of digits."""
+    """What a transaction did. In `values` byte strings are hex; amounts, and integers beyond 2^53 - 1, are digits."""
 
     module: str
     name: str
-    values: tuple[Any, ...]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account after block `height`. `nonce` is the next one on the ledger, `next_nonce` counts pending ones too."""
+    """An account after block `height`. `nonce` is the next one on the ledger, `next_nonce` counts pending ones too.
+
+    It owes `owes_aaip` to others, and others owe it `claims_aaip`.
+    """
 
     id: Hex
     nonce: int
@@ -115,6 +118,8 @@ class Account:
     height: int
     balance_aaip: Amount
     locked_aaip: Amount
+    owes_aaip: Amount
+    claims_aaip: Amount
     balance_agrid: Amount
     roles: tuple[str, ...]
 
@@ -131,13 +136,14 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A meter as the registry knows it; `baseline` is None until its first reading was accepted."""
+    """A meter as the registry knows it, active or suspended; `baseline` is None until `rebase` gave it one."""
 
     meter_id: Hex
     owner: Hex
     profile: str
     rated_power_w: int
     can_export: bool
+    status: str
     public_key: Hex
     baseline: Baseline | None
 
@@ -209,15 +215,21 @@ class Conservation:
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """Totals over all tables."""
+    """Totals over all tables after block `height`; energy over all settled epochs, the grid account's side included."""
 
     height: int
     aip_total_aaip: Amount
     aip_expected_aaip: Amount
+    locked_aaip: Amount
+    owed_aaip: Amount
     grid_supply_agrid: Amount
     grid_minted_agrid: Amount
     grid_burned_agrid: Amount
     grid_held_agrid: Amount
+    import_wh: int
+    export_wh: int
+    grid_supplied_wh: int
+    grid_absorbed_wh: int
     conserved: Conservation
 
 

@@ -41,6 +41,9 @@ class PeerFaultError(LedgerError):
 Handler = Callable[[str, Frame], None]
 """Called in the loop with the authenticated name of the sender; it must not block."""
 
+Greet = Callable[[str], None]
+"""Called when the link to the peer of this name has come up, to queue what it may lack."""
+
 
 @dataclass(slots=True)
 class Outbox:
@@ -82,11 +85,12 @@ class Peer:
 class Peers:
     """All links of one node. `send` never blocks and never fails: a peer that is away loses its oldest frames."""
 
-    def __init__(self, settings: NodeSettings, chain_id: bytes, handler: Handler) -> None:
+    def __init__(self, settings: NodeSettings, chain_id: bytes, handler: Handler, greet: Greet) -> None:
         self._listen = settings.listen
         self._hello = wire.hello(PROTOCOL, chain_id, settings.name)
         self._chain_id = chain_id
         self._handler = handler
+        self._greet = greet
         self._server_context, self._client_context = _contexts(settings.tls)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -152,6 +156,7 @@ class Peers:
             peer.outbox.take()
             peer.linked = True
             log.info("link up", peer=peer.address.name)
+            self._greet(peer.address.name)
             await _first_done(_pump(peer.outbox, writer), _until_closed(reader))
         finally:
             writer.close()

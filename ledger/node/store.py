@@ -64,12 +64,13 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class TransactionResult:
-    """What became of a transaction: its place in the chain, result code and events (canonical bytes)."""
+    """What became of a transaction: its place, result code, why it was refused, events as encoded arrays."""
 
     id: bytes
     height: int
     place: int
     code: int
+    text: str
     events: bytes
 
 
@@ -98,16 +99,6 @@ class StoredBlock:
     block_id: bytes
     body: bytes
     commit: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Cosigned:
-    """One authority's cosignature over the checkpoint of `size` and `root`: `data` as in `SignatureLine`."""
-
-    size: int
-    authority: int
-    root: bytes
-    data: bytes
 
 
 class Store:
@@ -199,6 +190,10 @@ class Store:
         """Return the encoded blocks of *height* by their ids."""
         return dict(self._all("SELECT block_id, body FROM candidates WHERE height = ?", (height,)))
 
+    def is_fresh(self) -> bool:
+        """Tell whether this database has neither decided nor signed anything: it is new, or it was wiped."""
+        return self.height() == 0 and self._one("SELECT 1 FROM sign_state LIMIT 1", ()) is None
+
     # ---- blocks and state
 
     def save(self, decision: Decision) -> None:
@@ -211,10 +206,10 @@ class Store:
         self.set_meta("head", decision.head)
         leaves = ((decision.first_leaf + n, x.hash, x.data, x.record, x.salt) for n, x in enumerate(decision.leaves))
         self._many("INSERT INTO leaves VALUES (?, ?, ?, ?, ?)", leaves)
-        self._many("INSERT OR REPLACE INTO settlement_lines VALUES (?, ?, ?)", decision.settlement_lines)
+        self._many("INSERT INTO settlement_lines VALUES (?, ?, ?)", decision.settlement_lines)
         self._many("INSERT OR IGNORE INTO readings VALUES (?, ?)", decision.readings)
-        results = ((x.id, x.height, x.place, x.code, x.events) for x in decision.transactions)
-        self._many("INSERT INTO transactions VALUES (?, ?, ?, ?, ?)", results)
+        results = ((x.id, x.height, x.place, x.code, x.text, x.events) for x in decision.transactions)
+        self._many("INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)", results)
         self._run("DELETE FROM inputs WHERE height <= ?", (decision.height,))
         self._run("DELETE FROM candidates WHERE height <= ?", (decision.height,))
 
@@ -229,7 +224,7 @@ class Store:
             yield Write(*row)
 
     def meta(self, name: str) -> bytes | None:
-        """Return a single value: `head` is the encoded `state.Head`, None before the genesis state is written."""
+        """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), `observes_through`."""
         row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
         return row[0] if row else None
 
@@ -247,6 +242,11 @@ class Store:
         row = self._one('SELECT height, block_id, body, "commit" FROM blocks WHERE height = ?', (height,))
         return StoredBlock(*row) if row else None
 
+    def decided(self, height: int) -> tuple[bytes, Commit] | None:
+        """Return the encoded block of *height* and its commit certificate, or None."""
+        row = self._one('SELECT body, "commit" FROM blocks WHERE height = ?', (height,))
+        return (row[0], decode_commit(cbor.decode(row[1]))) if row else None
+
     def commit(self, height: int) -> Commit | None:
         """Return the commit certificate of *height*, or None."""
         row = self._one('SELECT "commit" FROM blocks WHERE height = ?', (height,))
@@ -254,7 +254,9 @@ class Store:
 
     def result(self, transaction_id: bytes) -> TransactionResult | None:
         """Return what became of a transaction, or None where no block holds it."""
-        row = self._one("SELECT id, height, place, code, events FROM transactions WHERE id = ?", (transaction_id,))
+        row = self._one(
+            "SELECT id, height, place, code, text, events FROM transactions WHERE id = ?", (transaction_id,)
+        )
         return TransactionResult(*row) if row else None
 
     # ---- the log
@@ -269,43 +271,23 @@ class Store:
         return [row[0] for row in self._all("SELECT hash FROM leaves WHERE place < ? ORDER BY place", (size,))]
 
     def settlement_leaf(self, epoch: int, meter: bytes) -> tuple[int, Leaf] | None:
-        """Return place and leaf of a settlement line, or None where there is no such line."""
+        """Return place and leaf of the first settlement line of an epoch and meter, or None where there is none."""
         row = self._one(
             "SELECT place, data, hash, record, salt FROM settlement_lines JOIN leaves USING (place)"
-            " WHERE epoch = ? AND meter = ?",
+            " WHERE epoch = ? AND meter = ? ORDER BY place LIMIT 1",
             (epoch, meter),
         )
         return (row[0], Leaf(*row[1:])) if row else None
+
+    def settlement_leaves(self, epoch: int) -> list[Leaf]:
+        """Return the leaves of an epoch's settlement lines, in log order."""
+        query = "SELECT data, hash, record, salt FROM settlement_lines JOIN leaves USING (place) WHERE epoch = ?"
+        return [Leaf(*row) for row in self._all(f"{query} ORDER BY place", (epoch,))]
 
     def reading(self, hash_: bytes) -> bytes | None:
         """Return the envelope of the boundary reading with this hash, if a block carried it."""
         row = self._one("SELECT raw FROM readings WHERE hash = ?", (hash_,))
         return row[0] if row else None
-
-    # ---- checkpoints
-
-    def add_cosignature(self, cosigned: Cosigned) -> None:
-        """Keep a verified cosignature; a second one by the same authority for the same size changes nothing."""
-        values = (cosigned.size, cosigned.authority, cosigned.root, cosigned.data)
-        self._run("INSERT OR IGNORE INTO cosignatures VALUES (?, ?, ?, ?)", values)
-
-    def cosignatures(self, size: int) -> list[Cosigned]:
-        """Return the cosignatures over the checkpoint of *size*, in set order."""
-        rows = self._all(
-            "SELECT size, authority, root, data FROM cosignatures WHERE size = ? ORDER BY authority", (size,)
-        )
-        return [Cosigned(*row) for row in rows]
-
-    def provable_size(self, quorum: int) -> int:
-        """Return the size of the newest checkpoint with *quorum* cosignatures, 0 where there is none."""
-        row = self._one(
-            "SELECT size FROM cosignatures GROUP BY size HAVING count(*) >= ? ORDER BY size DESC LIMIT 1", (quorum,)
-        )
-        return row[0] if row else 0
-
-    def forget_cosignatures(self, size: int) -> None:
-        """Delete the cosignatures of checkpoints smaller than *size*: the newer checkpoint covers their leaves."""
-        self._run("DELETE FROM cosignatures WHERE size < ?", (size,))
 
     # ---- inside
 

@@ -58,7 +58,7 @@ CREATE TABLE settlement_lines (
     epoch INTEGER NOT NULL,
     meter BLOB NOT NULL,
     place INTEGER NOT NULL,
-    PRIMARY KEY (epoch, meter)
+    PRIMARY KEY (epoch, meter, place)
 ) STRICT, WITHOUT ROWID;
 
 -- Boundary readings that stand in blocks, by the hash that settlement lines name.
@@ -72,13 +72,6 @@ CREATE TABLE transactions (
     height INTEGER NOT NULL,
     place  INTEGER NOT NULL,
     code   INTEGER NOT NULL,
+    text   TEXT NOT NULL,
     events BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE cosignatures (
-    size      INTEGER NOT NULL,
-    authority INTEGER NOT NULL,
-    root      BLOB NOT NULL,
-    data      BLOB NOT NULL,
-    PRIMARY KEY (size, authority)
 ) STRICT, WITHOUT ROWID;

@@ -1,0 +1,211 @@
+"""The routes of the ledger's HTTP API. Handlers read in the chain's thread or the store's, never in the loop."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, FastAPI, Path, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ledger import checkpoint
+from ledger.api import proofs, resources, views
+from ledger.api.problems import ProblemError, install, not_found
+from ledger.modules import meters
+from ledger.node import status as node_status
+from ledger.node.service import Admitted, Node
+from ledger.node.store import Store
+from ledger.transaction import MAX_TRANSACTION_BYTES
+
+MAX_BODY_BYTES: Final = MAX_TRANSACTION_BYTES * 4 // 3 + 1024
+MAX_HEIGHT: Final = 2**63 - 1
+MAX_EPOCH: Final = 2**32 - 1
+
+
+class SubmissionBody(BaseModel):
+    """What a client posts: a transaction's envelope in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    transaction: str
+
+
+_SUBMISSION: Final = TypeAdapter(SubmissionBody)
+Id = Annotated[str, Path(pattern="^[0-9a-f]{16}$")]
+Hash = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+Height = Annotated[int, Path(ge=0, le=MAX_HEIGHT)]
+EpochNumber = Annotated[int, Path(ge=0, le=MAX_EPOCH)]
+
+
+def make_app(node: Node) -> FastAPI:
+    """Return the API of *node*."""
+    app = FastAPI(title="campusgrid ledger", docs_url=None, redoc_url=None)
+    install(app)
+    for router in (_chain_routes(node), _transaction_routes(node), _table_routes(node), _proof_routes(node)):
+        app.include_router(router, prefix="/v1")
+    return app
+
+
+def _chain_routes(node: Node) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/status")
+    async def read_status() -> resources.NodeStatus:
+        return node_status.describe(node)
+
+    @router.get("/blocks/{height}")
+    async def read_block(height: Height) -> resources.BlockSummary:
+        found = await node.disk.read(partial(Store.decided, height=height))
+        if found is None:
+            raise not_found("unknown_block", f"there is no block {height} here; the newest is {_newest(node)}")
+        return views.show_block(found[0])
+
+    @router.get("/authorities")
+    async def read_authorities() -> resources.Authorities:
+        members = node.driver.position.authorities
+        origin = checkpoint.origin(node.genesis.chain_id)
+        names = tuple(resources.AuthorityName(member.name, member.id) for member in members.members)
+        return resources.Authorities(origin, tuple(map(str, checkpoint.verifier_keys(members, origin))), names)
+
+    @router.get("/parameters")
+    async def read_parameters() -> dict[str, Any]:
+        return views.show_parameters(node.genesis.parameters)
+
+    return router
+
+
+def _transaction_routes(node: Node) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/transactions", status_code=HTTPStatus.ACCEPTED)
+    async def submit(request: Request) -> resources.Submission:
+        raw = _decode_submission(await _read_body(request))
+        answer = await node.admit(raw)
+        if isinstance(answer, Admitted):
+            return resources.Submission(answer.id, "pending")
+        code = answer.code.name.lower()
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, answer.text)
+
+    @router.get("/transactions/{transaction_id}")
+    async def read_transaction(transaction_id: Hash) -> resources.Receipt:
+        wanted = bytes.fromhex(transaction_id)
+        result = await node.disk.read(lambda store: store.result(wanted))
+        if result is not None:
+            return views.show_receipt(result)
+        return resources.Receipt(wanted, "pending" if wanted in node.mempool else "unknown")
+
+    return router
+
+
+def _table_routes(node: Node) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/accounts/{account}")
+    async def read_account(account: Id) -> resources.Account:
+        wanted = bytes.fromhex(account)
+        found = await node.ledger.run(
+            lambda chain: views.show_account(chain.state, wanted, node.mempool.next_nonce(wanted, 0))
+        )
+        if found is None:
+            raise not_found("unknown_account", f"there is no account {account}")
+        return found
+
+    @router.get("/meters")
+    async def list_meters() -> dict[str, tuple[resources.Meter, ...]]:
+        return {"meters": await node.ledger.run(lambda chain: views.show_meters(chain.state))}
+
+    @router.get("/meters/{meter}")
+    async def read_meter(meter: Id) -> resources.Meter:
+        found = await node.ledger.run(lambda chain: views.show_meter(chain.state, bytes.fromhex(meter)))
+        if found is None:
+            raise not_found("unknown_meter", f"there is no meter {meter}")
+        return found
+
+    @router.get("/orders")
+    async def list_orders(
+        epoch: Annotated[int | None, Query(ge=0, le=MAX_EPOCH)] = None,
+        account: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$")] = None,
+    ) -> dict[str, tuple[resources.Order, ...]]:
+        owner = bytes.fromhex(account) if account else None
+        return {"orders": await node.ledger.run(lambda chain: views.show_orders(chain.state, epoch, owner))}
+
+    @router.get("/epochs/{number}")
+    async def read_epoch(number: EpochNumber) -> resources.Epoch:
+        return await _show_epoch(node, number)
+
+    @router.get("/epochs")
+    async def list_epochs(
+        first: Annotated[int, Query(alias="from", ge=0, le=MAX_EPOCH)],
+        last: Annotated[int, Query(alias="to", ge=0, le=MAX_EPOCH)],
+    ) -> dict[str, list[resources.Epoch]]:
+        numbers = await node.ledger.run(lambda chain: views.list_epochs(chain.state, first, last))
+        return {"epochs": [await _show_epoch(node, number) for number in numbers]}
+
+    @router.get("/supply")
+    async def read_supply() -> resources.Supply:
+        return await node.ledger.run(lambda chain: views.show_supply(chain.state))
+
+    return router
+
+
+def _proof_routes(node: Node) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/checkpoint", response_class=PlainTextResponse)
+    async def read_checkpoint() -> str:
+        provable = node.cosigning.provable
+        if provable is None:
+            raise not_found("no_checkpoint", "no checkpoint has a quorum of cosignatures yet")
+        own = checkpoint.sign_as_log(provable.checkpoint, node.identity.log_key)
+        return checkpoint.note(provable.checkpoint, (own, *provable.lines))
+
+    @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
+    async def read_proof(epoch: EpochNumber, meter: Id) -> Response:
+        wanted = bytes.fromhex(meter)
+        row = await node.ledger.run(lambda chain: meters.find(chain.state, wanted))
+        provable, log_key = node.cosigning.provable, node.identity.log_key
+        found: object = proofs.NoSuchLine()
+        if row is not None:
+            key = row.public_key
+            found = await node.disk.read(lambda store: proofs.prove(store, epoch, wanted, key, provable, log_key))
+        if isinstance(found, bytes):
+            return PlainTextResponse(found)
+        if isinstance(found, proofs.NotProvable):
+            text = f"the line of epoch {epoch} is final but not provable yet; ask again in a few seconds"
+            raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        raise not_found("unknown_line", f"there is no settlement line of epoch {epoch} and meter {meter}")
+
+    return router
+
+
+async def _show_epoch(node: Node, number: int) -> resources.Epoch:
+    leaves = await node.disk.read(lambda store: store.settlement_leaves(number))
+    lines = [views.show_line(leaf) for leaf in leaves]
+    parameters = node.genesis.parameters
+    return await node.ledger.run(lambda chain: views.show_epoch(chain.state, parameters, number, lines))
+
+
+async def _read_body(request: Request) -> bytes:
+    """Return the body; a longer one than any transaction is refused before it is read whole."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            text = f"a submission has at most {MAX_BODY_BYTES} bytes"
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", text)
+    return bytes(body)
+
+
+def _decode_submission(body: bytes) -> bytes:
+    try:
+        return base64.b64decode(_SUBMISSION.validate_json(body).transaction, validate=True)
+    except (ValidationError, binascii.Error) as error:
+        text = "the body is no submission: give an object with the one key `transaction`, base64 of an envelope"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "bad_request", text) from error
+
+
+def _newest(node: Node) -> int:
+    return node.driver.position.header.height

@@ -1,0 +1,39 @@
+"""Proof files from the store: a settlement line's opening, its path, and the checkpoint that covers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ledger import checkpoint, keys, merkle, records
+from ledger.node.cosigning import Provable
+from ledger.node.store import Store
+from ledger.proof import Opening, Proof
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuchLine:
+    """The ledger holds no settlement line for this epoch and meter."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotProvable:
+    """The line is final, but no checkpoint with a quorum of cosignatures covers it yet."""
+
+
+def prove(
+    store: Store, epoch: int, meter: bytes, meter_key: bytes, provable: Provable | None, log_key: keys.PrivateKey
+) -> bytes | NoSuchLine | NotProvable:
+    """Return the proof file of a settlement line; *log_key* signs as whoever serves it."""
+    found = store.settlement_leaf(epoch, meter)
+    if found is None:
+        return NoSuchLine()
+    place, leaf = found
+    if provable is None or place >= provable.checkpoint.size or leaf.record is None or leaf.salt is None:
+        return NotProvable()
+    line = records.decode_settlement_line(leaf.record)
+    readings = tuple(hash_ and store.reading(hash_) for hash_ in (line.first_reading, line.last_reading))
+    hashes = store.leaf_hashes(provable.checkpoint.size)
+    path = merkle.inclusion_path(place, len(hashes), hashes.__getitem__)
+    signatures = (checkpoint.sign_as_log(provable.checkpoint, log_key), *provable.lines)
+    opening = Opening(leaf.salt, leaf.record, meter_key, (readings[0], readings[1]))
+    return Proof(opening, place, path, provable.checkpoint, signatures).encode()

@@ -1,0 +1,46 @@
+"""`campusgrid ledger`: run one authority's node, and look at one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def ledger() -> None:
+    """Run and inspect a ledger node."""
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Option(help="The node's settings, node.toml.")],
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="End when the process that started this one ends.")
+    ] = False,
+) -> None:
+    """Run one authority's node until SIGTERM or Ctrl-C."""
+    from ledger.node import process  # noqa: PLC0415 - loads the whole node, which no --help should wait for
+
+    process.run(config, exit_with_parent=exit_with_parent)
+
+
+@app.command()
+def status(url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")]) -> None:
+    """Print a node's status as JSON."""
+    typer.echo(json.dumps(asyncio.run(_read_status(url)), indent=2))
+
+
+async def _read_status(url: str) -> object:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - as above
+
+    from ledger.api.resources import NodeStatus  # noqa: PLC0415
+    from ledger.client import LedgerClient  # noqa: PLC0415
+
+    async with LedgerClient([url]) as client:
+        return TypeAdapter(NodeStatus).dump_python(await client.status(), mode="json")

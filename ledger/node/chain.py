@@ -1,0 +1,195 @@
+"""The chain as this node has executed it: its state in memory, the blocks it may become, and what to store of them.
+
+All of it belongs to one thread (`Ledger` below), so that no reader ever sees half a block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ledger import block, cbor, merkle, records, transaction
+from ledger.authority import AuthoritySet
+from ledger.block import Block, Commit, Header
+from ledger.codes import Code, Refusal
+from ledger.errors import MalformedError
+from ledger.execution import Execution, Receipt
+from ledger.modules import accounts, find_call
+from ledger.node.store import Decision, Leaf, Store, TransactionResult
+from ledger.records import SettlementLine
+from ledger.runtime import InvalidBlockError, Runtime
+from ledger.state import LedgerState, decode_head
+from ledger.transaction import Transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A block that was executed on the state below it, and may be decided."""
+
+    block: Block
+    body: bytes
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A block that no correct authority votes for, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotTheBlock:
+    """Bytes that are not the block they were sent as: whoever sent them, the block itself may still be fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the chain stands: its newest header, the authorities of the next height, when hooks have work next."""
+
+    header: Header
+    authorities: AuthoritySet
+    due_ms: int | None
+
+
+class Chain:
+    """State and rules of one chain at its newest decided block."""
+
+    def __init__(self, runtime: Runtime, state: LedgerState) -> None:
+        self.runtime = runtime
+        self.state = state
+
+    @classmethod
+    def recover(cls, runtime: Runtime, store: Store) -> Chain:
+        """Return the chain as stored, or at its genesis; raises CorruptedError where rows and state root disagree."""
+        head = store.meta("head")
+        if head is not None:
+            return cls(runtime, LedgerState.restore(decode_head(head), store.rows()))
+        state = runtime.genesis_state()
+        with store.transaction():
+            store.save_genesis(state.head.encode(), state.rows())
+        return cls(runtime, state)
+
+    @property
+    def height(self) -> int:
+        """The height of the newest decided block."""
+        return self.state.header.height
+
+    def build(self, time_ms: int, proposer: int, items: Iterable[bytes], evidence: Iterable[bytes],
+              last_commit: Commit | None) -> Candidate:  # fmt: skip
+        """Return a block for the next height made of the transactions *items* that it can hold."""
+        built, execution = self.runtime.build(
+            self.state, height=self.height + 1, time_ms=time_ms, proposer=proposer,
+            transactions=items, evidence=evidence, last_commit=last_commit,
+        )  # fmt: skip
+        return Candidate(built, built.encode(), execution)
+
+    def validate(self, block_id: bytes, body: bytes) -> Candidate | Invalid | NotTheBlock:
+        """Return block *body* of the next height executed, if it is valid: everything is checked, meters included.
+
+        Bytes that do not decode say nothing about the block: its id covers every part, so they are not it.
+        """
+        try:
+            proposed = block.decode(body)
+        except MalformedError:
+            return NotTheBlock()
+        if proposed.id != block_id:
+            return NotTheBlock()
+        try:
+            return Candidate(proposed, body, self.runtime.execute(self.state, proposed))
+        except InvalidBlockError as error:
+            return Invalid(f"{error.code.name.lower()}: {error}")
+
+    def advance(self, candidate: Candidate, senders: Iterable[bytes]) -> tuple[Position, dict[bytes, int]]:
+        """Move on to the decided *candidate*; return the new position and the next nonces of *senders*."""
+        self.state.apply(candidate.execution)
+        return self.position(), {account: self.next_nonce(account) for account in senders}
+
+    def position(self) -> Position:
+        """Return where the chain stands."""
+        return Position(self.state.header, self.state.authority_set, self.runtime.next_due_ms(self.state))
+
+    def check(self, raw: bytes) -> tuple[Transaction, int] | Refusal:
+        """Return the transaction with its sender's next nonce if it may wait for a block."""
+        checked = self.runtime.check_transaction(self.state, raw)
+        return checked if isinstance(checked, Refusal) else (checked, self.next_nonce(checked.sender))
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return the nonce that the next transaction of *account* must have."""
+        found = accounts.find(self.state, account)
+        return found.nonce if found is not None else 0
+
+
+class Ledger:
+    """The chain behind its thread."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._thread = ThreadPoolExecutor(1, "ledger")
+
+    async def run(self, work: Callable[[Chain], T]) -> T:
+        """Run *work* in the chain's thread, after what was asked before, and return its result."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, self._chain)
+
+    def close(self) -> None:
+        """Wait for the work at hand; drop the rest."""
+        self._thread.shutdown(cancel_futures=True)
+
+
+def decide(candidate: Candidate, commit: Commit) -> Decision:
+    """Return all that is to be stored once *candidate* is final."""
+    execution, header = candidate.execution, candidate.block.header
+    return Decision(
+        height=header.height,
+        block_id=header.id,
+        body=candidate.body,
+        commit=commit.encode(),
+        head=execution.head.encode(),
+        rows=execution.writes,
+        first_leaf=header.log_size - len(execution.leaves),
+        leaves=_leaves(execution),
+        settlement_lines=_settlement_lines(execution),
+        readings=_readings(candidate),
+        transactions=[_result(receipt) for receipt in execution.receipts],
+    )
+
+
+def _leaves(execution: Execution) -> list[Leaf]:
+    openings = [(records.encode(one.record), one.salt) for one in execution.receipts]
+    openings += [(one.data, one.salt) for one in execution.records]
+    leaves = [
+        Leaf(data, merkle.leaf_hash(data), record, salt)
+        for data, (record, salt) in zip(execution.leaves[:-1], openings, strict=True)
+    ]
+    return [*leaves, Leaf(execution.leaves[-1], merkle.leaf_hash(execution.leaves[-1]), None, None)]
+
+
+def _settlement_lines(execution: Execution) -> list[tuple[int, bytes, int]]:
+    return [
+        (logged.record.epoch, logged.record.meter, logged.log_index)
+        for logged in execution.records
+        if isinstance(logged.record, SettlementLine)
+    ]
+
+
+def _readings(candidate: Candidate) -> list[tuple[bytes, bytes]]:
+    """Return hash and envelope of every reading that a successful transaction of the block carried."""
+    found: list[tuple[bytes, bytes]] = []
+    for raw, receipt in zip(candidate.block.transactions, candidate.execution.receipts, strict=True):
+        call = transaction.decode(raw).call
+        definition = find_call(call.module, call.function)
+        if receipt.code is Code.DONE and not isinstance(definition, Refusal):
+            found.extend((hashlib.sha256(one).digest(), one) for one in definition.signatures(call.arguments))
+    return found
+
+
+def _result(receipt: Receipt) -> TransactionResult:
+    record = receipt.record
+    events = cbor.encode([event.fields() for event in receipt.events])
+    return TransactionResult(record.transaction_id, record.height, record.index, record.code, receipt.text, events)

@@ -1,0 +1,417 @@
+"""Performs the consensus core's effects, one event at a time and each in the safe order.
+
+The order is: what was promised is on the disk (`_cast`, `_decide`) before anybody hears of it. Slow work (building and
+executing blocks) runs in the ledger's thread and comes back as a job of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from ledger import envelope, keys, transaction
+from ledger.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, Commit
+from ledger.consensus import effects as fx
+from ledger.consensus import events as ev
+from ledger.consensus import messages
+from ledger.consensus.commit import verify_commit
+from ledger.consensus.evidence import Evidence
+from ledger.consensus.machine import Machine
+from ledger.consensus.messages import Message, Proposal, Statement
+from ledger.errors import MalformedError
+from ledger.genesis import Genesis
+from ledger.node import wire
+from ledger.node.blocks import Blocks
+from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position, decide
+from ledger.node.cosigning import Cosigning
+from ledger.node.disk import Disk
+from ledger.node.mempool import Mempool
+from ledger.node.peers import Peers
+from ledger.node.store import DoubleSigningError, Signed, SignedType, Store
+from ledger.node.sync import Sync
+
+MAX_QUEUED_JOBS: Final = 10_000
+"""Events that wait for the core; beyond it new ones are dropped and counted, and the peers send them again."""
+MAX_PENDING_EVIDENCE: Final = 64
+
+Job = Callable[[], Awaitable[None]]
+log = structlog.get_logger("consensus")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this node is: its place in the authority set and its private keys."""
+
+    name: str
+    index: int
+    vote_key: keys.PrivateKey
+    cosign_key: keys.PrivateKey
+    log_key: keys.PrivateKey
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the driver joins."""
+
+    genesis: Genesis
+    identity: Identity
+    disk: Disk
+    ledger: Ledger
+    machine: Machine
+    peers: Peers
+    mempool: Mempool
+    cosigning: Cosigning
+    sync: Sync = field(default_factory=Sync)
+    blocks: Blocks = field(default_factory=Blocks)
+
+
+class Driver:
+    """One node's consensus. `position` is where its chain stands, `alarm` why it signs no more (None: all is well).
+
+    It signs nothing up to the height after `observes_through` (a node whose data was wiped could contradict itself).
+    """
+
+    def __init__(self, parts: Parts, position: Position) -> None:
+        self.position = position
+        self.observes_through = 0
+        self.alarm: str | None = None
+        self.dropped_jobs = 0
+        self._parts = parts
+        self._chain_id = parts.genesis.chain_id
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue(MAX_QUEUED_JOBS)
+        self._records: list[Message] = []
+        self._validated: list[Candidate] = []
+        self._evidence: list[bytes] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def height(self) -> int:
+        """The height in progress."""
+        return self.position.header.height + 1
+
+    async def run(self) -> None:
+        """Start, or go on after a restart, and work for ever."""
+        stored = await self._parts.disk.read(partial(_stored_height, height=self.height))
+        for block_id, body in stored.candidates.items():
+            self._parts.blocks.offer(self.height, block_id, body)
+        await self._start_height(stored.last_commit, self._restore(stored))
+        while True:
+            job = await self._jobs.get()
+            try:
+                await job()
+            except MalformedError as error:
+                log.warning("malformed consensus message", error=str(error))
+
+    def close(self) -> None:
+        """Drop the work in hand."""
+        for task in self._tasks:
+            task.cancel()
+
+    # ---- what comes in; none of these blocks
+
+    def take_message(self, raw: bytes) -> None:
+        """Take in a consensus message's envelope as it came."""
+        self._post(partial(self._receive, raw))
+
+    def take_proposal(self, raw: bytes, body: bytes) -> None:
+        """Take in a proposal with the bytes that are said to be its block; raises MalformedError."""
+        _, statement = messages.read_statement(envelope.parse(raw).payload)
+        if isinstance(statement, Proposal):
+            self._parts.blocks.offer(statement.height, statement.block_id, body)
+        self.take_message(raw)
+
+    def take_candidate(self, block_id: bytes, body: bytes) -> None:
+        """Take in the answer to a request for a block of the height in progress."""
+        if block_id in self._parts.blocks.wanted:
+            self._parts.blocks.wanted.discard(block_id)
+            self._parts.blocks.offer(self.height, block_id, body)
+            self._post(partial(self._perform, fx.ValidateBlock(self.height, block_id)))
+
+    def take_decided(self) -> None:
+        """See whether the block of this height came with its certificate."""
+        self._post(self._try_decided)
+
+    def take_event(self, event: ev.Event) -> None:
+        """Hand *event* to the core when its turn comes."""
+        self._post(partial(self._feed, event))
+
+    def offer_work(self) -> None:
+        """Let the core begin the next block if there is something to decide."""
+        if self._has_work():
+            self.take_event(ev.WorkAvailable(self.height))
+
+    # ---- events and effects
+
+    def _post(self, job: Job) -> None:
+        try:
+            self._jobs.put_nowait(job)
+        except asyncio.QueueFull:
+            self.dropped_jobs += 1
+
+    async def _feed(self, event: ev.Event) -> None:
+        for effect in self._parts.machine.handle(event, _now_ms()):
+            await self._perform(effect)
+
+    async def _perform(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.Record(message):
+                self._records.append(message)
+            case fx.Cast(statement):
+                await self._cast(statement)
+            case fx.Decide():
+                await self._decide(effect)
+            case fx.EvidenceFound():
+                self._keep_evidence(effect)
+            case fx.Halt(reason, height, _):
+                self._raise_alarm(f"height {height}: {reason.value}")
+            case _:
+                self._begin(effect)
+
+    def _begin(self, effect: fx.Effect) -> None:
+        """Perform an effect that waits for nothing, or whose outcome comes back as a job."""
+        match effect:
+            case fx.BuildBlock():
+                self._spawn(self._build(effect))
+            case fx.ValidateBlock(height, block_id):
+                body = self._parts.blocks.want(block_id)
+                if body is not None:
+                    self._spawn(self._validate(height, block_id, body))
+            case fx.SetTimer(timer, delay_ms):
+                loop = asyncio.get_running_loop()
+                loop.call_later(delay_ms / 1000, self.take_event, ev.TimeoutFired(timer))
+            case fx.SendTo(peer, found):
+                for message in found:
+                    self._parts.peers.send(peer, wire.message(message.raw))
+            case fx.SendDecided(peer, height):
+                self._spawn(self._send_decided(peer, height))
+
+    async def _receive(self, raw: bytes) -> None:
+        sets = dict.fromkeys(range(self.height - 1, self.height + 3), self.position.authorities)
+        message = messages.decode(raw, sets, self._chain_id)
+        if isinstance(message, Message):
+            await self._feed(ev.MessageReceived(message))
+        elif message is not messages.Refusal.OTHER_HEIGHT:
+            log.warning("message refused", reason=message.value)
+
+    async def _cast(self, statement: Statement) -> None:
+        """Sign, make durable together with all inputs so far, count the own message, and only then send it."""
+        if self.alarm is not None:
+            return
+        identity = self._parts.identity
+        message = messages.sign(statement, self._chain_id, identity.index, identity.vote_key)
+        height, round_, kind = statement.slot
+        signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
+        records, self._records = self._records, []
+        validated, self._validated = self._validated, []
+        try:
+            await self._parts.disk.commit(partial(_store_promise, signed, records, validated))
+        except DoubleSigningError as error:
+            self._raise_alarm(str(error))
+            return
+        followed_by = self._parts.machine.handle(ev.MessageSigned(message), _now_ms())
+        self._parts.peers.broadcast(self._frame(message))
+        for effect in followed_by:
+            await self._perform(effect)
+
+    async def _decide(self, effect: fx.Decide) -> None:
+        """Make the block, all it changes and the own cosignature durable at once, then move on."""
+        parts, candidate = self._parts, self._parts.blocks.executed[effect.block_id]
+        header = candidate.block.header
+        own = None
+        if self.alarm is None:
+            identity = parts.identity
+            own = parts.cosigning.sign(header, identity.index, identity.cosign_key, _now_ms() // 1000)
+        await parts.disk.commit(partial(_store_decision, candidate, effect.commit, own))
+        senders = parts.mempool.senders()
+        self.position, nonces = await parts.ledger.run(lambda chain: chain.advance(candidate, senders))
+        parts.mempool.settle(nonces, header.height)
+        self._forget_committed_evidence(candidate)
+        log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
+        parts.cosigning.start(header, self.position.authorities)
+        if own is not None:
+            self.take_cosignature(wire.CosignatureReport(header.log_size, parts.identity.index, own.message))
+            parts.peers.broadcast(wire.cosignature(parts.cosigning.reports()[-1]))
+        await self._start_height(effect.commit, ())
+
+    def take_cosignature(self, report: wire.CosignatureReport) -> None:
+        """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept."""
+        if self._parts.cosigning.receive(report) and self._parts.cosigning.provable is not None:
+            stored = self._parts.cosigning.provable.encode()
+            self._spawn(self._parts.disk.commit(lambda store: store.set_meta("provable", stored)))
+
+    async def _start_height(self, last_commit: Commit | None, stored: tuple[Message, ...]) -> None:
+        self._records.clear()
+        self._validated.clear()
+        self._parts.blocks.start(self.height)
+        may_sign = self.alarm is None and self.height > self.observes_through + 1
+        waited_ms = _now_ms() - self.position.header.time_ms
+        interval_ms = self._parts.genesis.parameters.block_interval_ms
+        delay_ms = min(max(0, interval_ms - waited_ms), interval_ms)
+        index = self._parts.identity.index
+        authorities = self.position.authorities
+        await self._feed(ev.HeightStarted(self.height, authorities, index, may_sign, delay_ms, last_commit, stored))
+        await self._try_decided()
+        self.offer_work()
+        if self.position.due_ms is not None:
+            wait_s = max(0, self.position.due_ms - _now_ms()) / 1000
+            asyncio.get_running_loop().call_later(wait_s, self.offer_work)
+
+    async def _try_decided(self) -> None:
+        """Hand in the certificate of this height if one came with its block; blame whoever sent a bad one."""
+        found = self._parts.sync.take(self.height)
+        if found is None:
+            return
+        if not verify_commit(found.commit, self.position.authorities, self._chain_id):
+            log.warning("bad commit certificate", peer=found.peer, height=found.commit.height)
+            self._parts.sync.distrust(found.peer, time.monotonic())
+            return
+        self._parts.blocks.offer(self.height, found.commit.block_id, found.body)
+        await self._feed(ev.CommitReceived(found.commit))
+
+    # ---- slow work
+
+    async def _build(self, effect: fx.BuildBlock) -> None:
+        parent_ms = self.position.header.time_ms
+        await asyncio.sleep(max(0, parent_ms + 1 - _now_ms()) / 1000)
+        items = self._parts.mempool.ready(MAX_BLOCK_TRANSACTIONS, MAX_BLOCK_BYTES)
+        index, evidence = self._parts.identity.index, tuple(self._evidence)
+        time_ms = max(_now_ms(), parent_ms + 1)
+        candidate = await self._parts.ledger.run(
+            lambda chain: (
+                chain.build(time_ms, index, items, evidence, effect.last_commit)
+                if chain.height + 1 == effect.height
+                else None
+            )
+        )
+        if candidate is None:
+            return
+        self._drop_impossible(items, candidate)
+        block_id, body = candidate.block.id, candidate.body
+        await self._parts.disk.commit(lambda store: store.add_candidate(effect.height, block_id, body))
+        self._post(partial(self._built, effect, candidate))
+
+    async def _built(self, effect: fx.BuildBlock, candidate: Candidate) -> None:
+        if effect.height == self.height:
+            header = candidate.block.header
+            self._parts.blocks.executed[header.id] = candidate
+            await self._feed(ev.BlockBuilt(effect.height, effect.round, header.id, header.time_ms))
+
+    async def _validate(self, height: int, block_id: bytes, body: bytes) -> None:
+        result = await self._parts.ledger.run(
+            lambda chain: chain.validate(block_id, body) if chain.height + 1 == height else None
+        )
+        if result is not None:
+            self._post(partial(self._judge, height, block_id, result))
+
+    async def _judge(self, height: int, block_id: bytes, result: Candidate | Invalid | NotTheBlock) -> None:
+        if height != self.height:
+            return
+        match result:
+            case NotTheBlock():
+                self._parts.blocks.reject(block_id)
+            case Invalid(reason):
+                log.warning("invalid block", height=height, reason=reason)
+                await self._feed(ev.BlockValidated(height, block_id, valid=False, time_ms=0))
+            case Candidate():
+                self._parts.blocks.executed[block_id] = result
+                self._validated.append(result)
+                time_ms = result.block.header.time_ms
+                await self._feed(ev.BlockValidated(height, block_id, valid=True, time_ms=time_ms))
+
+    async def _send_decided(self, peer: str, height: int) -> None:
+        found = await self._parts.disk.read(lambda store: store.decided(height))
+        if found is not None:
+            self._parts.peers.send(peer, wire.decided(*found))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a step of consensus failed; its round goes without this node", exc_info=error)
+
+    # ---- small decisions
+
+    def _has_work(self) -> bool:
+        now_ms, heartbeat_ms = _now_ms(), self._parts.genesis.parameters.heartbeat_ms
+        due_ms = self.position.due_ms
+        is_due = due_ms is not None and due_ms <= now_ms
+        is_stale = self.position.header.time_ms + heartbeat_ms <= now_ms
+        return is_due or is_stale or bool(self._evidence) or self._parts.mempool.has_ready()
+
+    def _frame(self, message: Message) -> wire.Frame:
+        """Return what carries *message*: with a proposal goes its block."""
+        if isinstance(message.statement, Proposal):
+            body = self._parts.blocks.body(message.statement.block_id)
+            if body is not None:
+                return wire.proposal(message.raw, body)
+        return wire.message(message.raw)
+
+    def _drop_impossible(self, items: tuple[bytes, ...], candidate: Candidate) -> None:
+        """The first transaction offered always fits: one that is missing all the same will never be in a block."""
+        if items and items[0] not in candidate.block.transactions[:1]:
+            self._parts.mempool.drop([transaction.decode(items[0])])
+
+    def _keep_evidence(self, found: fx.EvidenceFound) -> None:
+        culprit = self.position.authorities.members[found.sender].name
+        log.error("an authority signed two values for one vote", authority=culprit)
+        if len(self._evidence) < MAX_PENDING_EVIDENCE:
+            self._evidence.append(Evidence.of(found.first, found.second).encode())
+
+    def _forget_committed_evidence(self, candidate: Candidate) -> None:
+        self._evidence = [one for one in self._evidence if one not in candidate.block.evidence]
+
+    def _raise_alarm(self, text: str) -> None:
+        self.alarm = text
+        log.critical("this node signs no more", reason=text)
+
+    def _restore(self, stored: _StoredHeight) -> tuple[Message, ...]:
+        """Return own messages, then inputs, of the height in progress as `HeightStarted` wants them."""
+        own, found = self._parts.identity, []
+        for signed in stored.signed:
+            if signed.type is not SignedType.COSIGNATURE:
+                _, statement = messages.read_statement(signed.value)
+                public_key = own.vote_key.public_key
+                found.append(messages.restore(statement, self._chain_id, own.index, public_key, signed.message))
+        sets = {self.height: self.position.authorities}
+        inputs = (messages.decode(raw, sets, self._chain_id) for raw in stored.inputs)
+        return (*found, *(message for message in inputs if isinstance(message, Message)))
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredHeight:
+    last_commit: Commit | None
+    signed: list[Signed]
+    inputs: list[bytes]
+    candidates: dict[bytes, bytes]
+
+
+def _stored_height(store: Store, height: int) -> _StoredHeight:
+    return _StoredHeight(store.commit(height - 1), store.signed(height), store.inputs(height), store.candidates(height))
+
+
+def _store_promise(signed: Signed, records: list[Message], validated: list[Candidate], store: Store) -> None:
+    for message in records:
+        store.add_input(message.statement.height, message.raw)
+    for candidate in validated:
+        store.add_candidate(candidate.block.header.height, candidate.block.id, candidate.body)
+    store.sign(signed)
+
+
+def _store_decision(candidate: Candidate, commit: Commit, own: Signed | None, store: Store) -> None:
+    store.save(decide(candidate, commit))
+    if own is not None:
+        store.sign(own)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

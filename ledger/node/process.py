@@ -1,0 +1,80 @@
+"""The node as a process: logs, signals, API and node in one event loop, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from ledger.api import server
+from ledger.api.app import make_app
+from ledger.node import settings as node_settings
+from ledger.node.service import Node
+from ledger.node.settings import NodeSettings
+
+_PR_SET_PDEATHSIG: Final = 1
+
+log = structlog.get_logger("process")
+
+
+def run(config: Path, *, exit_with_parent: bool = False) -> None:
+    """Run the node that *config* describes until SIGTERM or SIGINT; raises LedgerError where it cannot go on."""
+    if exit_with_parent:
+        _die_with_parent()
+    _log_to_stderr()
+    settings = node_settings.load(config)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: NodeSettings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    with server.bind(settings.api) as listener:
+        node = Node.open(settings)
+        api = server.make_server(make_app(node))
+        working = asyncio.create_task(node.run())
+        serving = asyncio.create_task(api.serve(sockets=[listener]))
+        try:
+            await asyncio.wait(
+                [working, serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
+            )
+            if working.done():
+                working.result()
+        finally:
+            api.should_exit = True
+            working.cancel()
+            await asyncio.gather(working, serving, return_exceptions=True)
+            await node.close()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent's thread that started this process ends."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        raise SystemExit(0)
+
+
+def _log_to_stderr() -> None:
+    """Log lines for a person on a terminal, JSON otherwise."""
+    is_terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,304 @@
+"""One authority's node: opens what it needs, joins the parts, answers its peers, and shuts down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+
+from ledger import checkpoint, genesis
+from ledger.checkpoint import Checkpoint
+from ledger.codes import Refusal
+from ledger.consensus import events as ev
+from ledger.consensus.machine import Machine
+from ledger.errors import MalformedError
+from ledger.genesis import Genesis
+from ledger.market import clearing
+from ledger.node import settings as node_settings
+from ledger.node import wire
+from ledger.node.chain import Chain, Ledger
+from ledger.node.cosigning import Cosigning, decode_provable
+from ledger.node.disk import Disk
+from ledger.node.driver import Driver, Identity, Parts
+from ledger.node.mempool import Mempool, PoolRefusal
+from ledger.node.peers import Peers
+from ledger.node.settings import NodeSettings, SettingsError
+from ledger.node.store import SignedType, Store
+from ledger.node.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
+from ledger.node.wire import Frame, FrameType
+from ledger.runtime import Runtime
+from ledger.transaction import Transaction
+
+REPORT_INTERVAL_S: Final = 0.4
+MAX_QUEUED_GOSSIP: Final = 10_000
+MAX_GOSSIP_BATCH: Final = 200
+MAX_PASSED_ON: Final = 1_000
+SIGNATURE_THREADS: Final = 2
+DATABASE: Final = "ledger.sqlite"
+
+log = structlog.get_logger("node")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A transaction that waits for a block here, or already stands in one."""
+
+    id: bytes
+
+
+class Node:
+    """A running node. Made by `open`; `run` works until cancelled; `close` leaves everything durable and closed."""
+
+    def __init__(self, settings: NodeSettings, chain: Chain, disk: Disk, pool: ThreadPoolExecutor) -> None:
+        rules = chain.runtime.genesis
+        self.settings = settings
+        self.genesis: Genesis = rules
+        self.identity = _identity(settings, rules)
+        self.disk = disk
+        self.ledger = Ledger(chain)
+        self.mempool = Mempool()
+        self.peers = Peers(settings, rules.chain_id, self._take_frame, self._greet)
+        self.machine = Machine(rules.chain_id)
+        position = chain.position()
+        newest = Checkpoint(checkpoint.origin(rules.chain_id), position.header.log_size, position.header.log_root)
+        self.cosigning = Cosigning(newest.origin, position.authorities, newest)
+        self._parts = Parts(
+            rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning
+        )
+        self.driver = Driver(self._parts, position)
+        self._pool = pool
+        self.dropped_gossip = 0
+        self._gossip: asyncio.Queue[bytes] = asyncio.Queue(MAX_QUEUED_GOSSIP)
+        self._heard: dict[str, int] = {}
+        self._report_came = asyncio.Event()
+        self._serving: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turn = 0
+
+    @classmethod
+    def open(cls, settings: NodeSettings) -> Node:
+        """Recover the node from its data directory; raises SettingsError, GenesisError, StoreError, CorruptedError."""
+        rules = genesis.load(settings.genesis)
+        clearing.warm()
+        pool = ThreadPoolExecutor(SIGNATURE_THREADS, "signatures")
+        path = settings.data_dir / DATABASE
+        store = Store.open(path, rules.chain_id)
+        chain = Chain.recover(Runtime(rules, pool=pool), store)
+        return cls(settings, chain, Disk(store, Store.open_reader(path)), pool)
+
+    async def run(self) -> None:
+        """Take part until cancelled; an exception means that the node cannot go on."""
+        await self._recover_checkpoint()
+        await self.peers.open()
+        log.info("node started", name=self.identity.name, height=self.driver.position.header.height)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._report())
+                group.create_task(self._admit_gossip())
+                group.create_task(self._take_part())
+        except BaseExceptionGroup as group_fault:
+            raise group_fault.exceptions[0] from group_fault
+
+    async def close(self) -> None:
+        """Close links, threads and database; what was promised is on the disk already."""
+        self.driver.close()
+        for task in self._tasks:
+            task.cancel()
+        await self.peers.close()
+        self.ledger.close()
+        self._pool.shutdown(cancel_futures=True)
+        self.disk.close()
+        log.info("node stopped", name=self.identity.name, height=self.driver.position.header.height)
+
+    async def admit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
+        """Take a client's transaction in and pass it on to the other authorities."""
+        admitted = (await self._admit([raw]))[0]
+        if isinstance(admitted, Admitted):
+            self.peers.broadcast(wire.transaction(raw))
+        return admitted
+
+    # ---- recovery
+
+    async def _recover_checkpoint(self) -> None:
+        stored = await self.disk.read(lambda store: store.meta("provable"))
+        if stored is not None:
+            self.cosigning.provable = decode_provable(stored)
+        height = self.driver.position.header.height
+        for signed in await self.disk.read(lambda store: store.signed(height)):
+            if signed.type is SignedType.COSIGNATURE:
+                report = wire.CosignatureReport(self.cosigning.newest.size, self.identity.index, signed.message)
+                self.driver.take_cosignature(report)
+
+    async def _take_part(self) -> None:
+        """Drive consensus; with an empty database first learn whether the chain is new or this node was wiped."""
+        observed = await self.disk.read(lambda store: store.meta("observes_through"))
+        if observed is not None:
+            self.driver.observes_through = int.from_bytes(observed, "big")
+        elif await self.disk.read(Store.is_fresh):
+            await self._learn_height()
+        await self.driver.run()
+
+    async def _learn_height(self) -> None:
+        needed = min(self.driver.position.authorities.weak_quorum, len(self.peers.by_name))
+        while len(self._heard) < needed:
+            self._report_came.clear()
+            await self._report_came.wait()
+        height = max(self._heard.values(), default=1)
+        if height > 1:
+            log.warning("no data here, but the chain runs: observing before signing", through=height)
+            self.driver.observes_through = height
+            value = height.to_bytes(8, "big")
+            await self.disk.commit(lambda store: store.set_meta("observes_through", value))
+
+    # ---- what goes out
+
+    async def _report(self) -> None:
+        """Tell all peers where this node stands, ask for what it lacks, and look for work, a few times a second."""
+        while True:
+            height = self.driver.height
+            own = wire.NodeReport(self.machine.status(), height, self.cosigning.provable_size)
+            self.peers.broadcast(wire.report(own))
+            request = self._parts.sync.next_request(height, time.monotonic())
+            if request is not None:
+                self.peers.send(request[0], wire.block_range(request[1].first, request[1].count))
+            self._ask_for_blocks(height)
+            self.driver.offer_work()
+            await asyncio.sleep(REPORT_INTERVAL_S)
+
+    def _ask_for_blocks(self, height: int) -> None:
+        names = [name for name, peer in self.peers.by_name.items() if peer.linked]
+        for block_id in self._parts.blocks.wanted if names else ():
+            self._turn += 1
+            self.peers.send(names[self._turn % len(names)], wire.wanted(height, block_id))
+
+    def _greet(self, name: str) -> None:
+        """Pass what waits on to a peer whose link has just come up."""
+        for raw in self.mempool.all(MAX_PASSED_ON):
+            self.peers.send(name, wire.transaction(raw))
+
+    # ---- what comes in
+
+    def _take_frame(self, name: str, frame: Frame) -> None:
+        try:
+            self._dispatch(name, frame)
+        except MalformedError as error:
+            log.warning("malformed frame", peer=name, kind=frame.kind.name, error=str(error))
+
+    def _dispatch(self, name: str, frame: Frame) -> None:
+        match frame.kind:
+            case FrameType.MESSAGE:
+                self.driver.take_message(frame.payload)
+            case FrameType.PROPOSAL:
+                self.driver.take_proposal(*wire.read_proposal(frame.payload))
+            case FrameType.CANDIDATE:
+                self.driver.take_candidate(*wire.read_candidate(frame.payload))
+            case FrameType.STATUS:
+                self._take_report(name, wire.read_report(frame.payload))
+            case FrameType.COSIGNATURE:
+                self.driver.take_cosignature(wire.read_cosignature(frame.payload))
+            case FrameType.DECIDED:
+                self._take_decided(name, frame.payload)
+            case _:
+                self._answer(name, frame)
+
+    def _answer(self, name: str, frame: Frame) -> None:
+        match frame.kind:
+            case FrameType.WANTED:
+                _, block_id = wire.read_wanted(frame.payload)
+                body = self._parts.blocks.body(block_id)
+                if body is not None:
+                    self.peers.send(name, wire.candidate(block_id, body))
+            case FrameType.RANGE:
+                first, count = wire.read_range(frame.payload)
+                if name not in self._serving:
+                    self._spawn(self._serve(name, first, min(count, WINDOW_BLOCKS)))
+            case FrameType.TRANSACTION:
+                self._take_gossip(frame.payload)
+            case _:
+                raise MalformedError(f"a {frame.kind.name} frame has no place here")
+
+    def _take_report(self, name: str, report: wire.NodeReport) -> None:
+        self._heard[name] = report.height
+        self._report_came.set()
+        self.peers.by_name[name].height = report.height
+        self._parts.sync.note(name, report.height)
+        if report.status is not None:
+            self.driver.take_event(ev.StatusReceived(name, report.status))
+        if report.height == self.driver.height and report.provable_size < self.cosigning.newest.size:
+            for cosignature in self.cosigning.reports():
+                self.peers.send(name, wire.cosignature(cosignature))
+
+    def _take_decided(self, name: str, payload: bytes) -> None:
+        body, commit = wire.read_decided(payload)
+        self._parts.sync.receive(DecidedBlock(name, body, commit), self.driver.height)
+        self.driver.take_decided()
+
+    async def _serve(self, name: str, first: int, count: int) -> None:
+        """Send decided blocks from the store, up to a limit of bytes at a time."""
+        self._serving.add(name)
+        try:
+            size = 0
+            for height in range(first, first + count):
+                found = await self.disk.read(partial(Store.decided, height=height))
+                if found is None or size > MAX_ANSWER_BYTES:
+                    return
+                size += len(found[0])
+                self.peers.send(name, wire.decided(*found))
+        finally:
+            self._serving.discard(name)
+
+    def _take_gossip(self, raw: bytes) -> None:
+        try:
+            self._gossip.put_nowait(raw)
+        except asyncio.QueueFull:
+            self.dropped_gossip += 1  # its sender keeps it, and offers it again when the link next comes up
+
+    async def _admit_gossip(self) -> None:
+        while True:
+            raws = [await self._gossip.get()]
+            while len(raws) < MAX_GOSSIP_BATCH and not self._gossip.empty():
+                raws.append(self._gossip.get_nowait())
+            for answer in await self._admit(raws):
+                if not isinstance(answer, Admitted):
+                    log.debug("passed-on transaction refused", code=answer.code.name, text=answer.text)
+
+    async def _admit(self, raws: list[bytes]) -> list[Admitted | Refusal | PoolRefusal]:
+        checked = await self.ledger.run(lambda chain: [chain.check(raw) for raw in raws])
+        answers = [one if isinstance(one, Refusal) else self._pool_in(*one) for one in checked]
+        self.driver.offer_work()
+        return answers
+
+    def _pool_in(self, item: Transaction, next_nonce: int) -> Admitted | PoolRefusal:
+        return self.mempool.add(item, next_nonce) or Admitted(item.id)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _identity(settings: NodeSettings, rules: Genesis) -> Identity:
+    """Return who this node is; raises SettingsError where name and keys are not one authority's of the genesis."""
+    files = settings.keys
+    vote, cosign, log_key = (node_settings.read_key(path) for path in (files.vote, files.cosign, files.log))
+    for index, member in enumerate(rules.authorities.members):
+        if member.name == settings.name:
+            own = (vote.public_key, cosign.public_key, log_key.public_key)
+            if own != (member.vote_key, member.cosign_key, member.log_key):
+                raise SettingsError(f"the keys of {settings.name} are not those in the genesis file: compare the two")
+            _require_peers(settings, rules)
+            return Identity(settings.name, index, vote, cosign, log_key)
+    raise SettingsError(f"{settings.name} is no authority of the genesis file {settings.genesis}: mend `name`")
+
+
+def _require_peers(settings: NodeSettings, rules: Genesis) -> None:
+    others = {member.name for member in rules.authorities.members} - {settings.name}
+    named = [peer.name for peer in settings.peers]
+    if set(named) != others or len(named) != len(others):
+        raise SettingsError(f"peers must name each other authority once: {', '.join(sorted(others))}")
