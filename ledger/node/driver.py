@@ -74,12 +74,12 @@ class Parts:
 class Driver:
     """One node's consensus. `position` is where its chain stands, `alarm` why it signs no more (None: all is well).
 
-    It signs nothing up to the height after `observes_through` (a node whose data was wiped could contradict itself).
+    It signs nothing below height `signs_from`: a node whose data was wiped could contradict itself.
     """
 
     def __init__(self, parts: Parts, position: Position) -> None:
         self.position = position
-        self.observes_through = 0
+        self.signs_from = 1
         self.alarm: str | None = None
         self.dropped_jobs = 0
         self._parts = parts
@@ -249,7 +249,7 @@ class Driver:
         self._records.clear()
         self._validated.clear()
         self._parts.blocks.start(self.height)
-        may_sign = self.alarm is None and self.height > self.observes_through + 1
+        may_sign = self.alarm is None and self.height >= self.signs_from
         waited_ms = _now_ms() - self.position.header.time_ms
         interval_ms = self._parts.genesis.parameters.block_interval_ms
         delay_ms = min(max(0, interval_ms - waited_ms), interval_ms)

@@ -39,6 +39,8 @@ REPORT_INTERVAL_S: Final = 0.4
 MAX_QUEUED_GOSSIP: Final = 10_000
 MAX_GOSSIP_BATCH: Final = 200
 MAX_PASSED_ON: Final = 1_000
+UNSIGNED_HEIGHTS: Final = 2
+"""A node without data signs neither at the height that was in progress when it came, nor at the next."""
 SIGNATURE_THREADS: Final = 2
 DATABASE: Final = "ledger.sqlite"
 
@@ -137,9 +139,9 @@ class Node:
 
     async def _take_part(self) -> None:
         """Drive consensus; with an empty database first learn whether the chain is new or this node was wiped."""
-        observed = await self.disk.read(lambda store: store.meta("observes_through"))
-        if observed is not None:
-            self.driver.observes_through = int.from_bytes(observed, "big")
+        signs_from = await self.disk.read(lambda store: store.meta("signs_from"))
+        if signs_from is not None:
+            self.driver.signs_from = int.from_bytes(signs_from, "big")
         elif await self.disk.read(Store.is_fresh):
             await self._learn_height()
         await self.driver.run()
@@ -151,10 +153,10 @@ class Node:
             await self._report_came.wait()
         height = max(self._heard.values(), default=1)
         if height > 1:
-            log.warning("no data here, but the chain runs: observing before signing", through=height)
-            self.driver.observes_through = height
-            value = height.to_bytes(8, "big")
-            await self.disk.commit(lambda store: store.set_meta("observes_through", value))
+            self.driver.signs_from = height + UNSIGNED_HEIGHTS
+            log.warning("no data here, but the chain runs: observing", signs_from=self.driver.signs_from)
+            value = self.driver.signs_from.to_bytes(8, "big")
+            await self.disk.commit(lambda store: store.set_meta("signs_from", value))
 
     # ---- what goes out
 

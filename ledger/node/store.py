@@ -224,7 +224,7 @@ class Store:
             yield Write(*row)
 
     def meta(self, name: str) -> bytes | None:
-        """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), `observes_through`."""
+        """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), `signs_from`."""
         row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
         return row[0] if row else None
 
