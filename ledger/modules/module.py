@@ -39,6 +39,10 @@ class Bytes:
     lowest: int
     highest: int
 
+    def __str__(self) -> str:
+        """Say it as the calls' documentation does."""
+        return f"{self.lowest} bytes" if self.lowest == self.highest else f"{self.lowest} to {self.highest} bytes"
+
     def accepts(self, value: cbor.Value) -> bool:
         """Tell whether *value* is such an argument."""
         return type(value) is bytes and self.lowest <= len(value) <= self.highest
@@ -51,6 +55,10 @@ class Integer:
     lowest: int
     highest: int
 
+    def __str__(self) -> str:
+        """Say it as the calls' documentation does."""
+        return f"an integer from {self.lowest} to {self.highest}"
+
     def accepts(self, value: cbor.Value) -> bool:
         """Tell whether *value* is such an argument."""
         return type(value) is int and self.lowest <= value <= self.highest
@@ -62,6 +70,10 @@ class Text:
 
     highest: int
 
+    def __str__(self) -> str:
+        """Say it as the calls' documentation does."""
+        return f"a text of 1 to {self.highest} printable characters"
+
     def accepts(self, value: cbor.Value) -> bool:
         """Tell whether *value* is such an argument."""
         return type(value) is str and 0 < len(value) <= self.highest and value.isprintable()
@@ -70,6 +82,10 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Flag:
     """True or false."""
+
+    def __str__(self) -> str:
+        """Say it as the calls' documentation does."""
+        return "true or false"
 
     def accepts(self, value: cbor.Value) -> bool:
         """Tell whether *value* is such an argument."""
@@ -82,6 +98,10 @@ class Many:
 
     item: Bytes
     highest: int
+
+    def __str__(self) -> str:
+        """Say it as the calls' documentation does."""
+        return f"a list of 1 to {self.highest} items of {self.item}"
 
     def accepts(self, value: cbor.Value) -> bool:
         """Tell whether *value* is such an argument."""

@@ -1,0 +1,196 @@
+"""A small chain to test with: four authorities, an admin, a gateway, the grid account, users, and meters that sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ledger import envelope, transaction
+from ledger.authority import Authority, AuthoritySet
+from ledger.block import Block, Commit
+from ledger.codes import Code
+from ledger.consensus.commit import build_commit
+from ledger.consensus.messages import Vote, sign
+from ledger.execution import Execution, Receipt
+from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
+from ledger.keys import PrivateKey
+from ledger.modules.market.supply import measure_supply
+from ledger.reading import (
+    ENERGY_EXPORT,
+    ENERGY_IMPORT,
+    NO_PREVIOUS,
+    ClockQuality,
+    Reading,
+    Reason,
+    Status,
+    encode_payload,
+)
+from ledger.runtime import Runtime
+from ledger.state import LedgerState
+from ledger.transaction import Call
+
+EPOCH_S = 900
+START_EPOCH = 2_000_000
+AIP = 10**18
+AUTHORITY_NAMES = ("ERC", "MEA", "PEA", "EGAT")
+WH = 10**15
+"""aGRID of one Wh."""
+
+
+def key_of(number: int) -> PrivateKey:
+    return PrivateKey(number.to_bytes(32, "big"))
+
+
+def id_of(number: int) -> bytes:
+    return number.to_bytes(8, "big")
+
+
+@dataclass
+class Person:
+    """An account and its key; `nonce` is the next one."""
+
+    id: bytes
+    key: PrivateKey
+    nonce: int = 0
+
+
+@dataclass
+class TestMeter:
+    """Signs readings as the firmware would."""
+
+    __test__ = False
+    id: bytes
+    key: PrivateKey
+    owner: Person
+    sequence: int = 0
+    previous: bytes = NO_PREVIOUS
+
+    def boundary(self, epoch: int, import_wh: int, export_wh: int, **changes) -> bytes:
+        registers = ((ENERGY_IMPORT, import_wh), (ENERGY_EXPORT, export_wh))
+        self.sequence += 1
+        values = {
+            "sequence": self.sequence, "time": epoch * EPOCH_S, "clock_quality": ClockQuality.SYNCED,
+            "clock_offset_ms": 0, "beacon": None, "reason": Reason.BOUNDARY, "epoch": epoch, "registers": registers,
+            "status": Status(0), "previous": self.previous, "key_id": b"", "raw": b"",
+        } | changes  # fmt: skip
+        return envelope.seal(encode_payload(Reading(**values)), self.key)
+
+
+def make_genesis(balance_aaip: int = 1000 * AIP, users: int = 4, **parameters) -> tuple[Genesis, dict[str, Person]]:
+    members = [
+        Authority(id_of(100 + n), name, *(key_of(1000 + 10 * n + k).public_key for k in range(3)))
+        for n, name in enumerate(AUTHORITY_NAMES)
+    ]
+    people = {"grid": Person(id_of(1), key_of(1)), "admin": Person(id_of(2), key_of(2))}
+    people |= {"gateway": Person(id_of(3), key_of(3)), "authority": Person(id_of(100), key_of(100))}
+    people |= {f"user{n}": Person(id_of(10 + n), key_of(10 + n)) for n in range(users)}
+    roles = {"grid": Role.GRID, "admin": Role.ADMIN, "gateway": Role.GATEWAY, "authority": Role.AUTHORITY}
+    accounts = tuple(
+        GenesisAccount(person.id, person.key.public_key, roles.get(name, Role.USER), balance_aaip)
+        for name, person in people.items()
+    )
+    genesis = Genesis(
+        "test campus", START_EPOCH * EPOCH_S * 1000 - 60_000, bytes(32), AuthoritySet(tuple(members)),
+        Parameters(epoch_s=EPOCH_S, **parameters), people["grid"].id, accounts,
+    )  # fmt: skip
+    return genesis, people
+
+
+@dataclass
+class Chain:
+    """Runs blocks; each is built by one runtime and executed by another that remembers nothing of it."""
+
+    genesis: Genesis
+    people: dict[str, Person]
+    runtime: Runtime = field(init=False)
+    state: LedgerState = field(init=False)
+    blocks: list[Block] = field(default_factory=list)
+    executions: list[Execution] = field(default_factory=list)
+    meters: list[TestMeter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.runtime = Runtime(self.genesis)
+        self.state = self.runtime.genesis_state()
+
+    @property
+    def epoch(self) -> int:
+        return self.state.header.time_ms // 1000 // EPOCH_S
+
+    def commit(self) -> Commit | None:
+        header = self.state.header
+        if header.height == 0:
+            return None
+        vote = Vote(envelope.Kind.PRECOMMIT, header.height, 0, header.id)
+        messages = [
+            sign(vote, self.genesis.chain_id, index, key_of(1000 + 10 * index)) for index in range(len(AUTHORITY_NAMES))
+        ]
+        return build_commit(header.height, 0, header.id, messages)
+
+    def sign(self, who: str, module: str, function: str, *arguments, **changes) -> bytes:
+        person = self.people[who]
+        values = {
+            "chain_id": self.genesis.chain_id, "sender": person.id, "nonce": person.nonce, "valid_until": 10**6,
+            "call": Call(module, function, arguments), "key": person.key,
+        } | changes  # fmt: skip
+        person.nonce += 1
+        return transaction.sign(**values)
+
+    def block(self, *transactions: bytes, time_ms: int | None = None, evidence: Iterable[bytes] = ()) -> Execution:
+        """Build, check and apply the next block, 1 s after the last unless *time_ms* says otherwise."""
+        header = self.state.header
+        proposed, built = self.runtime.build(
+            self.state, height=header.height + 1, time_ms=time_ms or header.time_ms + 1000, proposer=1,
+            transactions=transactions, evidence=evidence, last_commit=self.commit(),
+        )  # fmt: skip
+        executed = Runtime(self.genesis).execute(self.state, proposed)
+        assert executed == built
+        assert len(built.receipts) == len(transactions)
+        self.state.apply(executed)
+        self.blocks.append(proposed)
+        self.executions.append(executed)
+        supply = measure_supply(self.state)
+        assert supply.is_energy_conserved, supply
+        assert supply.is_money_conserved, supply
+        assert supply.is_grid_conserved, supply
+        return executed
+
+    def to_epoch(self, epoch: int, *transactions: bytes, offset_s: int = 1) -> Execution:
+        """Make a block *offset_s* after the start of *epoch*."""
+        return self.block(*transactions, time_ms=(epoch * EPOCH_S + offset_s) * 1000)
+
+    def run(self, who: str, module: str, function: str, *arguments) -> Receipt:
+        """Put one call into a block of its own and return its receipt."""
+        return self.block(self.sign(who, module, function, *arguments)).receipts[0]
+
+    def must(self, who: str, module: str, function: str, *arguments) -> Receipt:
+        receipt = self.run(who, module, function, *arguments)
+        assert receipt.code is Code.DONE, receipt.text
+        return receipt
+
+    def add_meter(self, owner: str, number: int, *, rated_power_w: int = 10_000, can_export: bool = True) -> TestMeter:
+        meter = TestMeter(id_of(500 + number), key_of(500 + number), self.people[owner])
+        arguments = (meter.id, meter.owner.id, "eastron_sdm120", rated_power_w, meter.key.public_key, can_export)
+        self.must("admin", "registry", "assign_meter", *arguments)
+        self.meters.append(meter)
+        return meter
+
+    def add_based_meter(self, owner: str, number: int, import_wh: int = 0, export_wh: int = 0, **options) -> TestMeter:
+        """Assign a meter and give it a baseline at the start of this epoch."""
+        meter = self.add_meter(owner, number, **options)
+        self.must("admin", "registry", "rebase", meter.id, meter.boundary(self.epoch, import_wh, export_wh))
+        return meter
+
+    def report(self, *readings: bytes, who: str = "gateway") -> list[Code]:
+        """Report *readings* in a block and return the code of each."""
+        return reading_codes(self.must(who, "market", "report_intervals", list(readings)))
+
+
+def reading_codes(receipt: Receipt) -> list[Code]:
+    return [Code(dict(event.values)["code"]) for event in receipt.events if event.name == "reading"]
+
+
+def make_chain(**options) -> Chain:
+    """Return a chain whose first block lies just after the start of START_EPOCH."""
+    chain = Chain(*make_genesis(**options))
+    chain.to_epoch(START_EPOCH)
+    return chain
