@@ -12,7 +12,8 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,11 +67,7 @@ class VirtualCampus:
         announce("starting serial lines, broker and four ledger nodes; the meters make their keys")
         self._start_children("lines", "broker", *self.node_urls)
         enrolment = Enrolment(self.campus, self.client)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._enrol_meters())
-            group.create_task(self._await_lines())
-            group.create_task(self._await_broker())
-            group.create_task(self._register(enrolment))
+        await _all_of(self._enrol_meters(), self._await_lines(), self._await_broker(), self._register(enrolment))
         announce("the ledger knows gateway, users and meters; the meters start to read")
         await self._await_gateway()
         for meter in self.meters:
@@ -83,6 +80,11 @@ class VirtualCampus:
         return epoch
 
     @property
+    def program(self) -> Path:
+        """The `campusgrid` command."""
+        return self._tools.campusgrid
+
+    @property
     def children(self) -> list[ChildProcess]:
         """All processes that have been started."""
         return [child for child in [*self._children.values(), *(m.child for m in self.meters)] if child.pid]
@@ -91,6 +93,15 @@ class VirtualCampus:
         """Raise ProcessError if any process of the campus has ended."""
         for child in self.children:
             child.require_running()
+
+    @property
+    def supporters(self) -> list[ChildProcess]:
+        """The processes that run on when meters and agents have stopped."""
+        return [self._children[name] for name in ("lines", "broker", "gateway", *self.node_urls)]
+
+    async def stop_market(self) -> None:
+        """End the bidding agents: no new orders from here on."""
+        await self._children["bidding agents"].stop(STOP_GRACE_S)
 
     async def drain_meters(self) -> dict[bytes, int]:
         """Stop all meters gracefully and return how many readings each says it signed."""
@@ -172,7 +183,7 @@ class VirtualCampus:
         """Wait until the nodes agree among themselves, then make accounts and meters known to the ledger."""
         nodes = [self._children[name] for name in self.node_urls]
         for name, url in self.node_urls.items():
-            await until(f"node {name}'s start", lambda url=url: self._is_linked(url), START_TIMEOUT_S, nodes)
+            await until(f"node {name}'s start", partial(self._is_linked, url), START_TIMEOUT_S, nodes)
         await enrolment.register_accounts()
 
         async def all_enrolled() -> bool | None:
@@ -214,16 +225,27 @@ class VirtualCampus:
         }
 
 
+async def _all_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all *works* at once; the first fault ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except ExceptionGroup as faults:
+        raise faults.exceptions[0] from faults
+
+
 def _child(name: str, command: list[str | Path], folder: Path) -> ChildProcess:
     return ChildProcess(name, command, folder / f"{name.replace(' ', '-')}.log")
 
 
 def _line(place: int) -> Mapping[str, Any]:
-    """Return the line of the meter at *place*; the first one carries a second, spare meter (and dead addresses)."""
+    """Return the line of the meter at *place*; the first one also carries a spare meter and a dead one."""
     meter = plan.METERS[place]
     described: dict[str, Any] = {
         "slave": 1, "model": meter.model, "series": meter.series, "permille": meter.permille, "exports": meter.exports,
         "serial_number": FIRST_SERIAL_NUMBER + place, "import_wh": meter.import_wh, "export_wh": meter.export_wh,
     }  # fmt: skip
     spare = {**described, "slave": 2, "serial_number": FIRST_SERIAL_NUMBER + len(plan.METERS)}
-    return {"name": plan.line_name(place), "meters": [described, spare] if place == 0 else [described]}
+    dead = {**spare, "slave": 3, "alive": False}
+    return {"name": plan.line_name(place), "meters": [described, spare, dead] if place == 0 else [described]}

@@ -41,6 +41,7 @@ class MeterOnLine(_Section):
     serial_number: Annotated[int, Field(ge=0, lt=2**32)] = 1
     import_wh: Annotated[int, Field(ge=0)] = 0
     export_wh: Annotated[int, Field(ge=0)] = 0
+    alive: bool = True
 
 
 class Line(_Section):
@@ -118,4 +119,6 @@ def _meter(described: LineFile, meter: MeterOnLine, source: Trace, first_slot: i
         raise LineError(f"{meter.series} x {meter.permille}/1000 exceeds the {limit_w} W of an {model.name}; lower it")
     first_epoch = described.first_epoch or clock() // (NS_PER_S * described.epoch_s)
     plate = Plate(model, meter.slave, meter.serial_number, meter.import_wh, meter.export_wh)
-    return VirtualMeter(plate, Schedule(power_w, first_slot, first_epoch, described.epoch_s), clock)
+    built = VirtualMeter(plate, Schedule(power_w, first_slot, first_epoch, described.epoch_s), clock)
+    built.alive = meter.alive
+    return built

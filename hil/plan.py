@@ -28,8 +28,6 @@ LOAD_PERMILLE: Final = 160
 FIRST_SLOT: Final = datetime(2020, 9, 18, 2, 0, tzinfo=UTC)
 """Noon at the site (UTC+10) on a day of passing clouds, so that neither side of the market is always short."""
 USER_BALANCE_AIP: Final = 1000
-DEAD_SLAVE: Final = 99
-"""An address on the shared line where no meter answers."""
 
 
 @dataclass(frozen=True, slots=True)

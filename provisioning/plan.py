@@ -26,8 +26,8 @@ class PlannedLine(_Section):
     """The serial line of a meter, as its configuration names it."""
 
     path: str
-    baud: Annotated[int, Field(ge=300, le=230_400)] = 9600
-    parity: Literal["N", "E", "O"] = "N"
+    baud: Annotated[int, Field(ge=1200, le=230_400)] = 9600
+    parity: Literal["none", "even", "odd"] = "none"
     stop_bits: Literal[1, 2] = 1
 
 

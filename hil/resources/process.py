@@ -107,7 +107,9 @@ class ChildProcess:
     def require_running(self) -> None:
         """Raise ProcessError with the end of its log if the child has ended."""
         if self.returncode is not None:
-            raise ProcessError(f"{self.name} ended with code {self.returncode}: {self.log_tail()} (log: {self.log})")
+            raise ProcessError(
+                f"{self.name} ended with code {self.returncode}: {self.log_tail()} (log: {self.log}, if kept)"
+            )
 
     def log_tail(self) -> str:
         """Return the last line that the child logged."""

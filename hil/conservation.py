@@ -1,0 +1,133 @@
+"""Recomputes the three conservation laws from the settlement lines, without the ledger's own code.
+
+Energy: each line's Wh equal the difference of the meter's own registers, and the fills of an epoch balance.
+Money: every user's balance is what they were given, plus their lines, minus order fees, to the last aAIP.
+GRID: what the lines minted and burned is what the tables hold; a minted Wh is 10^15 aGRID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ledger.api.resources import Account, Epoch, SettlementLine, Supply
+from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading
+
+AGRID_PER_WH: Final = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class UserMoney:
+    """A user's account at the end, what genesis money they got, and how many orders they paid a fee for."""
+
+    account: Account
+    given_aaip: int
+    orders: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conservation:
+    """Which law holds; `faults` says in words what does not."""
+
+    energy: bool
+    money: bool
+    grid_supply: bool
+    faults: tuple[str, ...]
+
+    @property
+    def laws(self) -> dict[str, bool]:
+        """Each law's name and whether it holds."""
+        return {"energy": self.energy, "money": self.money, "grid_supply": self.grid_supply}
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """All that is checked: settled epochs, stored readings by hash, users, every node's totals."""
+
+    epochs: Sequence[Epoch]
+    readings: Mapping[bytes, Reading]
+    users: Sequence[UserMoney]
+    order_fee_aaip: int
+    supplies: Mapping[str, Supply]
+
+
+def check(books: Books) -> Conservation:
+    """Return which laws hold in *books*; a law holds if our own sums and every node say so."""
+    nodes = list(books.supplies.items())
+    energy = [*_energy_faults(books), *(f"node {n} denies it" for n, s in nodes if not s.conserved.energy)]
+    money = [*_money_faults(books), *(f"node {n} denies it" for n, s in nodes if not s.conserved.money)]
+    supply = [*_supply_faults(books), *(f"node {n} denies it" for n, s in nodes if not s.conserved.grid_supply)]
+    faults = [f"{law}: {fault}" for law, found in zip(_LAWS, (energy, money, supply), strict=True) for fault in found]
+    return Conservation(not energy, not money, not supply, tuple(faults))
+
+
+_LAWS: Final = ("energy", "money", "GRID")
+
+
+def _energy_faults(books: Books) -> Iterable[str]:
+    for epoch in books.epochs:
+        sold, bought = sum(line.sold_wh for line in epoch.lines), sum(line.bought_wh for line in epoch.lines)
+        if not sold == bought == epoch.matched_wh:
+            yield f"epoch {epoch.epoch} matched {epoch.matched_wh} Wh but sold {sold} and bought {bought}"
+        delivered, received = (
+            sum(line.delivered_wh for line in epoch.lines),
+            sum(line.received_wh for line in epoch.lines),
+        )
+        if delivered != received:
+            yield f"epoch {epoch.epoch}: {delivered} Wh delivered, {received} received"
+        imported, exported = sum(line.import_wh for line in epoch.lines), sum(line.export_wh for line in epoch.lines)
+        if (imported, exported) != (epoch.import_wh, epoch.export_wh):
+            yield f"epoch {epoch.epoch}: the lines do not add up to its {epoch.import_wh} and {epoch.export_wh} Wh"
+        for line in epoch.lines:
+            yield from _line_faults(books, line)
+
+
+def _line_faults(books: Books, line: SettlementLine) -> Iterable[str]:
+    name = f"meter {line.meter.hex()} in epoch {line.epoch}"
+    if line.delivered_wh > min(line.sold_wh, line.export_wh):
+        yield f"{name}: delivered {line.delivered_wh} Wh of {line.sold_wh} sold and {line.export_wh} exported"
+    if line.first_reading is None or line.last_reading is None:
+        if line.import_wh or line.export_wh:
+            yield f"{name}: energy without readings"
+        return
+    first, last = (books.readings.get(hash_) for hash_ in (line.first_reading, line.last_reading))
+    if first is None or last is None or last.epoch != line.epoch + 1:
+        yield f"{name}: the gateway did not store the readings that the line names"
+        return
+    measured = [(last.register(code) or 0) - (first.register(code) or 0) for code in (ENERGY_IMPORT, ENERGY_EXPORT)]
+    if measured != [line.import_wh, line.export_wh]:
+        yield f"{name}: registers say {measured} Wh, the line {line.import_wh} and {line.export_wh}"
+
+
+def _money_faults(books: Books) -> Iterable[str]:
+    net: dict[bytes, int] = {}
+    for epoch in books.epochs:
+        for line in epoch.lines:
+            net[line.account] = net.get(line.account, 0) + _net_aaip(line)
+    for user in books.users:
+        expected = user.given_aaip + net.get(user.account.id, 0) - user.orders * books.order_fee_aaip
+        found = user.account.balance_aaip + user.account.locked_aaip
+        if found != expected:
+            yield f"user {user.account.id.hex()} has {found} aAIP, their lines and fees say {expected}"
+    for name, supply in books.supplies.items():
+        if supply.aip_total_aaip != supply.aip_expected_aaip:
+            yield f"node {name} holds {supply.aip_total_aaip} aAIP of {supply.aip_expected_aaip} issued"
+
+
+def _net_aaip(line: SettlementLine) -> int:
+    earned = line.market_income_aaip + line.grid_income_aaip
+    return earned - line.market_cost_aaip - line.grid_cost_aaip - line.penalty_aaip
+
+
+def _supply_faults(books: Books) -> Iterable[str]:
+    lines = [line for epoch in books.epochs for line in epoch.lines]
+    for line in lines:
+        if line.minted_agrid != line.export_wh * AGRID_PER_WH:
+            yield f"meter {line.meter.hex()} in epoch {line.epoch} minted other than its {line.export_wh} Wh"
+    minted, burned = sum(line.minted_agrid for line in lines), sum(line.burned_agrid for line in lines)
+    for name, supply in books.supplies.items():
+        if (supply.grid_minted_agrid, supply.grid_burned_agrid) != (minted, burned):
+            yield f"node {name} minted {supply.grid_minted_agrid}, burned {supply.grid_burned_agrid}, unlike the lines"
+        if not supply.grid_held_agrid == supply.grid_supply_agrid == minted - burned:
+            yield f"node {name} holds {supply.grid_held_agrid} aGRID where {minted - burned} are left"

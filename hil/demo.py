@@ -1,0 +1,209 @@
+"""`campusgrid demo`: the whole way of a reading on one machine, from a Modbus register to a proven settlement."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from hil import tools, verdict
+from hil.campus import VirtualCampus
+from hil.errors import DemoError
+from hil.finality import FinalityProbe
+from hil.progress import Progress, Snapshot, look
+from hil.report import Report
+from ledger.client import AccountClient
+from ledger.genesis import Role
+from provisioning import keys
+
+REFRESH_S: Final = 0.5
+EXTRA_EPOCHS: Final = 4
+"""Epochs beyond those asked for that the demo waits for its market to get going."""
+SETTLE_ALLOWANCE_S: Final = 30
+EXIT_INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asks for."""
+
+    epochs: int | None
+    report: Path | None
+    epoch_s: int
+    port: int
+    directory: Path
+    leaves: bool
+
+
+class InterruptedRunError(DemoError):
+    """Somebody ended the demo before it had come to its result."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+def demo(
+    epochs: Annotated[int | None, typer.Option(min=1, max=10_000, help="Settled epochs after which to report.")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the report, with 0 if all went well.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write the report here, proof and keys beside it.")] = None,
+    epoch_seconds: Annotated[int, typer.Option(min=4, max=900, help="How long an epoch lasts.")] = 10,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The dashboard's port.")] = 8080,
+    directory: Annotated[
+        Path | None, typer.Option(help="New folder for the campus [default: a temporary one].")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the temporary folder, to look at logs and stores.")
+    ] = False,
+) -> None:
+    """Run a virtual campus: meters, broker, gateway and four ledger nodes, each a real process.
+
+    Ends on Ctrl-C. Example: campusgrid demo --epochs 3 --exit --report report.json
+    """
+    if leave and epochs is None:
+        raise DemoError("--exit needs --epochs: after how many settled epochs to end. Try --epochs 3 --exit")
+    if report is not None and epochs is None:
+        raise DemoError("--report needs --epochs: after how many settled epochs to report. Try --epochs 3")
+    found = tools.find()
+    tools.require_free(port)
+    _require_writable(report)
+    with _campus_folder(directory, keep) as folder:
+        asyncio.run(_run(Options(epochs, report, epoch_seconds, port, folder, leave), found))
+
+
+async def _run(options: Options, found: tools.Tools) -> None:
+    started_s = time.monotonic()
+    progress = Progress(Console())
+    campus = VirtualCampus(options.directory, found, options.epoch_s, options.port)
+    try:
+        with _ended_by_signals(), progress:
+            progress.say(f"dashboard: {campus.gateway_url} (once the gateway runs); campus in {options.directory}")
+            await _run_campus(campus, options, progress, started_s)
+    except asyncio.CancelledError:
+        progress.say("stopping")
+        if options.leaves:
+            raise InterruptedRunError("interrupted before there was a report; nothing is left running") from None
+    finally:
+        await campus.stop()
+
+
+async def _run_campus(campus: VirtualCampus, options: Options, progress: Progress, started_s: float) -> None:
+    first_epoch = await campus.start(progress.say)
+    progress.say(
+        f"everything runs after {time.monotonic() - started_s:.0f} s; epoch {first_epoch} is the first to settle"
+    )
+    async with _probing(campus) as probe:
+        await _watch(campus, first_epoch, progress, options)
+    progress.say("the meters drain; what was signed, stored and settled is compared")
+    output = options.report.parent if options.report else options.directory
+    report = await verdict.reach(verdict.Run(campus, first_epoch, probe, output, started_s))
+    if options.report:
+        report.write(options.report)
+    _tell(report, progress)
+    if report.failures:
+        raise DemoError("the demo did not hold its promises: " + "; ".join(report.failures))
+    if not options.leaves:
+        progress.say("the meters stand still; Ctrl-C ends the campus")
+        await asyncio.Event().wait()
+
+
+async def _watch(campus: VirtualCampus, first_epoch: int, progress: Progress, options: Options) -> None:
+    """Show the campus until enough epochs have settled; for ever where no number was asked for."""
+    wanted = options.epochs
+    limit_s = ((wanted or 0) + EXTRA_EPOCHS) * options.epoch_s + SETTLE_ALLOWANCE_S
+    deadline_s = time.monotonic() + limit_s
+    while True:
+        snapshot = await look(campus, first_epoch)
+        progress.show(snapshot, campus.gateway_url)
+        campus.require_running()
+        if wanted is not None:
+            if _is_enough(snapshot, wanted):
+                return
+            if time.monotonic() > deadline_s:
+                settled = len(snapshot.settled())
+                raise DemoError(f"only {settled} epochs settled within {limit_s} s; --keep keeps the logs to look at")
+        await asyncio.sleep(REFRESH_S)
+
+
+def _is_enough(snapshot: Snapshot, wanted: int) -> bool:
+    """Tell whether *wanted* epochs with orders have settled: the market needs an epoch to know what it forecasts."""
+    return sum(epoch.orders > 0 for epoch in snapshot.settled()) >= wanted
+
+
+def _tell(report: Report, progress: Progress) -> None:
+    custody, conservation = report.custody, report.conservation
+    progress.say(
+        f"{custody.signed} readings signed, {custody.stored} stored, {len(custody.lost)} lost, "
+        f"{report.duplicated} duplicated; {len(report.epochs)} epochs settled, "
+        f"{sum(epoch.matched_wh for epoch in report.epochs)} Wh matched"
+    )
+    laws = ", ".join(f"{law} {'conserved' if holds else 'NOT CONSERVED'}" for law, holds in conservation.laws.items())
+    height = next(iter(report.blocks.values())).height
+    progress.say(f"{laws}; {len(report.blocks)} nodes compared at height {height}")
+    progress.say(f"proof {report.proof.file}: {report.proof.verdict}")
+
+
+@contextlib.asynccontextmanager
+async def _probing(campus: VirtualCampus) -> AsyncIterator[FinalityProbe]:
+    """Measure finality meanwhile, with transfers of the grid account to the admin."""
+    genesis = campus.campus.genesis
+    sender = AccountClient(campus.client, genesis.chain_id, genesis.grid_account, keys.read(campus.folder / "grid.key"))
+    admin = next(account.id for account in genesis.accounts if Role.ADMIN in account.roles)
+    probe = FinalityProbe(campus.client, sender, admin)
+    task = asyncio.create_task(probe.run())
+    try:
+        yield probe
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Cancel the current task on the first SIGINT, SIGTERM or SIGHUP; while it ends, further ones change nothing."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None
+    cancelled = asyncio.Event()
+
+    def end() -> None:
+        if not cancelled.is_set():
+            cancelled.set()
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end)
+    yield
+
+
+@contextlib.contextmanager
+def _campus_folder(directory: Path | None, is_kept: bool) -> Iterator[Path]:
+    """Give the folder for the campus: the one asked for, or a temporary one that goes afterwards unless it is kept."""
+    if directory is not None:
+        yield directory
+        return
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="campusgrid-"))
+    except OSError as error:
+        raise DemoError(f"cannot make a temporary folder: {error.strerror}. Name one with --directory.") from error
+    try:
+        yield folder
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder)
+
+
+def _require_writable(report: Path | None) -> None:
+    if report is None:
+        return
+    folder = report.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK) or report.is_dir():
+        raise DemoError(f"the report {report} cannot be written: name a file in a folder that you may write to")

@@ -1,0 +1,134 @@
+"""What the running campus shows: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from pydantic import TypeAdapter
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from hil.campus import VirtualCampus
+from hil.readiness import json_from
+from ledger.api.resources import Epoch, NodeStatus
+from ledger.client import LedgerClient
+from ledger.errors import LedgerError
+
+EPOCHS_SHOWN: Final = 6
+_STATUS: Final = TypeAdapter(NodeStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The campus at one moment; a node that does not answer is None, a gateway that does not is an empty answer."""
+
+    signed: int
+    gateway: dict[str, Any]
+    nodes: dict[str, NodeStatus | None]
+    epochs: tuple[Epoch, ...]
+
+    @property
+    def stored(self) -> int:
+        """How many readings the gateway has stored."""
+        return int(self.gateway.get("readings", {}).get("stored", 0))
+
+    @property
+    def height(self) -> int:
+        """The greatest height of a node."""
+        return max((node.height for node in self.nodes.values() if node), default=0)
+
+    def settled(self) -> tuple[Epoch, ...]:
+        """Return the epochs that are settled."""
+        return tuple(epoch for epoch in self.epochs if epoch.phase == "settled")
+
+
+async def look(campus: VirtualCampus, first_epoch: int) -> Snapshot:
+    """Return the campus as it is now, epochs from *first_epoch* on."""
+    names = list(campus.node_urls)
+    answers = await asyncio.gather(*(json_from(campus.http, f"{url}/v1/status") for url in campus.node_urls.values()))
+    statuses = [_STATUS.validate_python(answer) if answer else None for answer in answers]
+    nodes = dict(zip(names, statuses, strict=True))
+    gateway = await campus.gateway_json("/api/status") or {}
+    signed = sum(len(meter.log.signed) for meter in campus.meters)
+    return Snapshot(
+        signed, gateway, nodes, await _epochs(campus.client, first_epoch, gateway.get("epoch", first_epoch))
+    )
+
+
+async def _epochs(client: LedgerClient, first: int, last: int) -> tuple[Epoch, ...]:
+    try:
+        return await client.epochs(first, last + 1)
+    except LedgerError:
+        return ()
+
+
+class Progress:
+    """Shows snapshots; `say` prints a line that stays."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """Print *text* on a line of its own."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def show(self, snapshot: Snapshot, address: str) -> None:
+        """Show *snapshot*: redraw the table, or print one line where something changed."""
+        if self._live:
+            self._live.update(_table(snapshot, address), refresh=True)
+            return
+        settled = snapshot.settled()
+        key = f"{snapshot.gateway.get('epoch')} {len(settled)}"
+        if key != self._last:
+            self._last = key
+            self.say(_line(snapshot))
+
+
+def _line(snapshot: Snapshot) -> str:
+    newest = snapshot.settled()[-1:]
+    text = f"readings {snapshot.signed} signed, {snapshot.stored} stored; height {snapshot.height}; "
+    text += f"epoch {snapshot.gateway.get('epoch', '?')}; {len(snapshot.settled())} settled"
+    for epoch in newest:
+        text += f", epoch {epoch.epoch}: {epoch.matched_wh} Wh matched at {_price(epoch)}"
+    return text
+
+
+def _table(snapshot: Snapshot, address: str) -> Table:
+    table = Table(title=f"campusgrid virtual campus · dashboard {address}", title_justify="left", expand=False)
+    for name in ("epoch", "phase", "orders", "matched Wh", "import Wh", "export Wh", "price"):
+        table.add_column(name, justify="left" if name == "phase" else "right")
+    for epoch in snapshot.epochs[-EPOCHS_SHOWN:]:
+        numbers = (epoch.orders, epoch.matched_wh, epoch.import_wh, epoch.export_wh)
+        table.add_row(str(epoch.epoch), epoch.phase, *map(str, numbers), _price(epoch))
+    readings = f"readings: {snapshot.signed} signed, {snapshot.stored} stored"
+    remaining_s = snapshot.gateway.get("epoch_remaining_s", "?")
+    nodes = ", ".join(f"{name} {_node(status)}" for name, status in snapshot.nodes.items())
+    table.caption = f"{readings} · epoch {snapshot.gateway.get('epoch', '?')}, {remaining_s} s left\nledger: {nodes}"
+    table.caption_justify = "left"
+    return table
+
+
+def _node(status: NodeStatus | None) -> str:
+    if status is None:
+        return "away"
+    peers = sum(peer.connected for peer in status.peers)
+    return f"height {status.height} ({peers} of {len(status.peers)} peers)"
+
+
+def _price(epoch: Epoch) -> str:
+    """Return the clearing price in words: µAIP per kWh."""
+    return "no trade" if epoch.price_uaip_per_kwh is None else f"{epoch.price_uaip_per_kwh:,} µAIP/kWh"
