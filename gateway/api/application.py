@@ -36,10 +36,10 @@ def make_application(overview: Overview) -> FastAPI:
 def _add_state(application: FastAPI, overview: Overview) -> None:
     @application.get("/health")
     async def health() -> Response:
-        """Whether the gateway does all its work; 503 with the reasons where it does not."""
-        faults = overview.faults()
-        content = {"status": "degraded" if faults else "ready", "reasons": faults}
-        return JSONResponse(content, 503 if faults else 200)
+        """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
+        intake, ledger = overview.intake_faults(), overview.ledger_faults()
+        status = "unready" if intake else "degraded" if ledger else "ready"
+        return JSONResponse({"status": status, "reasons": intake + ledger}, 503 if intake else 200)
 
     @application.get("/metrics")
     async def measure() -> Response:

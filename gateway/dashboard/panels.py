@@ -130,7 +130,7 @@ class Nodes:
             state = f"{peers} of {len(node.status.peers)}"
             root = f"<code>{node.status.state_root.hex()[:12]}</code>"
             rows.append([escape(node.status.name), text.group_digits(node.status.height), root, state])
-        self._table.content = _table(["Node", "Height", "State root", "Peers"], rows, right={1})
+        self._table.content = _table(["Node", "Height", "State root", "Peers"], rows, right={1}, wide_only={2})
 
 
 class Refusals:
@@ -151,7 +151,9 @@ class Refusals:
             ]
             for entry in snapshot.refused
         ]  # fmt: skip
-        self._table.content = _table(["Reason", "Count", "Meaning", "What to do"], rows, right={1}, wrap={2, 3})
+        self._table.content = _table(
+            ["Reason", "Count", "Meaning", "What to do"], rows, right={1}, wrap={2, 3}, wide_only={2}
+        )
 
 
 class Meters:
@@ -171,9 +173,9 @@ class Meters:
         self._more.text = f"{len(snapshot.meters) - len(views)} more at /api/meters"
         self._more.visible = len(views) < len(snapshot.meters)
         late_s = 3 * snapshot.epoch_s
-        head = ["Meter", "Power", "Import", "Export", "Last reading", "Number", "Receipted"]
+        head = ["Meter", "Last reading", "Power", "Import", "Export", "Number", "Receipted"]
         rows = [_meter_row(view, late_s) for view in views]
-        self._table.content = _table(head, rows, right={1, 2, 3, 5, 6}, wide_only={5, 6})
+        self._table.content = _table(head, rows, right={2, 3, 4, 5, 6}, wide_only={4, 5, 6})
 
 
 def _tile(title: str) -> tuple[ui.element, ui.label, ui.label]:
@@ -205,8 +207,8 @@ def _meter_row(view: MeterView, late_s: int) -> list[str]:
     label = view.meter.label or view.meter.meter_id.hex()
     return [
         f'{escape(label)} <span class="cg-soft cg-wide-only">{escape(view.meter.profile)}</span>',
-        text.power(view.power_w), text.energy(view.import_wh), text.energy(view.export_wh),
         f'<span class="{mood}">{text.age(view.age_s)}</span>',
+        text.power(view.power_w), text.energy(view.import_wh), text.energy(view.export_wh),
         "–" if view.sequence is None else text.group_digits(view.sequence), text.group_digits(view.receipted),
     ]  # fmt: skip
 

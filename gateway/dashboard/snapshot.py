@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -62,6 +63,7 @@ class Snapshots:
 
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
+    faults = (*overview.intake_faults(), *overview.ledger_faults())
     heard_s = HEARD_WITHIN_EPOCHS * overview.calendar.epoch_s
     counts = overview.store.counts
     refused = tuple(
@@ -70,9 +72,9 @@ async def _take(overview: Overview) -> Snapshot:
         if counts[f"refused.{code.name}"]
     )
     return Snapshot(
-        overview.calendar.epoch_now(), overview.calendar.epoch_s, int(overview.calendar.remaining_s()),
+        overview.calendar.epoch_now(), overview.calendar.epoch_s, math.ceil(overview.calendar.remaining_s()),
         counts["stored"], counts["duplicates"], refused,
         sum(view.age_s is not None and view.age_s <= heard_s for view in meters), meters,
-        await overview.outbox.count_open(), tuple(overview.faults()), overview.follower.nodes,
+        await overview.outbox.count_open(), faults, overview.follower.nodes,
         overview.follower.roots_agree, overview.follower.height, overview.follower.epochs,
     )  # fmt: skip

@@ -46,11 +46,17 @@ class Overview:
     follower: LedgerFollower
     reporter: Reporter
 
-    def faults(self) -> list[str]:
-        """Return what keeps the gateway from doing all its work, one line each; empty when it is well."""
+    def intake_faults(self) -> list[str]:
+        """Return what keeps the gateway from taking readings in, one line each."""
         faults = [] if self.link.is_connected else ["the broker is not connected; readings wait in meters and broker"]
-        faults += [fault for fault in (self.pipeline.fault,) if fault]
-        if self.reporter.fault:
+        return faults + [fault for fault in (self.pipeline.fault,) if fault]
+
+    def ledger_faults(self) -> list[str]:
+        """Return what keeps the gateway from settling, one line each; readings are taken in meanwhile."""
+        faults = []
+        if self.follower.is_silent:
+            faults.append("no ledger node answers; boundary readings wait in the outbox")
+        elif self.reporter.fault:
             faults.append(f"the ledger takes no reports: {self.reporter.fault}")
         if self.follower.roots_agree is False:
             faults.append("ledger nodes have different state roots at one height; call the authorities")

@@ -36,6 +36,7 @@ class LedgerFollower:
         self._any = LedgerClient(urls)
         self._calendar = calendar
         self.nodes: tuple[NodeView, ...] = tuple(NodeView(url, None) for url in urls)
+        self._has_polled = False
         self.epochs: tuple[Epoch, ...] = ()
         self.roots_agree: bool | None = None
         """Whether all answering nodes have one state root at one common height; None while fewer than two answer."""
@@ -50,6 +51,11 @@ class LedgerFollower:
     def height(self) -> int | None:
         """The newest finalised height seen, or None while no node answers."""
         return self.newest.height if self.newest else None
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether all nodes were asked and none answered."""
+        return self._has_polled and self.newest is None
 
     def newest_beacon(self) -> Beacon | None:
         """Return the beacon for receipts: the newest finalised block, and no anchor yet; None without a block."""
@@ -71,6 +77,7 @@ class LedgerFollower:
     async def poll(self) -> None:
         """Ask every node once, all at the same time."""
         self.nodes = tuple(await asyncio.gather(*(self._view(url) for url in self._clients)))
+        self._has_polled = True
         try:
             self.roots_agree = await self._compare_roots()
             if self.newest is not None:

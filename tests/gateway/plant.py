@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -23,12 +24,13 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from ledger import envelope, genesis, reading
 from ledger.authority import Authority, AuthoritySet
+from ledger.genesis import Genesis
 from ledger.keys import PrivateKey
 from ledger.reading import Beacon, ClockQuality, Reading, Reason, Status
 from provisioning import broker, certificates
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
 
-EPOCH_S = 10
+EPOCH_S = 5
 BOUND_S = 20.0
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -202,25 +204,35 @@ class GatewayProcess:
             self._log.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A ledger account and its key."""
+
+    id: bytes = field(default_factory=lambda: secrets.token_bytes(8))
+    key: PrivateKey = field(default_factory=lambda: PrivateKey(secrets.token_bytes(32)))
+
+
 class Plant:
     """Broker, meters, roster, genesis and gateway.toml in one folder."""
 
-    def __init__(self, folder: Path, meters: int, ledger_urls: list[str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, meters: int, gateway: Holder | None = None, chain: Genesis | None = None, url: str = ""
+    ) -> None:
         self.folder = folder
+        self.gateway = gateway or Holder()
+        self.ledger_url = url or f"http://127.0.0.1:{free_port()}"
         self.pens = [Pen() for _ in range(meters)]
         self.stranger = "intruder"
         broker_folder = folder / "broker"
         broker_folder.mkdir(parents=True)
         self.broker = Broker(broker_folder, [*(pen.meter_id.hex() for pen in self.pens), self.stranger])
         self.receipt_key = PrivateKey(secrets.token_bytes(32))
-        self.account_key = PrivateKey(secrets.token_bytes(32))
-        self.account = secrets.token_bytes(8)
         self.api_port = free_port()
         self.store = folder / "gateway" / "data" / "gateway.sqlite"
         self.config = folder / "gateway" / "gateway.toml"
         self._running: list[GatewayProcess] = []
         self._lines: list[Line] = []
-        self._write(ledger_urls or [f"http://127.0.0.1:{free_port()}"])
+        self._write(chain or make_genesis(self.gateway))
 
     def start(self, *, kill_at: str | None = None) -> GatewayProcess:
         """Start the gateway process and wait until it has its session with the broker."""
@@ -229,6 +241,12 @@ class Plant:
         self._running.append(process)
         wait_for(lambda: self._is_connected(process, before), "the gateway to connect to the broker")
         return process
+
+    def kill_all(self) -> None:
+        """Kill -9 every gateway process that still runs."""
+        for process in self._running:
+            if process.process.poll() is None:
+                process.kill()
 
     def gateway_log(self) -> str:
         """Return what the gateway processes have printed so far."""
@@ -264,12 +282,10 @@ class Plant:
     def close(self) -> None:
         for line in self._lines:
             line.close()
-        for process in self._running:
-            if process.process.poll() is None:
-                process.kill()
+        self.kill_all()
         self.broker.stop()
 
-    def _write(self, urls: list[str]) -> None:
+    def _write(self, chain: Genesis) -> None:
         folder = self.config.parent
         folder.mkdir()
         entries = [
@@ -280,9 +296,9 @@ class Plant:
             for number, pen in enumerate(self.pens, start=1)
         ]  # fmt: skip
         (self.folder / "roster.json").write_text(json.dumps({"meters": entries, "users": []}))
-        genesis.dump(make_genesis(self.account, self.account_key), self.folder / "genesis.json")
+        genesis.dump(chain, self.folder / "genesis.json")
         (folder / "receipt.key").write_text(self.receipt_key.seed.hex() + "\n")
-        (folder / "account.key").write_text(self.account_key.seed.hex() + "\n")
+        (folder / "account.key").write_text(self.gateway.key.seed.hex() + "\n")
         self.config.write_text(
             f"""
 roster = "../roster.json"
@@ -295,9 +311,9 @@ port = {self.broker.port}
 ca = "../broker/ca.crt"
 password = "{self.broker.password}"
 [ledger]
-urls = {json.dumps(urls)}
+urls = ["{self.ledger_url}"]
 genesis = "../genesis.json"
-account = "{self.account.hex()}"
+account = "{self.gateway.id.hex()}"
 key = "account.key"
 [api]
 port = {self.api_port}
@@ -305,27 +321,26 @@ port = {self.api_port}
         )
 
 
-def make_genesis(account: bytes, key: PrivateKey) -> genesis.Genesis:
+def make_genesis(gateway: Holder) -> Genesis:
     """Return a genesis with four authorities and one gateway account."""
     members = [
         Authority(number.to_bytes(8), f"A{number}", *(PrivateKey(secrets.token_bytes(32)).public_key for _ in range(3)))
         for number in range(1, 5)
     ]
-    grid = secrets.token_bytes(8)
-    grid_key = PrivateKey(secrets.token_bytes(32))
-    return genesis.Genesis(
+    grid = Holder()
+    return Genesis(
         "test", 1_800_000_000_000, secrets.token_bytes(32), AuthoritySet(tuple(members)),
-        genesis.Parameters(epoch_s=EPOCH_S), grid,
+        genesis.Parameters(epoch_s=EPOCH_S), grid.id,
         (
-            genesis.GenesisAccount(grid, grid_key.public_key, genesis.Role.GRID),
-            genesis.GenesisAccount(account, key.public_key, genesis.Role.GATEWAY),
+            genesis.GenesisAccount(grid.id, grid.key.public_key, genesis.Role.GRID),
+            genesis.GenesisAccount(gateway.id, gateway.key.public_key, genesis.Role.GATEWAY),
         ),
     )  # fmt: skip
 
 
-def open_plant(folder: Path, meters: int = 1) -> Iterator[Plant]:
-    """Yield a plant and end everything that it started."""
-    plant = Plant(folder, meters)
+@contextlib.contextmanager
+def ended(plant: Plant) -> Iterator[Plant]:
+    """Yield *plant* and end everything that it started."""
     try:
         yield plant
     finally:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from provisioning.toolchain.browser import find_chromium
 from tests.gateway.plant import Plant, wait_for
@@ -50,7 +50,7 @@ def test_the_page_shows_live_readings_and_needs_no_other_server(
     assert foreign == []
 
 
-def _tile(page: Page, title: str):  # noqa: ANN202 - a playwright locator
+def _tile(page: Page, title: str) -> Locator:
     return page.locator(".cg-tile", has_text=title)
 
 

@@ -1,0 +1,61 @@
+"""What agents forecast and plan."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.bidding.agent import MeterLimits, plan_orders
+from gateway.bidding.forecast import Forecast, forecast
+from gateway.epochs.intervals import Interval
+from gateway.settings import StrategySettings
+from ledger.genesis import Parameters
+
+PV, LOAD = b"p" * 8, b"l" * 8
+LIMITS = {PV: MeterLimits(10_000, can_export=True), LOAD: MeterLimits(10_000, can_export=False)}
+RULES = Parameters(epoch_s=900, min_order_wh=100)
+
+
+def test_without_history_there_is_no_forecast_and_no_order() -> None:
+    assert forecast([]) is None
+    assert plan_orders([], LIMITS, 7, StrategySettings(), RULES) == []
+
+
+def test_the_newest_interval_weighs_most_and_a_gap_counts_per_epoch() -> None:
+    history = [Interval(PV, 1, 2, 600, 0), Interval(PV, 3, 1, 600, 90)]
+    assert forecast(history) == Forecast(PV, 500, 60)
+
+
+def test_a_register_that_ran_backwards_never_makes_a_negative_forecast() -> None:
+    assert forecast([Interval(PV, 1, 1, -600, -1)]) == Forecast(PV, 0, 0)
+
+
+def test_an_order_below_the_minimum_is_not_placed() -> None:
+    assert plan_orders([Forecast(LOAD, 99, 0)], LIMITS, 7, StrategySettings(), RULES) == []
+    assert [
+        plan.quantity_wh for plan in plan_orders([Forecast(LOAD, 100, 0)], LIMITS, 7, StrategySettings(), RULES)
+    ] == [100]
+
+
+def test_a_user_trades_one_side_only_and_never_sells_what_a_meter_may_not_export() -> None:
+    sold = plan_orders([Forecast(PV, 0, 900), Forecast(LOAD, 400, 800)], LIMITS, 7, StrategySettings(), RULES)
+    assert [(plan.function, plan.meter_id, plan.quantity_wh) for plan in sold] == [("create_sell_order", PV, 810)]
+    bought = plan_orders([Forecast(PV, 0, 300), Forecast(LOAD, 400, 0)], LIMITS, 7, StrategySettings(), RULES)
+    assert [(plan.function, plan.meter_id, plan.quantity_wh) for plan in bought] == [("create_buy_order", LOAD, 400)]
+
+
+@given(st.integers(0, 2**32), st.integers(0, 500), st.integers(0, 500), st.integers(0, 10**6), st.integers(0, 2**31))
+def test_prices_lie_between_the_tariffs_and_always_cross_up_to_half_margins(
+    seed: int, seller_margin: int, buyer_margin: int, energy_wh: int, epoch: int
+) -> None:
+    sells = plan_orders([Forecast(PV, 0, energy_wh)], LIMITS, epoch, _strategy(seed, seller_margin), RULES)
+    buys = plan_orders([Forecast(LOAD, energy_wh, 0)], LIMITS, epoch, _strategy(seed, buyer_margin), RULES)
+    for plan in (*sells, *buys):
+        assert RULES.feed_in_uaip_per_kwh <= plan.price_uaip_per_kwh <= RULES.retail_uaip_per_kwh
+        assert RULES.min_order_wh <= plan.quantity_wh <= 10_000 * 900 // 3600
+    if sells and buys:
+        assert sells[0].price_uaip_per_kwh <= buys[0].price_uaip_per_kwh
+
+
+def _strategy(seed: int, margin: int) -> StrategySettings:
+    return StrategySettings(seed=seed, margin_permille=margin)

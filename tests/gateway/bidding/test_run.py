@@ -1,0 +1,76 @@
+"""Agents in their own process, over a real gateway and a real ledger node."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from ledger.client import LedgerClient, RefusedError
+from tests.gateway.ledger_node import LedgerNode
+from tests.gateway.plant import BOUND_S, EPOCH_S, Plant, wait_for
+
+
+async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
+    settling_plant: Plant, node: LedgerNode, tmp_path: Path
+) -> None:
+    plant, (pv, load) = settling_plant, settling_plant.pens
+    node.start()
+    await node.enrol(pv, node.prosumer)
+    await node.enrol(load, node.consumer)
+    plant.start()
+    now = int(time.time()) // EPOCH_S
+    for pen, register in ((pv, "r280"), (load, "r180")):
+        sent = [pen.sign(epoch=now - 3 + place, **{"r180": 0, register: 1000 + 10 * place}) for place in range(4)]
+        plant.line(pen.meter_id.hex()).send(pen.topic, *sent)
+        await node.call(node.admin, "registry", "rebase", pen.meter_id, sent[0])
+    wait_for(lambda: plant.stored() == 8, "the history")
+
+    agents = start_agents(write_bidding(plant, node, tmp_path))
+    try:
+        async with LedgerClient([node.url]) as client:
+            epoch = await traded_epoch(client, now)
+            orders = await client.orders(epoch)
+    finally:
+        agents.terminate()
+        assert agents.wait(BOUND_S) == 0
+    assert {(order.account, order.meter, order.side, order.quantity_wh) for order in orders} == {
+        (node.prosumer.id, pv.meter_id, "sell", 9), (node.consumer.id, load.meter_id, "buy", 10),
+    }  # fmt: skip
+
+
+def start_agents(config: Path) -> subprocess.Popen[bytes]:
+    """Start `campusgrid gateway bid`."""
+    command = [sys.executable, "-c", "from gateway.cli import main; main()", "gateway", "bid", "--config", str(config)]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+
+async def traded_epoch(client: LedgerClient, first: int) -> int:
+    """Return the first epoch from *first* on in which energy was matched."""
+    deadline = time.monotonic() + BOUND_S
+    while time.monotonic() < deadline:
+        try:
+            for epoch in await client.epochs(first, first + 10):
+                if epoch.matched_wh > 0:
+                    return epoch.epoch
+        except RefusedError:
+            pass
+    raise AssertionError("nothing was matched")
+
+
+def write_bidding(plant: Plant, node: LedgerNode, folder: Path) -> Path:
+    """Return the path of a bidding.toml for the prosumer and the consumer."""
+    users = ""
+    for holder, pen in ((node.prosumer, plant.pens[0]), (node.consumer, plant.pens[1])):
+        (folder / f"{holder.id.hex()}.key").write_text(holder.key.seed.hex())
+        users += f"""
+[[users]]
+account = "{holder.id.hex()}"
+key_file = "{holder.id.hex()}.key"
+meters = [{{meter_id = "{pen.meter_id.hex()}", can_export = true}}]
+"""
+    path = folder / "bidding.toml"
+    ledger = f'[ledger]\nurls = ["{node.url}"]\ngenesis = "ledger/genesis.json"\n'
+    path.write_text(f'gateway = "http://127.0.0.1:{plant.api_port}"\n{ledger}{users}')
+    return path
