@@ -1,7 +1,7 @@
 """`make setup`: the virtual environment at the repository's root, with every dependency at its pinned version.
 
 Runs under the machine's own Python before anything is installed (`python3 -m provisioning.toolchain.environment`),
-so this file and what it imports parse on any Python 3 and use the standard library only.
+so this file and what it imports parse on Python 3.7 and use the standard library only.
 """
 
 from __future__ import annotations
