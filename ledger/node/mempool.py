@@ -118,10 +118,15 @@ class Mempool:
         return list(self._senders)
 
     def settle(self, next_nonces: Mapping[bytes, int], height: int) -> None:
-        """After block *height*: forget what was used up or expired; *next_nonces* are those of `senders()`."""
-        for account in list(self._senders):
-            sender = self._senders[account]
-            sender.next_nonce = next_nonces[account]
+        """After block *height*: forget what was used up or expired; *next_nonces* are those of `senders()`.
+
+        A sender who came since `senders()` was asked is left for the next block.
+        """
+        for account, next_nonce in next_nonces.items():
+            sender = self._senders.get(account)
+            if sender is None:
+                continue
+            sender.next_nonce = next_nonce
             self._forget(
                 account,
                 [
