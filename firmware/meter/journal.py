@@ -19,7 +19,7 @@ from meter.segments import Record, Segments
 
 MAX_SEGMENTS = 256
 THIN_SEGMENTS = 192
-ARCHIVE_SEGMENTS = 16
+ARCHIVE_SEGMENTS = 18
 RESERVED_NUMBERS = 64
 MAX_JUMP = 1_000_000
 """How far one receipt may push the numbers on: a stolen gateway key must not use them up."""

@@ -46,6 +46,7 @@ def enrol(settings, key):
 
 def run(settings, key, storage):
     """Measure until told to stop."""
+    board.check(settings)
     log = board.Directory(settings.data_dir + "/journal")
     archive = board.Directory(settings.data_dir + "/archive")
     application = Application(settings, board, key, Journal(log, archive, storage))

@@ -33,11 +33,12 @@ def load(name):
         raise ConfigError("profile {!r} is not a name: use one of the files in meter/profiles/".format(name))
     try:
         data = getattr(__import__("meter.profiles." + name).profiles, name)
+        rows = data.REGISTERS
     except (ImportError, AttributeError):
         raise ConfigError("profile {!r} is unknown: use one of the files in meter/profiles/".format(name)) from None
     registers = [
         Register(code, function, address, _WORDS[kind], kind, exponent)
-        for code, function, address, kind, exponent, _ in data.REGISTERS
+        for code, function, address, kind, exponent, _ in rows
     ]
     return Profile(name, data.MODEL, registers, data.MAX_WORDS, data.MAX_GAP_WORDS)
 

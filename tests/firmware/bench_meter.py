@@ -1,4 +1,4 @@
-"""A Modbus RTU slave on a pseudo terminal, in a thread: holds SDM120/SDM630 input registers, misbehaves when told to."""
+"""A Modbus RTU slave on a pseudo terminal, in a thread: holds input registers, misbehaves when told to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 import tty
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from pymodbus.framer import FramerRTU
 
@@ -31,7 +32,7 @@ class BenchMeter:
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> BenchMeter:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -28,9 +28,10 @@ def run_script() -> RunScript:
     """Return a function that runs Python source under real MicroPython, and gives its output."""
 
     def run(source: str, *arguments: str) -> str:
-        source = f"import sys\nsys.path.insert(0, {str(FIRMWARE)!r})\nARGUMENTS = {list(arguments)!r}\n" + source
+        paths = [str(FIRMWARE), str(Path(__file__).parent)]
+        source = f"import sys\nsys.path[:0] = {paths!r}\nARGUMENTS = {list(arguments)!r}\n" + source
         done = subprocess.run(
-            [find_micropython(), "-c", source], capture_output=True, text=True, timeout=SCRIPT_LIMIT_S
+            [find_micropython(), "-c", source], check=False, capture_output=True, text=True, timeout=SCRIPT_LIMIT_S
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -58,8 +58,10 @@ class Device:
 
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run one command of the firmware to its end."""
-        arguments = [find_micropython(), MAIN, name, "--config", self.config]
-        return subprocess.run(arguments, capture_output=True, text=True, timeout=EVENT_LIMIT_S, stdin=subprocess.PIPE)
+        return subprocess.run(
+            [find_micropython(), MAIN, name, "--config", self.config],
+            check=False, input="", capture_output=True, text=True, timeout=EVENT_LIMIT_S,
+        )  # fmt: skip
 
     def start(self) -> None:
         """Start the firmware."""

@@ -6,8 +6,10 @@ import hashlib
 import ssl
 import threading
 import time
+from typing import Self
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from ledger import cbor, envelope
 from ledger.envelope import Kind
@@ -21,7 +23,8 @@ CONNECT_LIMIT_S = 15
 def make_receipt(key: PrivateKey, meter_id: bytes, sequence: int, digest: bytes, beacon: Beacon | None = None) -> bytes:
     """Return a receipt envelope for the chain up to *sequence*."""
     fields = beacon and [
-        beacon.height, beacon.block_time, beacon.block_id_head, beacon.anchor, beacon.anchor_time, beacon.anchor_hash_head
+        beacon.height, beacon.block_time, beacon.block_id_head,
+        beacon.anchor, beacon.anchor_time, beacon.anchor_hash_head,
     ]  # fmt: skip
     payload = [int(Kind.RECEIPT), meter_id, sequence, digest, [], fields, int(time.time())]
     return envelope.seal(cbor.encode(payload), key)
@@ -38,7 +41,7 @@ class Gateway:
         self._meter_id = meter_id
         self._key = key
         self._connected = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="gateway", clean_session=False)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="gateway", clean_session=False)
         self._client.username_pw_set("meter", "secret")
         self._client.tls_set(str(broker.ca), cert_reqs=ssl.CERT_REQUIRED)
         self._client.on_connect = self._subscribe
@@ -46,7 +49,7 @@ class Gateway:
         self._client.reconnect_delay_set(1, 1)
         self._port = broker.port
 
-    def __enter__(self) -> Gateway:
+    def __enter__(self) -> Self:
         self._client.connect("127.0.0.1", self._port)
         self._client.loop_start()
         assert self._connected.wait(CONNECT_LIMIT_S), "the gateway cannot reach the broker"
@@ -80,7 +83,7 @@ class Gateway:
         self._connected.set()
 
     def _take(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        reading = decode(message.payload)
+        reading = decode(bytes(message.payload))
         known = self.readings.setdefault(reading.sequence, reading)
         assert known.raw == reading.raw, f"sequence number {reading.sequence} used twice"
         self.deliveries += 1

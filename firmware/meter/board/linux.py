@@ -1,7 +1,7 @@
 """Linux: a Raspberry Pi, or any machine, under MicroPython's unix port; CPython for unit tests.
 
-The interface of a board, which the others take over: `now_ms`, `ticks_ms`, `ticks_since`, `random_bytes`, `emit`,
-`open_uart`, `connect`, `Directory`, `prepare`, `command_line_ended`.
+The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `ticks_ms`,
+`ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `Directory`, `command_line_ended`.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ except ImportError:
 
     MICROPYTHON = False
 
+from meter.board import tty
 from meter.errors import ConfigError
 
 INTERPRETER = "{} {}".format(sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))
@@ -38,6 +39,15 @@ def prepare():
         libc.func("p", "signal", "ii")(_SIGHUP, _SIG_IGN)
     else:
         os.umask(0o077)
+
+
+def check(settings):
+    """Raise ConfigError where this board cannot do what *settings* (a config.Config) ask of it."""
+    tty.code_of(settings.line.baud)
+    try:
+        open(settings.broker.ca, "rb").close()
+    except OSError as error:
+        raise ConfigError("cannot read broker.ca {}: {}".format(settings.broker.ca, error)) from None
 
 
 def now_ms():
@@ -138,8 +148,6 @@ class Uart:
     """A tty as a UART: `read` gives what has come, possibly nothing, and never waits."""
 
     def __init__(self, settings):
-        from meter.board import tty
-
         self._file = open(settings.path, "r+b", buffering=0)  # noqa: SIM115  closed by close()
         try:
             tty.set_line(self._file.fileno(), settings.baud, settings.parity, settings.stop_bits)

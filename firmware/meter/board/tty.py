@@ -23,14 +23,19 @@ _IFLAG, _OFLAG, _CFLAG, _LFLAG, _ISPEED, _OSPEED, _CC = range(7)
 
 def set_line(descriptor, baud, parity, stop_bits):
     """Set the tty to raw mode with the given line settings; a read returns at once with what is there."""
-    if baud not in SPEEDS:
-        raise ConfigError("line.baud {} is not a speed of this board: {}".format(baud, sorted(SPEEDS)))
+    speed = code_of(baud)
     settings = termios.tcgetattr(descriptor)
     settings[_IFLAG] = settings[_OFLAG] = settings[_LFLAG] = 0
-    settings[_CFLAG] = _CS8 | _CREAD | _CLOCAL | PARITIES[parity] | STOP_BITS[stop_bits] | SPEEDS[baud]
-    settings[_ISPEED] = settings[_OSPEED] = SPEEDS[baud]
+    settings[_CFLAG] = _CS8 | _CREAD | _CLOCAL | PARITIES[parity] | STOP_BITS[stop_bits] | speed
+    settings[_ISPEED] = settings[_OSPEED] = speed
     settings[_CC][_VMIN] = settings[_CC][_VTIME] = 0
     termios.tcsetattr(descriptor, termios.TCSANOW, settings)
-    applied = termios.tcgetattr(descriptor)
-    if applied[_OSPEED] != SPEEDS[baud]:
+    if termios.tcgetattr(descriptor)[_OSPEED] != speed:
         raise OSError(22, "the tty does not take {} baud".format(baud))
+
+
+def code_of(baud):
+    """Return the number by which termios knows the speed *baud*; raises ConfigError where it knows none."""
+    if baud not in SPEEDS:
+        raise ConfigError("line.baud {} is not a speed of this board: {}".format(baud, sorted(SPEEDS)))
+    return SPEEDS[baud]

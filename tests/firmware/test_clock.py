@@ -1,0 +1,95 @@
+"""Boundaries: each once, none twice, whatever the clock does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from meter.clock import GUARD_MS, MAX_LEAD_EPOCHS, Boundaries, Telemetry, is_set, tolerance_ms
+
+T0 = 1_795_000_500_000
+"""A multiple of 900 s, in ms."""
+EPOCH_MS = 900_000
+
+
+def test_each_boundary_is_due_once() -> None:
+    boundaries = Boundaries(900, None, T0 + 5 * 60_000)
+    due = [boundaries.due(T0 + second * 1000) for second in range(300, 4000)]
+    assert [epoch for epoch in due if epoch is not None] == [T0 // EPOCH_MS + place for place in (1, 2, 3, 4)]
+
+
+def test_a_clock_set_back_repeats_no_boundary_and_skips_none() -> None:
+    boundaries = Boundaries(900, None, T0 - 1000)
+    assert boundaries.due(T0 + 20) == T0 // EPOCH_MS
+    for back in (10, 3000, 600_000, EPOCH_MS, 3 * EPOCH_MS):
+        assert boundaries.due(T0 + 20 - back) is None
+    assert boundaries.due(T0 + EPOCH_MS) == T0 // EPOCH_MS + 1
+
+
+def test_a_clock_set_on_over_a_boundary_takes_it_at_once() -> None:
+    boundaries = Boundaries(900, None, T0 - 3000)
+    assert boundaries.due(T0 - 1) is None
+    assert boundaries.due(T0 + 2500) == T0 // EPOCH_MS
+
+
+def test_a_clock_set_on_by_hours_takes_the_present_boundary_only() -> None:
+    boundaries = Boundaries(900, None, T0)
+    assert boundaries.due(T0 + 8 * EPOCH_MS + 7) == T0 // EPOCH_MS + 8
+    assert boundaries.due(T0 + 8 * EPOCH_MS + 8) is None
+
+
+def test_a_restart_takes_the_boundary_that_it_just_missed_but_none_that_it_has() -> None:
+    epoch = T0 // EPOCH_MS
+    assert Boundaries(900, epoch - 1, T0 + 8999).due(T0 + 8999) == epoch
+    assert Boundaries(900, epoch, T0 + 8999).due(T0 + 8999) is None
+    assert Boundaries(900, epoch - 1, T0 + 9001).due(T0 + 9001) is None
+
+
+def test_a_last_boundary_of_a_mad_clock_does_not_silence_the_meter_for_ever() -> None:
+    epoch = T0 // EPOCH_MS
+    boundaries = Boundaries(900, epoch + MAX_LEAD_EPOCHS + 1, T0)
+    assert boundaries.due(T0) is None
+    assert boundaries.due(T0 + EPOCH_MS) == epoch + 1
+
+
+@given(st.lists(st.integers(-5000, 5000), max_size=60), st.sampled_from([2, 10, 900]))
+def test_no_walk_of_the_clock_repeats_a_boundary(steps: list[int], epoch_s: int) -> None:
+    now_ms = T0
+    boundaries = Boundaries(epoch_s, None, now_ms)
+    taken = []
+    for step in steps:
+        now_ms += step + 1000
+        epoch = boundaries.due(now_ms)
+        if epoch is not None:
+            assert epoch == now_ms // (1000 * epoch_s)
+            taken.append(epoch)
+    assert taken == sorted(set(taken))
+
+
+def test_the_wait_ends_at_the_boundary() -> None:
+    boundaries = Boundaries(900, None, T0)
+    assert boundaries.wait_ms(T0 + 1) == EPOCH_MS - 1
+    assert boundaries.wait_ms(T0) == EPOCH_MS
+
+
+@pytest.mark.parametrize(("epoch_s", "expected_ms"), [(10, 2000), (200, 2000), (900, 9000)])
+def test_the_tolerance_is_two_seconds_or_one_percent(epoch_s: int, expected_ms: int) -> None:
+    assert tolerance_ms(epoch_s) == expected_ms
+
+
+def test_telemetry_comes_once_a_period_and_never_just_before_a_boundary() -> None:
+    telemetry = Telemetry(60, b"\0" * 8, T0)
+    assert not telemetry.is_due(T0 + 59_999, 10_000)
+    assert not telemetry.is_due(T0 + 60_000, GUARD_MS - 1)
+    assert telemetry.is_due(T0 + 60_100, 10_000)
+    assert not telemetry.is_due(T0 + 60_200, 10_000)
+
+
+def test_meters_have_phases_of_their_own() -> None:
+    waits = {Telemetry(60, bytes([place]) * 8, T0).wait_ms(T0) for place in range(10)}
+    assert len(waits) == 10
+
+
+def test_a_clock_that_was_never_set_is_known() -> None:
+    assert not is_set(0)
+    assert is_set(T0)

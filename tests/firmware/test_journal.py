@@ -1,0 +1,278 @@
+"""The journal: nothing lost, nothing invented, no number used twice, trimmed by receipts alone."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from meter import journal as meter_journal
+from meter import reading, segments
+from meter.envelope import Key
+from meter.errors import JournalError
+from meter.journal import MAX_JUMP, RESERVED_NUMBERS, Journal
+from meter.segments import Record
+
+from tests.firmware.memory_directory import MemoryDirectory, PowerCutError
+
+KEY = Key(bytes(32))
+BOUNDARY_EVERY = 5
+DIRECTORIES = st.sampled_from(["log", "archive", "state"])
+
+
+class Storage:
+    """The three directories of a journal; each may lose power."""
+
+    def __init__(self) -> None:
+        self.log, self.archive, self.state = MemoryDirectory(), MemoryDirectory(), MemoryDirectory()
+
+    def open(self) -> Journal:
+        """Start, as after a power cut."""
+        for directory in (self.log, self.archive, self.state):
+            directory.cut_at = None
+            directory.failing = False
+        return Journal(self.log, self.archive, self.state)
+
+
+class CheapKey:
+    """Stands in for the meter's key where thousands of readings are sealed: its signature is not looked at."""
+
+    id = KEY.id
+
+    def sign(self, message: bytes) -> bytes:
+        return hashlib.sha512(message).digest()
+
+
+def sign_one(journal: Journal, reason: int = reading.PERIODIC) -> tuple[int, bytes]:
+    """Put the next reading into *journal*; return its number and envelope."""
+    sequence, previous = journal.link()
+    epoch = sequence if reason == reading.BOUNDARY else None
+    taken = reading.Reading(sequence, 5, 0, 0, None, reason, epoch, ((180, 1), (280, 2)), 0, previous)
+    sealed = reading.seal(taken, CheapKey())
+    journal.append(sequence, reason, sealed)
+    return sequence, sealed
+
+
+def fill(journal: Journal, count: int) -> list[tuple[int, bytes]]:
+    """Sign *count* readings, every fifth a boundary reading."""
+    return [
+        sign_one(journal, reading.PERIODIC if place % BOUNDARY_EVERY else reading.BOUNDARY) for place in range(count)
+    ]
+
+
+def digest(sealed: bytes) -> bytes:
+    """Return the reading's hash."""
+    return hashlib.sha256(sealed).digest()
+
+
+def test_a_new_journal_starts_at_one_with_no_predecessor() -> None:
+    assert Storage().open().link() == (1, bytes(8))
+
+
+def test_readings_are_chained_and_pending_oldest_first() -> None:
+    journal = Storage().open()
+    signed = fill(journal, 300)
+    assert journal.pending(0, 1000) == signed
+    assert journal.pending(250, 8) == signed[250:258]
+    for (_, before), (_, after) in pairwise(signed):
+        assert reading.decode(after).previous == digest(before)[:8]
+
+
+def test_a_restart_finds_everything_and_goes_on_behind_the_reserved_numbers() -> None:
+    storage = Storage()
+    signed = fill(storage.open(), 200)
+    journal = storage.open()
+    assert journal.pending(0, 1000) == signed
+    assert (journal.signed, journal.sequence) == (200, 200)
+    sequence, previous = journal.link()
+    assert sequence > 200
+    assert sequence <= 200 + RESERVED_NUMBERS + 1
+    assert previous == digest(signed[-1][1])[:8]
+    assert sign_one(journal)[0] == sequence
+    assert journal.signed == 201
+
+
+@settings(max_examples=100, deadline=None)
+@given(cuts=st.lists(st.tuples(DIRECTORIES, st.integers(1, 40), st.integers(0, 200)), max_size=8))
+def test_no_power_cut_loses_invents_or_renumbers_a_reading(cuts: list[tuple[str, int, int]]) -> None:
+    storage = Storage()
+    durable: dict[int, bytes] = {}  # what append came back for
+    begun: set[int] = set()
+    receipted = 0
+    for name, cut_at, torn in cuts:
+        journal = storage.open()
+        stored = dict(journal.pending(0, 10_000))
+        assert {number: data for number, data in durable.items() if number > receipted}.items() <= stored.items()
+        assert set(stored) <= begun
+        assert journal.receipted <= receipted
+        durable |= stored
+        directory = getattr(storage, name)
+        directory.operations, directory.cut_at, directory.torn = 0, cut_at, torn
+        try:
+            for place in range(30):
+                begun.add(journal.link()[0])
+                sequence, sealed = sign_one(journal, place % 3)
+                assert sequence not in durable
+                durable[sequence] = sealed
+                if place % 10 == 9:
+                    receipted = sequence
+                    assert journal.settle(sequence, digest(sealed))
+        except PowerCutError:
+            continue
+
+
+def test_a_torn_record_is_cut_off_and_told() -> None:
+    storage = Storage()
+    signed = fill(storage.open(), 3)
+    (name,) = storage.log.files
+    storage.log.files[name] = storage.log.files[name][:-5]
+    journal = storage.open()
+    assert journal.pending(0, 10) == signed[:2]
+    assert journal.lost_bytes > 0
+    assert storage.open().lost_bytes == 0
+
+
+@given(place=st.integers(0, 400), byte=st.integers(0, 255))
+def test_a_flipped_byte_never_yields_another_reading(place: int, byte: int) -> None:
+    storage = Storage()
+    signed = fill(storage.open(), 3)
+    (name,) = storage.log.files
+    data = storage.log.files[name]
+    place %= len(data)
+    storage.log.files[name] = data[:place] + bytes([byte]) + data[place + 1 :]
+    found = storage.open().pending(0, 10)
+    assert found == signed[: len(found)]
+
+
+def test_only_the_receipt_of_the_very_reading_trims() -> None:
+    storage = Storage()
+    journal = storage.open()
+    signed = fill(journal, 300)
+    files = len(storage.log.files)
+    sequence, sealed = signed[280]
+    assert not journal.settle(sequence, digest(sealed + b"!"))
+    assert not journal.settle(sequence, digest(signed[279][1]))
+    assert (journal.receipted, len(storage.log.files)) == (0, files)
+    assert journal.settle(sequence, digest(sealed))
+    assert journal.receipted == sequence
+    assert len(storage.log.files) < files
+    assert journal.pending(0, 1000) == signed[281:]
+    assert not journal.settle(sequence, digest(sealed))
+    assert not journal.settle(signed[5][0], digest(signed[5][1]))
+
+
+def test_the_end_of_the_chain_outlives_a_receipt_for_all() -> None:
+    storage = Storage()
+    journal = storage.open()
+    signed = fill(journal, 300)
+    journal.settle(signed[-1][0], digest(signed[-1][1]))
+    assert journal.is_receipted()
+    again = storage.open()
+    assert again.sequence == 300
+    assert again.link()[1] == digest(signed[-1][1])[:8]
+    assert again.signed == 300
+
+
+def test_boundary_readings_are_kept_behind_the_receipt() -> None:
+    storage = Storage()
+    journal = storage.open()
+    signed = fill(journal, 400)
+    journal.settle(signed[-1][0], digest(signed[-1][1]))
+    kept = [record for data in storage.archive.files.values() for record in segments.unpack(data)[0]]
+    left = {sequence for sequence, _ in storage.open().pending(0, 0)} | {
+        record.sequence for data in storage.log.files.values() for record in segments.unpack(data)[0]
+    }
+    boundaries = {sequence for place, (sequence, _) in enumerate(signed) if place % BOUNDARY_EVERY == 0}
+    assert boundaries <= {record.sequence for record in kept} | left
+    assert all(record.reason == reading.BOUNDARY for record in kept)
+
+
+def test_the_archive_is_bounded_and_keeps_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter_journal, "ARCHIVE_SEGMENTS", 2)
+    storage = Storage()
+    journal = storage.open()
+    for _ in range(8):
+        signed = [sign_one(journal, reading.BOUNDARY) for _ in range(100)]
+        journal.settle(signed[-1][0], digest(signed[-1][1]))
+    assert len(storage.archive.files) == 2
+    assert storage.open().last_epoch() == signed[-1][0]
+
+
+def test_fourteen_days_of_boundaries_fit_into_the_archive() -> None:
+    record = segments.pack(Record(1, 0, 1, 1, bytes(reading.MAX_READING_BYTES)))
+    in_a_segment = segments.SEGMENT_BYTES // len(record)
+    assert (meter_journal.ARCHIVE_SEGMENTS - 1) * in_a_segment >= 14 * 96
+
+
+def test_a_full_journal_thins_then_refuses_and_recovers_with_a_receipt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter_journal, "THIN_SEGMENTS", 2)
+    monkeypatch.setattr(meter_journal, "MAX_SEGMENTS", 3)
+    journal = Storage().open()
+    signed = []
+    while not journal.is_thin():
+        signed.append(sign_one(journal))
+    with pytest.raises(JournalError, match="full"):
+        signed.extend(sign_one(journal, reading.BOUNDARY) for _ in range(1000))
+    assert journal.pending(0, 10_000) == signed
+    journal.settle(signed[-1][0], digest(signed[-1][1]))
+    assert not journal.is_thin()
+    sign_one(journal)
+
+
+@pytest.mark.parametrize("torn", [0, 7, 10_000])
+def test_a_full_disk_costs_one_reading_at_most_and_breaks_no_chain(torn: int) -> None:
+    storage = Storage()
+    journal = storage.open()
+    signed = fill(journal, 3)
+    storage.log.failing, storage.log.torn = True, torn
+    with pytest.raises(OSError, match="No space"):
+        sign_one(journal)
+    storage.log.failing = False
+    fill(journal, 3)
+    found = storage.open().pending(0, 10)
+    assert found[:3] == signed
+    assert len(found) == (7 if torn > 200 else 6)
+    for (_, before), (_, after) in pairwise(found):
+        assert reading.decode(after).previous == digest(before)[:8]
+
+
+def test_a_receipt_from_the_future_makes_the_numbers_jump_and_the_chain_go_on() -> None:
+    storage = Storage()
+    journal = storage.open()
+    signed = fill(journal, 3)
+    assert journal.settle(5000, bytes(32))
+    assert journal.link() == (5001, digest(signed[-1][1])[:8])
+    assert journal.receipted == 0
+    sign_one(journal)
+    assert storage.open().link()[0] > 5001
+
+
+def test_no_receipt_can_use_up_the_numbers() -> None:
+    journal = Storage().open()
+    assert not journal.settle(2**32 - 1, bytes(32))
+    assert not journal.settle(MAX_JUMP + 2, bytes(32))
+    assert journal.link()[0] == 1
+
+
+@pytest.mark.parametrize("mark", [b"", b"12", b"12 34\n", b"x y\n", b"\xff\xfe"])
+def test_a_lost_mark_never_leads_to_a_number_twice(mark: bytes) -> None:
+    storage = Storage()
+    fill(storage.open(), 10)
+    storage.state.files["sequence"] = mark
+    assert storage.open().link()[0] > 10
+
+
+def test_a_reading_out_of_turn_is_refused() -> None:
+    journal = Storage().open()
+    with pytest.raises(JournalError, match="out of turn"):
+        journal.append(2, 0, b"x")
+
+
+def test_files_that_are_no_segments_are_left_alone() -> None:
+    storage = Storage()
+    storage.log.files["notes.txt"] = b"hello"
+    fill(storage.open(), 2)
+    assert storage.open().sequence == 2
+    assert storage.log.files["notes.txt"] == b"hello"

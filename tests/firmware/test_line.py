@@ -1,0 +1,148 @@
+"""The serial line: bounded in time, tried again, deaf to everything that is not the answer."""
+
+from __future__ import annotations
+
+import json
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from meter import line as meter_line
+from meter.board import linux as board
+from meter.config import Line as LineSettings
+from meter.errors import ConfigError, LineError
+from meter.line import ANSWER_TIMEOUT_MS, ATTEMPTS, Line
+
+from tests.firmware.bench_meter import BenchMeter, with_crc
+from tests.firmware.conftest import RunScript
+
+SET_LINE = """
+import os, termios
+from meter.board import linux
+from meter.config import Line
+uart = linux.open_uart(Line(ARGUMENTS[0], int(ARGUMENTS[1]), ARGUMENTS[2], int(ARGUMENTS[3])))
+assert uart.read(10) == b""  # does not wait
+"""
+PARITY_FLAGS = {"none": 0, "even": termios.PARENB, "odd": termios.PARENB | termios.PARODD}
+
+
+@pytest.fixture
+def line(bench_meter: BenchMeter) -> Iterator[Line]:
+    """Give a line to the bench meter."""
+    opened = Line(LineSettings(str(bench_meter.path), 115200, "none", 1), board)
+    yield opened
+    opened.close()
+
+
+async def test_registers_are_read(line: Line, bench_meter: BenchMeter) -> None:
+    assert await line.read(1, 4, 72, 2) == (bench_meter.words[72] << 16 | bench_meter.words[73]).to_bytes(4, "big")
+
+
+async def test_a_bad_answer_is_asked_for_again(line: Line, bench_meter: BenchMeter) -> None:
+    lengths = iter([8, 4])
+    bench_meter.mangle = lambda _request, proper: proper[: next(lengths, None)]
+    assert len(await line.read(1, 4, 72, 2)) == 4
+    assert len(bench_meter.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"", "did not answer"),
+        (b"\x01\x04", "short frame"),
+        (with_crc(b"\x02\x04\x04abcd"), "slave 2"),
+        (with_crc(b"\x01\x04\x04abcd") + b"\x00", "long frame"),
+        (b"\xff" * 300, "long frame"),
+    ],
+)
+async def test_a_line_that_answers_nonsense_is_given_up_in_bounded_time(
+    line: Line, bench_meter: BenchMeter, answer: bytes, text: str
+) -> None:
+    bench_meter.mangle = lambda _request, _proper: answer
+    start = time.monotonic()
+    with pytest.raises(LineError, match=text):
+        await line.read(1, 4, 72, 2)
+    assert time.monotonic() - start < ATTEMPTS * (ANSWER_TIMEOUT_MS / 1000 + 0.3)
+    assert len(bench_meter.requests) == ATTEMPTS
+
+
+async def test_an_exception_is_final(line: Line, bench_meter: BenchMeter) -> None:
+    bench_meter.mangle = lambda _request, _proper: with_crc(b"\x01\x84\x02")
+    with pytest.raises(LineError, match="illegal data address"):
+        await line.read(1, 4, 72, 2)
+    assert len(bench_meter.requests) == 1
+
+
+async def test_a_late_answer_is_not_taken_for_the_next_one(line: Line, bench_meter: BenchMeter) -> None:
+    await line.read(1, 4, 72, 2)
+    bench_meter.send(with_crc(b"\x01\x04\x04late"))
+    assert await line.read(1, 4, 72, 2) != b"late"
+
+
+async def test_a_lost_adapter_is_opened_again(line: Line, bench_meter: BenchMeter) -> None:
+    target = bench_meter.path.readlink()
+    bench_meter.path.unlink()
+    with pytest.raises(LineError, match="cannot use"):
+        await line.read(1, 4, 72, 2)
+    bench_meter.path.symlink_to(target)
+    assert len(await line.read(1, 4, 72, 2)) == 4
+
+
+async def test_a_line_that_never_falls_silent_is_given_up(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Babble:
+        def read(self, _count: int) -> bytes:
+            return b"x"
+
+        def close(self) -> None:
+            return
+
+    monkeypatch.setattr(meter_line, "_STALE_BYTES_LIMIT", 3)
+    monkeypatch.setattr(line, "_uart", Babble())
+    with pytest.raises(LineError, match="another master"):
+        await line.read(1, 4, 72, 2)
+
+
+@pytest.mark.parametrize(
+    ("baud", "parity", "stop_bits"),
+    [(1200, "none", 1), (2400, "even", 1), (4800, "odd", 1), (9600, "none", 2), (115200, "even", 1)],
+)
+def test_micropython_sets_the_line_as_configured(
+    run_script: RunScript, bench_meter: BenchMeter, baud: int, parity: str, stop_bits: int
+) -> None:
+    run_script(SET_LINE, str(bench_meter.path), str(baud), parity, str(stop_bits))
+    iflag, oflag, cflag, lflag, ispeed, ospeed, characters = termios.tcgetattr(bench_meter.slave)
+    assert ispeed == ospeed == getattr(termios, f"B{baud}")
+    assert bool(cflag & termios.PARODD) == (parity == "odd")  # PARENB: a pty drops it, see the test below
+    assert bool(cflag & termios.CSTOPB) == (stop_bits == 2)
+    assert cflag & termios.CSIZE == termios.CS8
+    assert cflag & termios.CREAD
+    assert cflag & termios.CLOCAL
+    assert (iflag, oflag, lflag) == (0, 0, 0)
+    assert characters[termios.VMIN] in {0, b"\x00"}
+    assert characters[termios.VTIME] in {0, b"\x00"}
+
+
+@pytest.mark.parametrize("parity", PARITY_FLAGS)
+def test_parity_is_asked_for_by_its_right_flags(
+    bench_meter: BenchMeter, monkeypatch: pytest.MonkeyPatch, parity: str
+) -> None:
+    asked = []
+    monkeypatch.setattr(termios, "tcsetattr", lambda _descriptor, _when, settings: asked.append(settings))
+    with pytest.raises(OSError, match="does not take 2400 baud"):  # since nothing was set
+        board.open_uart(LineSettings(str(bench_meter.path), 2400, parity, 1))
+    assert asked[0][2] & (termios.PARENB | termios.PARODD) == PARITY_FLAGS[parity]
+
+
+def test_a_speed_that_the_board_lacks_is_a_clear_error(bench_meter: BenchMeter) -> None:
+    with pytest.raises(ConfigError, match="2401 is not a speed"):
+        board.open_uart(LineSettings(str(bench_meter.path), 2401, "none", 1))
+
+
+def test_a_path_that_is_no_tty_is_an_error_not_a_crash(tmp_path: Path, run_script: RunScript) -> None:
+    (tmp_path / "file").write_text(json.dumps({}))
+    source = SET_LINE.replace("uart = ", "try:\n    uart = ").replace(
+        'assert uart.read(10) == b""  # does not wait', "except OSError as error:\n    print('refused', error)"
+    )
+    assert "refused" in run_script(source, str(tmp_path / "file"), "9600", "none", "1")
