@@ -65,12 +65,12 @@ class TestMeter:
     sequence: int = 0
     previous: bytes = NO_PREVIOUS
 
-    def boundary(self, epoch: int, import_wh: int, export_wh: int, **changes) -> bytes:
+    def boundary(self, at_epoch: int, import_wh: int, export_wh: int, **changes) -> bytes:
         registers = ((ENERGY_IMPORT, import_wh), (ENERGY_EXPORT, export_wh))
         self.sequence += 1
         values = {
-            "sequence": self.sequence, "time": epoch * EPOCH_S, "clock_quality": ClockQuality.SYNCED,
-            "clock_offset_ms": 0, "beacon": None, "reason": Reason.BOUNDARY, "epoch": epoch, "registers": registers,
+            "sequence": self.sequence, "time": at_epoch * EPOCH_S, "clock_quality": ClockQuality.SYNCED,
+            "clock_offset_ms": 0, "beacon": None, "reason": Reason.BOUNDARY, "epoch": at_epoch, "registers": registers,
             "status": Status(0), "previous": self.previous, "key_id": b"", "raw": b"",
         } | changes  # fmt: skip
         return envelope.seal(encode_payload(Reading(**values)), self.key)

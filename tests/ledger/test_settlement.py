@@ -44,9 +44,7 @@ def trade(chain: Chain) -> None:
 
 
 def report_at(chain: Chain, epoch: int, *registers: tuple[int, int]) -> list[Code]:
-    readings = [
-        meter.boundary(epoch, *values) for meter, values in zip(chain.meters, registers, strict=False)
-    ]
+    readings = [meter.boundary(epoch, *values) for meter, values in zip(chain.meters, registers, strict=False)]
     return chain.report(*readings)
 
 
@@ -191,9 +189,7 @@ def test_a_debtor_without_money_owes_and_pays_later_first_in_first_out():
     holding = money.find(chain.state, meter.owner.id)
     assert holding.balance_aaip == 0
     assert holding.owes_aaip == 100 * RETAIL * NANO - 2 * FEE
-    assert [row for _, row in chain.state.scan(money.OWED)] == [
-        money.Debt(chain.people["grid"].id, holding.owes_aaip)
-    ]
+    assert [row for _, row in chain.state.scan(money.OWED)] == [money.Debt(chain.people["grid"].id, holding.owes_aaip)]
     assert chain.run("user0", "money", "transfer", chain.people["user1"].id, 1).code is Code.IN_ARREARS
     before = balance(chain, "grid")
     chain.must("user1", "money", "transfer", meter.owner.id, FEE)

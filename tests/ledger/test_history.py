@@ -1,0 +1,165 @@
+"""Random histories of the market: late and missing meters, cancelled orders, insolvent users, non-delivery."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.codes import Code
+from ledger.modules import grid, money
+from ledger.modules.market import tables
+from ledger.modules.market.lines import Position, draw_lines, share_pro_rata
+from ledger.modules.market.tables import EpochRow, Interval
+from ledger.records import SettlementLine
+from tests.ledger.chain_kit import START_EPOCH, Chain, make_chain
+
+USERS = 3
+EPOCHS = 5
+MAX_STEP_WH = 2500
+
+orders = st.lists(
+    st.tuples(
+        st.integers(0, USERS - 1), st.booleans(), st.integers(2_200_000, 4_500_000), st.integers(100, MAX_STEP_WH),
+        st.booleans(),
+    ),
+    max_size=6,
+)  # fmt: skip
+readings = st.lists(
+    st.none() | st.tuples(st.integers(0, MAX_STEP_WH), st.integers(0, MAX_STEP_WH)),
+    min_size=USERS,
+    max_size=USERS,
+)
+histories = st.lists(st.tuples(orders, readings), min_size=1, max_size=EPOCHS)
+
+
+@dataclass
+class History:
+    """Plays a history and keeps what every meter's registers say."""
+
+    chain: Chain
+    imported: list[int] = field(default_factory=lambda: [0] * USERS)
+    exported: list[int] = field(default_factory=lambda: [0] * USERS)
+
+    def play(self, epoch: int, placed: list, measured: list) -> None:
+        for user, is_sale, price, quantity_wh, is_cancelled in placed:
+            name = "create_sell_order" if is_sale else "create_buy_order"
+            meter = self.chain.meters[user].id
+            receipt = self.chain.run(f"user{user}", "market", name, meter, epoch, price, quantity_wh)
+            if receipt.code is Code.DONE and is_cancelled:
+                order = dict(receipt.events[-1].values)["order"]
+                self.chain.must(f"user{user}", "market", "cancel_order", order)
+        self.chain.to_epoch(epoch + 1)
+        self.report(epoch + 1, measured)
+
+    def report(self, epoch: int, measured: list) -> None:
+        raws = []
+        for user, step in enumerate(measured):
+            import_wh, export_wh = step or (0, 0)
+            self.imported[user] += import_wh
+            self.exported[user] += export_wh
+            if step is not None:
+                raws.append(self.chain.meters[user].boundary(epoch, self.imported[user], self.exported[user]))
+        if raws:
+            assert set(self.chain.report(*raws)) == {Code.DONE}
+
+    def lines(self) -> list[SettlementLine]:
+        entries = [entry.record for execution in self.chain.executions for entry in execution.records]
+        return [record for record in entries if isinstance(record, SettlementLine)]
+
+
+@settings(max_examples=25)
+@given(histories, st.sampled_from([0, 2 * 10**18, 10**21]), st.sampled_from(["pro-rata", "price-time"]))
+def test_whatever_happens_every_wh_and_every_aaip_is_accounted_for(epochs, balance_aaip, rule):
+    """`Chain.block` holds money, GRID and energy against the tables after every block; here against the meters."""
+    chain = make_chain(
+        balance_aaip=balance_aaip, clearing_rule=rule, settle_deadline_s=900, settle_deadline_blocks=2, order_fee_aaip=7
+    )
+    for user in range(USERS):
+        chain.add_based_meter(f"user{user}", user)
+    history = History(chain)
+    for number, (placed, measured) in enumerate(epochs):
+        history.play(START_EPOCH + 1 + number, placed, measured)
+    final = START_EPOCH + EPOCHS + 4
+    chain.to_epoch(final)
+    history.report(final, [(1, 1)] * USERS)
+    for _ in range(4):
+        chain.block()
+    check_meters(history)
+    check_accounts(history, balance_aaip)
+
+
+def check_meters(history: History) -> None:
+    """Every Wh that a meter counted is in exactly one line, or held."""
+    imported: defaultdict[bytes, int] = defaultdict(int)
+    exported: defaultdict[bytes, int] = defaultdict(int)
+    for line in history.lines():
+        imported[line.meter] += line.import_wh
+        exported[line.meter] += line.export_wh
+    for key, held in history.chain.state.scan(tables.HELD):
+        imported[key[:8]] += held.import_wh
+        exported[key[:8]] += held.export_wh
+    for user, meter in enumerate(history.chain.meters):
+        assert imported[meter.id] == history.imported[user]
+        assert exported[meter.id] == history.exported[user]
+
+
+def check_accounts(history: History, balance_aaip: int) -> None:
+    """Every account is worth what its lines and fees make of it, no lock is left, all GRID is with the grid account."""
+    state, chain = history.chain.state, history.chain
+    created = [
+        dict(event.values)["account"]
+        for execution in chain.executions
+        for receipt in execution.receipts
+        for event in receipt.events
+        if event.name == "order_created"
+    ]
+    grid_worth = balance_aaip + 7 * len(created)
+    for user in range(USERS):
+        account = chain.people[f"user{user}"].id
+        worth = balance_aaip - 7 * created.count(account)
+        for line in history.lines():
+            if line.account == account:
+                net = line.market_income_aaip + line.grid_income_aaip
+                net -= line.market_cost_aaip + line.grid_cost_aaip + line.penalty_aaip
+                worth += net
+                grid_worth -= net
+        holding = money.find(state, account)
+        assert (holding.worth_aaip, holding.locked_aaip) == (worth, 0)
+        assert grid.balance(state, account) == 0
+    assert money.find(state, chain.people["grid"].id).worth_aaip == grid_worth
+
+
+amounts = st.integers(0, 10**9)
+
+
+@given(st.lists(st.tuples(amounts, amounts, amounts, st.booleans()), min_size=1, max_size=8), st.randoms())
+def test_lines_of_any_positions_conserve_energy_and_money(values, random):
+    """`draw_lines` raises rather than lose a unit; sales and purchases are made to match first."""
+    bought = [quantity for quantity, _, _, _ in values]
+    sold = list(bought)
+    random.shuffle(sold)
+    book = EpochRow(4_500_000, 2_200_000, 1_000_000, matched_wh=sum(bought), price_uaip_per_kwh=3_333_333)
+    positions = []
+    for number, (_, import_wh, export_wh, is_reported) in enumerate(values):
+        key = bytes([number])
+        interval = Interval(import_wh, export_wh, b"f" * 32, b"l" * 32, 0) if is_reported else None
+        positions.append(Position(key, key, b"", sold[number], 0, number, interval))
+        positions.append(Position(key, key + b"b", b"", 0, bought[number], number, interval))
+    lines = draw_lines(7, book, positions)
+    assert all(min(line.resold_wh, line.retail_wh, line.unsold_wh, line.shortfall_wh) >= 0 for line in lines)
+
+
+@given(st.lists(amounts, min_size=1, max_size=6), st.integers(0, 10**6))
+def test_shares_are_within_one_wh_of_the_exact_proportion(bought, part):
+    total = sum(bought)
+    delivered = total * part // 10**6
+    positions = [Position(b"", bytes([n]), b"", 0, quantity, n, None) for n, quantity in enumerate(bought)]
+    shares = share_pro_rata(delivered, positions)
+    assert sum(shares) == delivered
+    assert all(
+        abs(share * total - quantity * delivered) < max(total, 1)
+        for share, quantity in zip(shares, bought, strict=True)
+    )

@@ -1,0 +1,207 @@
+"""The runtime is a pure function: the same blocks give the same roots, everywhere and every time."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ledger import merkle, records
+from ledger.block import decode
+from ledger.codes import Code, Refusal
+from ledger.modules import MODULES, describe_calls
+from ledger.runtime import MAX_NONCE_AHEAD, InvalidBlockError, Runtime
+from ledger.signatures import SignatureCache
+from ledger.state import LedgerState
+from ledger.transaction import Transaction
+from tests.ledger.chain_kit import START_EPOCH, Chain, key_of, make_chain
+
+VECTORS = Path(__file__).parents[1] / "data" / "ledger-roots.json"
+E = START_EPOCH + 1
+
+
+def play() -> Chain:
+    """Return a chain after a short history that touches every module."""
+    chain = make_chain()
+    for number in range(3):
+        chain.add_based_meter(f"user{number}", number, import_wh=1000, export_wh=5000)
+    chain.must("user3", "money", "transfer", chain.people["user0"].id, 12_345)
+    chain.must("user0", "market", "create_sell_order", chain.meters[0].id, E, 3_000_000, 1000)
+    chain.must("user1", "market", "create_buy_order", chain.meters[1].id, E, 4_000_000, 600)
+    chain.run("user2", "market", "create_buy_order", chain.meters[2].id, E, 1, 400)
+    chain.to_epoch(E)
+    chain.report(*(meter.boundary(E, 1100, 5000) for meter in chain.meters))
+    chain.to_epoch(E + 1)
+    chain.report(*(meter.boundary(E + 1, 1700, 5900) for meter in chain.meters))
+    chain.must("grid", "grid", "retire", 10**15)
+    chain.block()
+    return chain
+
+
+@pytest.fixture(scope="module")
+def played() -> Chain:
+    return play()
+
+
+def test_the_roots_are_those_of_the_vectors(played):
+    """Fixed once and for every processor and Python: a change here is a change of the protocol."""
+    roots = [
+        {
+            "height": block.header.height,
+            "state_root": block.header.state_root.hex(),
+            "log_size": block.header.log_size,
+            "log_root": block.header.log_root.hex(),
+            "block_id": block.id.hex(),
+        }
+        for block in played.blocks
+    ]
+    expected = json.loads(VECTORS.read_text())
+    assert expected["chain_id"] == played.genesis.chain_id.hex()
+    assert expected["genesis_state_root"] == Runtime(played.genesis).genesis_state().root.hex()
+    assert roots == expected["blocks"]
+
+
+def test_execution_from_genesis_gives_every_block_again(played):
+    runtime = Runtime(played.genesis)
+    state = runtime.genesis_state()
+    for proposed, execution in zip(played.blocks, played.executions, strict=True):
+        again = runtime.execute(state, decode(proposed.encode()))
+        assert again == execution
+        state.apply(again)
+    assert list(state.rows()) == list(played.state.rows())
+
+
+def test_execution_does_not_touch_the_state(played):
+    runtime = Runtime(played.genesis)
+    state = runtime.genesis_state()
+    rows, head = list(state.rows()), state.head
+    runtime.execute(state, played.blocks[0])
+    assert (list(state.rows()), state.head) == (rows, head)
+
+
+def test_threads_and_remembered_signatures_change_no_result(played):
+    with ThreadPoolExecutor(2) as pool:
+        runtime = Runtime(played.genesis, pool=pool)
+        state = runtime.genesis_state()
+        for proposed, execution in zip(played.blocks, played.executions, strict=True):
+            assert runtime.execute(state, proposed) == execution
+            assert runtime.execute(state, proposed) == execution
+            state.apply(execution)
+
+
+def test_a_state_restored_at_any_height_goes_on_the_same(played):
+    runtime = Runtime(played.genesis)
+    state = runtime.genesis_state()
+    for proposed, execution in zip(played.blocks, played.executions, strict=True):
+        restored = LedgerState.restore(state.head, state.rows())
+        assert runtime.execute(restored, proposed) == execution
+        state.apply(execution)
+
+
+def test_leaves_are_receipts_then_records_then_the_header(played):
+    tree = merkle.Frontier()
+    for block, execution in zip(played.blocks, played.executions, strict=True):
+        first = tree.size
+        openings = [(receipt.record, receipt.salt, receipt.log_index) for receipt in execution.receipts]
+        openings += [(entry.record, entry.salt, entry.log_index) for entry in execution.records]
+        expected = [records.leaf(record, salt) for record, salt, _ in openings]
+        expected.append(records.header_leaf(block.header.leaf_fields()))
+        assert list(execution.leaves) == expected
+        assert [index for _, _, index in openings] == list(range(first, first + len(openings)))
+        for leaf in execution.leaves:
+            tree = tree.append(merkle.leaf_hash(leaf))
+        assert (tree.size, tree.root()) == (block.header.log_size, block.header.log_root)
+    salts = [entry.salt for execution in played.executions for entry in (*execution.receipts, *execution.records)]
+    assert len(set(salts)) == len(salts)
+
+
+def test_the_builder_drops_what_is_not_admissible_and_keeps_the_order():
+    chain = make_chain()
+    other = chain.people["user1"].id
+    good = [chain.sign("user0", "money", "transfer", other, 1) for _ in range(3)]
+    ahead = chain.sign("user0", "money", "transfer", other, 1, nonce=9)
+    forged = chain.sign("user2", "money", "transfer", other, 1, key=key_of(10))
+    header = chain.state.header
+    block, execution = chain.runtime.build(
+        chain.state, height=header.height + 1, time_ms=header.time_ms + 1, proposer=0, evidence=(),
+        transactions=[good[0], b"junk", forged, good[2], good[1], ahead, good[0]], last_commit=chain.commit(),
+    )  # fmt: skip
+    assert block.transactions == (good[0], good[1])
+    assert Runtime(chain.genesis).execute(chain.state, block) == execution
+
+
+def test_the_mempool_takes_nonces_that_run_ahead_but_not_far():
+    chain = make_chain()
+    call = ("money", "transfer", chain.people["user1"].id, 1)
+    for nonce, is_taken in ((0, True), (MAX_NONCE_AHEAD, True), (MAX_NONCE_AHEAD + 1, False)):
+        checked = chain.runtime.check_transaction(chain.state, chain.sign("user0", *call, nonce=nonce))
+        assert isinstance(checked, Transaction) == is_taken
+
+
+def test_the_mempool_refuses_calls_that_can_never_run():
+    chain = make_chain()
+    for call, code in (
+        (("money", "mint"), Code.UNKNOWN_FUNCTION),
+        (("magic", "transfer"), Code.UNKNOWN_MODULE),
+        (("money", "transfer"), Code.BAD_ARGUMENTS),
+    ):
+        checked = chain.runtime.check_transaction(chain.state, chain.sign("user0", *call))
+        assert isinstance(checked, Refusal)
+        assert checked.code is code
+
+
+def test_the_next_due_time_is_the_gate_closure_then_the_end_then_the_deadline():
+    chain = make_chain()
+    assert chain.runtime.next_due_ms(chain.state) is None
+    for number in range(2):
+        chain.add_based_meter(f"user{number}", number)
+    chain.must("user0", "market", "create_sell_order", chain.meters[0].id, E, 3_000_000, 1000)
+    chain.must("user1", "market", "create_buy_order", chain.meters[1].id, E, 3_000_000, 1000)
+    assert chain.runtime.next_due_ms(chain.state) == E * 900_000
+    chain.to_epoch(E, offset_s=0)
+    assert chain.runtime.next_due_ms(chain.state) == (E + 1) * 900_000
+    chain.to_epoch(E + 1, offset_s=0)
+    assert chain.runtime.next_due_ms(chain.state) == (E + 1) * 900_000 + 21_600_000
+
+
+def test_signature_verdicts_are_remembered_within_a_limit():
+    cache = SignatureCache(limit=4)
+    chain = make_chain()
+    raws = [chain.sign("user0", "money", "transfer", chain.people["user1"].id, n + 1) for n in range(9)]
+    key = chain.people["user0"].key.public_key
+    cache.check_all([(raw, key) for raw in raws], None)
+    assert len(cache) == 4
+    assert all(cache.is_signed_by(raw, key) for raw in raws)
+    assert not cache.is_signed_by(raws[0], key_of(11).public_key)
+    assert len(cache) == 4
+
+
+def test_every_call_is_documented_and_every_table_belongs_to_one_module():
+    for call in describe_calls():
+        assert call["documentation"], call
+    tables = [table.name for module in MODULES for table in module.tables]
+    assert len(tables) == len(set(tables))
+    assert all(name.count(".") == 1 and len(name) <= 40 for name in tables)
+
+
+def test_every_row_in_the_state_belongs_to_a_declared_table(played):
+    declared = {table.name for module in MODULES for table in module.tables}
+    assert {row.table for row in played.state.rows()} <= declared
+
+
+def test_a_block_may_not_hold_more_signatures_than_its_limit(monkeypatch):
+    chain = make_chain()
+    monkeypatch.setattr("ledger.runtime.MAX_BLOCK_SIGNATURES", 3)
+    raws = [chain.sign("gateway", "market", "report_intervals", [b"a", b"b"]) for _ in range(2)]
+    header = chain.state.header
+    block, _ = chain.runtime.build(
+        chain.state, height=header.height + 1, time_ms=header.time_ms + 1, proposer=0, evidence=(), transactions=raws,
+        last_commit=chain.commit(),
+    )  # fmt: skip
+    assert block.transactions == (raws[0],)
+    with pytest.raises(InvalidBlockError) as caught:
+        chain.runtime.execute(chain.state, replace(block, transactions=tuple(raws)))
+    assert caught.value.code is Code.BLOCK_TOO_LARGE
