@@ -1,0 +1,231 @@
+"""Four authorities as four real processes: keys, genesis and TLS made in a temporary directory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from ledger import genesis, keys
+from ledger.authority import Authority, AuthoritySet
+from ledger.client import AccountClient, ClientError, LedgerClient
+from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
+
+NAMES = ("ERC", "MEA", "PEA", "EGAT")
+START_TIMEOUT_S = 30.0
+USER = bytes.fromhex("aa00000000000001")
+OTHER = bytes.fromhex("aa00000000000002")
+GRID = bytes.fromhex("aa000000000000ff")
+PARAMETERS = Parameters(epoch_s=3600, block_interval_ms=200, heartbeat_ms=600_000)
+
+
+@dataclass
+class Network:
+    """A campus directory with four nodes; `start` and `kill` act on one of them by its place."""
+
+    root: Path
+    genesis: Genesis
+    api_ports: list[int]
+    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}" for port in self.api_ports]
+
+    def directory(self, place: int) -> Path:
+        return self.root / "authorities" / NAMES[place]
+
+    def start(self, place: int) -> None:
+        command = [str(Path(sys.executable).parent / "campusgrid"), "ledger", "run"]
+        log = (self.directory(place) / "node.log").open("ab")
+        self.processes[place] = subprocess.Popen(
+            [*command, "--config", str(self.directory(place) / "node.toml"), "--exit-with-parent"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+        log.close()
+
+    def stop(self, place: int, number: int = signal.SIGTERM) -> int:
+        process = self.processes.pop(place)
+        process.send_signal(number)
+        return process.wait(10)
+
+    def log(self, place: int) -> str:
+        return (self.directory(place) / "node.log").read_text()
+
+    def client(self, *places: int) -> LedgerClient:
+        return LedgerClient([self.urls[place] for place in places or range(len(NAMES))])
+
+    def account(self, client: LedgerClient, account: bytes = USER) -> AccountClient:
+        return AccountClient(client, self.genesis.chain_id, account, account_key(account))
+
+    async def ready(self, *places: int) -> None:
+        """Wait until the nodes' APIs answer."""
+        for place in places or range(len(NAMES)):
+            async with self.client(place) as client:
+                await until(partial(answers, client), f"{NAMES[place]} answers", START_TIMEOUT_S)
+
+    async def height(self, place: int) -> int:
+        async with self.client(place) as client:
+            return (await client.status()).height
+
+    async def reach(self, height: int, *places: int, timeout_s: float = 20.0) -> None:
+        """Wait until the nodes have decided *height*."""
+        for place in places or range(len(NAMES)):
+
+            async def has(place: int = place) -> bool:
+                return await self.height(place) >= height
+
+            await until(has, f"{NAMES[place]} reaches height {height}", timeout_s)
+
+    async def state_roots(self, height: int, *places: int) -> set[bytes]:
+        roots = set()
+        for place in places or range(len(NAMES)):
+            async with self.client(place) as client:
+                roots.add((await client.block(height)).state_root)
+        return roots
+
+
+async def answers(client: LedgerClient) -> bool:
+    with contextlib.suppress(ClientError):
+        await client.status()
+        return True
+    return False
+
+
+async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 20.0) -> None:
+    """Wait for a condition, asked for 20 times a second, within a bound."""
+    deadline = time.monotonic() + timeout_s
+    while not await holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}")
+        await asyncio.sleep(0.05)
+
+
+def account_key(account: bytes) -> keys.PrivateKey:
+    return keys.PrivateKey(account * 4)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
+    """Write keys, certificates, genesis and settings of four authorities under *root*."""
+    seeds = {(name, use): os.urandom(32) for name in NAMES for use in ("vote", "cosign", "log")}
+    members = tuple(
+        Authority(
+            bytes([place + 1]) * 8,
+            name,
+            *(keys.PrivateKey(seeds[name, use]).public_key for use in ("vote", "cosign", "log")),
+        )
+        for place, name in enumerate(NAMES)
+    )
+    accounts = (
+        GenesisAccount(USER, account_key(USER).public_key, Role.USER, 10**24),
+        GenesisAccount(OTHER, account_key(OTHER).public_key, Role.USER, 10**24),
+        GenesisAccount(GRID, account_key(GRID).public_key, Role.GRID, 10**24),
+    )
+    rules = Genesis(
+        "test", time.time_ns() // 10**6 - 10_000, os.urandom(32), AuthoritySet(members), parameters, GRID, accounts
+    )
+    root.mkdir(parents=True, exist_ok=True)
+    genesis.dump(rules, root / "genesis.json")
+    ports = free_ports(8)
+    authority = CertificateAuthority.make(root / "ca.crt")
+    for place, name in enumerate(NAMES):
+        directory = root / "authorities" / name
+        directory.mkdir(parents=True)
+        for use in ("vote", "cosign", "log"):
+            (directory / f"{use}.key").write_text(seeds[name, use].hex() + "\n")
+        authority.issue(name, directory / "tls.crt", directory / "tls.key")
+        (directory / "node.toml").write_text(node_toml(place, ports))
+    return Network(root, rules, ports[4:])
+
+
+def node_toml(place: int, ports: list[int]) -> str:
+    text = f"""
+name = "{NAMES[place]}"
+genesis = "../../genesis.json"
+data_dir = "data"
+listen = "127.0.0.1:{ports[place]}"
+[keys]
+vote = "vote.key"
+cosign = "cosign.key"
+log = "log.key"
+[tls]
+ca = "../../ca.crt"
+cert = "tls.crt"
+key = "tls.key"
+[api]
+host = "127.0.0.1"
+port = {ports[4 + place]}
+"""
+    for other, name in enumerate(NAMES):
+        if other != place:
+            text += f'[[peers]]\nname = "{name}"\naddress = "127.0.0.1:{ports[other]}"\n'
+    return text
+
+
+@dataclass
+class CertificateAuthority:
+    """Signs the nodes' TLS certificates."""
+
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @classmethod
+    def make(cls, path: Path) -> CertificateAuthority:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "campus CA")])
+        certificate = _builder(name, name, key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        ).sign(key, hashes.SHA256())  # fmt: skip
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return cls(key, certificate)
+
+    def issue(self, common_name: str, certificate_path: Path, key_path: Path) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        certificate = _builder(name, self.certificate.subject, key.public_key()).add_extension(
+            address, critical=False
+        ).sign(self.key, hashes.SHA256())  # fmt: skip
+        certificate_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+    )

@@ -1,0 +1,157 @@
+"""Four authorities as four processes, over real TLS and real disks: agreement, crashes, absence and return."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import statistics
+import time
+from dataclasses import replace
+
+import pytest
+
+from ledger.checkpoint import parse_note
+from ledger.client import AccountClient
+from tests.ledger.node.network import NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
+
+EVERYONE = tuple(range(len(NAMES)))
+
+
+async def transfer(account: AccountClient, count: int) -> list[bytes]:
+    return [await account.call("money", "transfer", OTHER, 1 + number) for number in range(count)]
+
+
+async def assert_same_history(network: Network, *places: int) -> int:
+    """Wait until the nodes have decided the same newest height, compare their state roots, and return it."""
+    height = max([await network.height(place) for place in places])
+    await network.reach(height, *places)
+    assert len(await network.state_roots(height, *places)) == 1
+    return height
+
+
+async def assert_well(network: Network) -> None:
+    """Nobody saw anybody sign twice, and nobody stopped signing."""
+    for place in EVERYONE:
+        async with network.client(place) as client:
+            assert (await client.status()).alarm is None
+        assert "signed two values" not in network.log(place)
+        assert "Traceback" not in network.log(place)
+
+
+async def test_a_transaction_submitted_to_any_node_is_final_on_all_with_one_state_root(network: Network) -> None:
+    for place in EVERYONE:
+        network.start(place)
+    await network.ready()
+    latencies_ms = []
+    for place in [*EVERYONE, *EVERYONE]:
+        async with network.client(place) as client:
+            account = network.account(client)
+            started = time.perf_counter()
+            receipt = await account.call_and_wait("money", "transfer", OTHER, 10**15)
+            latencies_ms.append((time.perf_counter() - started) * 1000)
+            assert receipt.code == 0
+        for other in EVERYONE:
+            async with network.client(other) as client:
+                assert (await client.wait_final(receipt.id, 5)).height == receipt.height
+        await asyncio.sleep(PARAMETERS.block_interval_ms / 1000)
+    height = await assert_same_history(network, *EVERYONE)
+    print(f"finality when idle, four processes: median {statistics.median(latencies_ms):.0f} ms at height {height}")
+    async with network.client() as client:
+        assert (await client.account(OTHER)).balance_aaip == 10**24 + 8 * 10**15
+        assert (await client.supply()).conserved.money
+
+        async def is_provable() -> bool:
+            status = await client.status()
+            return status.checkpoint_size == status.log_size
+
+        await until(is_provable, "the newest checkpoint has a quorum of cosignatures", 5)
+        note, lines = parse_note(await client.checkpoint())
+        assert note.size == (await client.status()).log_size
+        assert len(lines) == 1 + network.genesis.authorities.quorum
+    assert {network.stop(place) for place in EVERYONE} == {0}
+
+
+async def test_nodes_killed_in_mid_vote_come_back_and_sign_nothing_twice(network: Network) -> None:
+    for place in EVERYONE:
+        network.start(place)
+    await network.ready()
+    async with network.client(0) as client:
+        account = network.account(client)
+        ids = await transfer(account, 20)
+        for victim in (1, 2, 3, 1):
+            network.stop(victim, signal.SIGKILL)
+            ids += await transfer(account, 10)
+            network.start(victim)
+            await network.ready(victim)
+        for transaction_id in ids:
+            assert (await client.wait_final(transaction_id, 30)).code == 0
+    before = await assert_same_history(network, *EVERYONE)
+    for place in EVERYONE:
+        network.stop(place, signal.SIGKILL)
+    for place in EVERYONE:
+        network.start(place)
+    await network.ready()
+    assert min([await network.height(place) for place in EVERYONE]) >= before
+    async with network.client(3) as client:
+        account = network.account(client)
+        assert (await account.call_and_wait("money", "transfer", OTHER, 1)).code == 0
+        assert (await client.account(USER)).nonce == len(ids) + 1
+    await assert_same_history(network, *EVERYONE)
+    await assert_well(network)
+
+
+async def test_three_of_four_go_on_and_the_fourth_catches_up_to_the_same_root(network: Network) -> None:
+    for place in EVERYONE[:3]:
+        network.start(place)
+    await network.ready(0, 1, 2)
+    async with network.client(0) as client:
+        account = network.account(client)
+        for number in range(6):
+            assert (await account.call_and_wait("money", "transfer", OTHER, 1 + number)).code == 0
+    assert await network.height(0) >= 6
+    network.start(3)
+    await network.ready(3)
+    await assert_same_history(network, *EVERYONE)
+    async with network.client(3) as client:
+        assert (await network.account(client).call_and_wait("money", "transfer", OTHER, 1)).code == 0
+    await assert_same_history(network, *EVERYONE)
+    await assert_well(network)
+
+
+@pytest.fixture
+def quick_network(network: Network) -> Network:
+    shutil.rmtree(network.root)
+    return make_network(network.root, replace(PARAMETERS, block_interval_ms=1))
+
+
+async def test_a_wiped_node_copies_the_chain_from_the_others_before_it_signs_again(quick_network: Network) -> None:
+    network = quick_network
+    try:
+        for place in EVERYONE:
+            network.start(place)
+        await network.ready()
+        async with network.client(0) as client:
+            account = network.account(client)
+            while await network.height(0) < 40:
+                await client.wait_final((await transfer(account, 5))[-1])
+            network.stop(3)
+            shutil.rmtree(network.directory(3) / "data")
+            network.start(3)
+            await network.ready(3)
+            await assert_same_history(network, *EVERYONE)
+            assert "observing" in network.log(3)
+            for _ in range(4):  # it signs from the second height after the one in progress when it came
+                await client.wait_final((await transfer(account, 1))[0])
+        network.stop(0)
+        async with network.client(3) as client:  # with one node down, nothing is decided without its votes
+            receipt = await network.account(client).call_and_wait("money", "transfer", OTHER, 7)
+            assert receipt.code == 0
+        await assert_same_history(network, 1, 2, 3)
+        network.start(0)
+        await network.ready(0)
+        await assert_same_history(network, *EVERYONE)
+        await assert_well(network)
+    finally:
+        for place in list(network.processes):
+            network.stop(place, signal.SIGKILL)

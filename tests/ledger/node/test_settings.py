@@ -1,0 +1,70 @@
+"""node.toml: read strictly, and every fault is one line that names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ledger.node import settings
+from ledger.node.service import Node
+from ledger.node.settings import SettingsError
+from tests.ledger.node.network import NAMES, Network, make_network
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Network:
+    return make_network(tmp_path)
+
+
+def file(made: Network) -> Path:
+    return made.directory(0) / "node.toml"
+
+
+def test_relative_paths_start_at_the_settings_file(made: Network) -> None:
+    read = settings.load(file(made))
+    assert read.genesis.resolve() == made.root / "genesis.json"
+    assert read.keys.vote.parent == made.directory(0)
+    assert [peer.name for peer in read.peers] == list(NAMES[1:])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fault"),
+    [
+        ('name = "ERC"', 'name = "ERC"\nnam = 1', "nam: Extra inputs are not permitted"),
+        ('name = "ERC"', "", "name: Field required"),
+        ('listen = "127.0.0.1:', 'listen = "127.0.0.1-', "listen: an address is written host:port"),
+        ("port = ", "port = 7", "api.port"),
+        ('name = "ERC"', "name = ", "cannot read the settings"),
+    ],
+)
+def test_a_fault_in_the_file_is_one_line(made: Network, before: str, after: str, fault: str) -> None:
+    file(made).write_text(file(made).read_text().replace(before, after))
+    with pytest.raises(SettingsError) as caught:
+        settings.load(file(made))
+    assert fault in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+        settings.load(tmp_path / "nowhere.toml")
+
+
+def test_a_key_of_somebody_else_is_refused_before_anything_is_signed(made: Network) -> None:
+    (made.directory(0) / "vote.key").write_text("11" * 32)
+    with pytest.raises(SettingsError, match="keys of ERC are not those in the genesis file"):
+        Node.open(settings.load(file(made)))
+
+
+def test_a_damaged_key_file_is_named_and_its_content_never_shown(made: Network) -> None:
+    (made.directory(0) / "vote.key").write_text("topsecret")
+    with pytest.raises(SettingsError, match=r"vote\.key") as caught:
+        Node.open(settings.load(file(made)))
+    assert "topsecret" not in str(caught.value)
+
+
+def test_a_peer_left_out_is_named(made: Network) -> None:
+    file(made).write_text(file(made).read_text().rpartition("[[peers]]")[0])
+    with pytest.raises(SettingsError, match="EGAT, MEA, PEA"):
+        Node.open(settings.load(file(made)))
