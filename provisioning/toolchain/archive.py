@@ -130,5 +130,5 @@ def _apt_get(folder: Path, origin: str, arguments: Sequence[str], cwd: Path) -> 
     if done.returncode == 0:
         return done.stdout
     reasons = [line[2:].strip() for line in sorted(done.stderr.splitlines()) if line.startswith(("E:", "W:"))]
-    reason = reasons[0] if reasons else "no reason given"
+    reason = reasons[0].rstrip(".") if reasons else "no reason given"
     raise ToolchainError(f"apt-get {arguments[0]} from {origin} failed: {reason}. Check the network and try again.")

