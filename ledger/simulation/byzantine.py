@@ -64,6 +64,8 @@ class ByzantineNode(Node):
         rivals = [message]
         if Habit.EQUIVOCATE in self._habits and self._happens(70):
             rivals.append(self._contradict(message))
+        if Habit.LIE in self._habits and isinstance(message.statement, Proposal) and message.statement.round:
+            rivals = [self._claim_support(message.statement)]
         for name in self.world.network.receivers:
             if name != self.name and not (Habit.SELECTIVE in self._habits and self._happens(50)):
                 self._send(name, self.frame_of(self.world.random.choice(rivals)))
@@ -90,7 +92,7 @@ class ByzantineNode(Node):
             if habit in self._habits:
                 act()
         if Habit.REPLAY in self._habits and self._remembered:
-            self._send_anywhere(MessageFrame(self.world.random.choice(self._remembered), None))
+            self._send_anywhere(MessageFrame(self.world.random.choice(self._remembered), Kind.PREVOTE))
 
     def _contradict(self, message: Message) -> Message:
         statement = message.statement
@@ -103,6 +105,10 @@ class ByzantineNode(Node):
             return message
         return self._sign(Vote(statement.kind, statement.height, statement.round, self.world.random.choice(others)))
 
+    def _claim_support(self, proposal: Proposal) -> Message:
+        """Return the proposal as if the round before had had Q prevotes for it."""
+        return self._sign(Proposal(proposal.height, proposal.round, proposal.round - 1, proposal.block_id))
+
     def _lie(self) -> None:
         random, at = self.world.random, self.machine.state if self.machine is not None else None
         if at is None:
@@ -111,22 +117,22 @@ class ByzantineNode(Node):
         round_ = max(0, at.round + random.choice([-1, 0, 0, 1]))
         for kind in (Kind.PREVOTE, Kind.PRECOMMIT):
             vote = Vote(kind, height, round_, random.choice([None, *self._values]))
-            self._send_anywhere(MessageFrame(self._sign(vote).raw, None))
+            self._send_anywhere(self.frame_of(self._sign(vote)))
         if self._values:
             proposal = Proposal(height, round_, random.randint(FRESH, round_ - 1), random.choice(self._values))
-            self._send_anywhere(MessageFrame(self._sign(proposal).raw, None))
+            self._send_anywhere(self.frame_of(self._sign(proposal)))
 
     def _flood(self) -> None:
         at = self.machine.state if self.machine is not None else None
         for number in range(FLOOD_ROUNDS if at is not None else 0):
             round_ = at.round + number if at is not None else number
-            self._send_anywhere(MessageFrame(self._sign(Vote(Kind.PREVOTE, self.disk.height, round_, None)).raw, None))
+            self._send_anywhere(self.frame_of(self._sign(Vote(Kind.PREVOTE, self.disk.height, round_, None))))
 
     def _corrupt(self) -> None:
         if self._remembered:
             raw = bytearray(self.world.random.choice(self._remembered))
             raw[self.world.random.randrange(len(raw))] ^= 1 << self.world.random.randrange(8)
-            self._send_anywhere(MessageFrame(bytes(raw), None))
+            self._send_anywhere(MessageFrame(bytes(raw), Kind.PREVOTE))
 
     def _remember(self, message: Message | None) -> None:
         if message is None or len(self._remembered) >= MAX_REMEMBERED:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ledger.block import Commit
+from ledger.envelope import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFrame:
-    """A consensus message; with a proposal comes its block."""
+    """A consensus message; with a proposal comes its block. The network may have something against its `kind`."""
 
     raw: bytes
-    block: bytes | None
+    kind: Kind
+    block: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from ledger.simulation.frames import Frame
+from ledger.envelope import Kind
+from ledger.simulation.frames import Frame, MessageFrame
 from ledger.simulation.schedule import Schedule
 
 HEALED_DELAY_MS = 50
@@ -65,21 +66,25 @@ class Network:
     def send(self, source: Receiver, target: str, frame: Frame) -> None:
         """Send *frame*; whether and when it arrives is up to the schedule."""
         receiver = self.receivers.get(target)
-        if receiver is None or self._is_lost(source.index, receiver.index):
+        if receiver is None or self._is_lost(source.index, receiver.index, frame):
             return
         for _ in range(2 if self._happens(self.schedule.duplication_percent) else 1):
-            self.timeline.after(self._delay_ms(), lambda: receiver.receive(source.name, frame))
+            self.timeline.after(self._delay_ms(frame), lambda: receiver.receive(source.name, frame))
 
-    def _is_lost(self, source: int, target: int) -> bool:
+    def _is_lost(self, source: int, target: int, frame: Frame) -> bool:
         now_ms = self.timeline.now_ms
         is_cut = any(partition.cuts(now_ms, source, target) for partition in self.schedule.partitions)
-        return is_cut or self._happens(self.schedule.loss_percent)
+        is_disliked = isinstance(frame, MessageFrame) and frame.kind == self.schedule.disliked
+        return is_cut or self._happens(self.schedule.disliked_percent if is_disliked else self.schedule.loss_percent)
 
-    def _delay_ms(self) -> int:
-        is_slow = self._happens(self.schedule.slow_percent)
-        return self.random.randint(
-            self.schedule.min_delay_ms, self.schedule.max_delay_ms if is_slow else HEALED_DELAY_MS
-        )
+    def _delay_ms(self, frame: Frame) -> int:
+        schedule, longest_ms = self.schedule, HEALED_DELAY_MS
+        is_proposal = isinstance(frame, MessageFrame) and frame.kind == Kind.PROPOSAL
+        if is_proposal and schedule.proposal_delay_ms and not self.is_healed:
+            longest_ms = schedule.proposal_delay_ms
+        elif self._happens(schedule.slow_percent):
+            longest_ms = schedule.max_delay_ms
+        return self.random.randint(schedule.min_delay_ms, longest_ms)
 
     def _happens(self, percent: int) -> bool:
         return not self.is_healed and percent > 0 and self.random.randrange(100) < percent

@@ -100,7 +100,7 @@ class Node:
         if self.machine is None:
             return
         match frame:
-            case MessageFrame(raw, block):
+            case MessageFrame(raw, _, block):
                 self._receive_message(raw, block)
             case StatusFrame(raw):
                 self._receive_status(source, raw)
@@ -212,12 +212,13 @@ class Node:
 
     def frame_of(self, message: Message) -> MessageFrame:
         """Return the frame that carries an own message: a proposal takes its block along."""
-        is_proposal = isinstance(message.statement, Proposal)
-        return MessageFrame(message.raw, self._bodies.get(message.statement.block_id or b"") if is_proposal else None)
+        statement = message.statement
+        block = self._bodies.get(statement.block_id) if isinstance(statement, Proposal) else None
+        return MessageFrame(message.raw, statement.kind, block)
 
     def _send_all(self, peer: str, messages: tuple[Message, ...]) -> None:
         for message in messages:
-            self._send(peer, MessageFrame(message.raw, None))
+            self._send(peer, MessageFrame(message.raw, message.statement.kind))
 
     def _plan_build(self, effect: do.BuildBlock) -> None:
         wait_ms = max(0, self.application.last_time_ms + 1 - self.clock_ms())

@@ -8,10 +8,11 @@ from random import Random
 from typing import Final
 
 from ledger.consensus.timing import Timing
+from ledger.envelope import Kind
 
-FAULTY_MS: Final = 8_000
+FAULTY_MS: Final = 6_000
 MAX_PARTITIONS: Final = 3
-IMPATIENT: Final = Timing(propose_ms=120, prevote_ms=40, precommit_ms=40, growth_ms=20)
+IMPATIENT: Final = Timing(propose_ms=120, prevote_ms=40, precommit_ms=40, growth_ms=60)
 """Timeouts near the delays of the network: rounds fail often, and locks with them."""
 
 
@@ -49,12 +50,19 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Everything that goes wrong in one run. Times in ms, chances in percent, `crash_permille` per effect."""
+    """Everything that goes wrong in one run. Times in ms, chances in percent, `crash_permille` per effect.
+
+    The network drops `disliked_percent` of the messages of one kind, and proposals take up to `proposal_delay_ms`: near
+    timeoutPropose some nodes prevote the block and some nil, some then see Q prevotes and lock, and others do not.
+    """
 
     seed: int
     count: int
     habits: dict[int, frozenset[Habit]]
     loss_percent: int
+    disliked: Kind
+    disliked_percent: int
+    proposal_delay_ms: int
     duplication_percent: int
     min_delay_ms: int
     max_delay_ms: int
@@ -78,11 +86,17 @@ def sample(seed: int) -> Schedule:
     habits = {index: _habits(random) for index in bad}
     wiped = random.randrange(count) if not bad and random.random() < 0.3 else None
     max_delay_ms = random.choice([20, 100, 400, 1_000, 2_500])
+    loss_percent = random.choice([0, 0, 5, 15, 30])
+    is_contentious = random.random() < 0.25
+    timing = IMPATIENT if is_contentious else random.choice([Timing(), IMPATIENT])
     return Schedule(
         seed=seed,
         count=count,
         habits=habits,
-        loss_percent=random.choice([0, 0, 5, 15, 30]),
+        loss_percent=loss_percent,
+        disliked=random.choice([Kind.PREVOTE, Kind.PRECOMMIT]),
+        disliked_percent=random.choice([30, 50, 70] if is_contentious else [loss_percent, 50]),
+        proposal_delay_ms=random.choice([0, timing.propose_ms, timing.propose_ms * 6 // 5]),
         duplication_percent=random.choice([0, 0, 10, 50]),
         min_delay_ms=1,
         max_delay_ms=max_delay_ms,
@@ -93,7 +107,7 @@ def sample(seed: int) -> Schedule:
         clock_offsets_ms=_clock_offsets(random, count),
         execution_ms=random.choice([1, 20, 200]),
         interval_ms=random.choice([200, 1_000]),
-        timing=random.choice([Timing(), Timing(), IMPATIENT]),
+        timing=timing,
     )
 
 
@@ -104,13 +118,13 @@ def _habits(random: Random) -> frozenset[Habit]:
     if alone < 0.4:
         return frozenset({Habit.TWIN})
     active = [habit for habit in Habit if habit not in (Habit.SILENT, Habit.TWIN)]
-    return frozenset(random.sample(active, random.randint(1, 5)))
+    return frozenset(random.sample(active, random.choice([1, 2, 3, 5, 7])))
 
 
 def _partition(random: Random, count: int) -> Partition:
     start_ms = random.randrange(FAULTY_MS)
     sources = frozenset(random.sample(range(count), random.randint(1, count - 1)))
-    return Partition(start_ms, min(start_ms + random.randint(500, 6_000), FAULTY_MS), sources, random.random() < 0.6)
+    return Partition(start_ms, min(start_ms + random.randint(500, 5_000), FAULTY_MS), sources, random.random() < 0.6)
 
 
 def _clock_offsets(random: Random, count: int) -> tuple[int, ...]:

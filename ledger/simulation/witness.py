@@ -173,6 +173,7 @@ class Witness:
             return
         if at.round > before.round:
             self.coverage["round skip"] += not isinstance(event, ev.TimeoutFired)
+            self.coverage["locked into another round"] += at.locked.round != FRESH
             self.coverage["round timeout"] += isinstance(event, ev.TimeoutFired)
         if at.locked != before.locked and before.locked.round != FRESH:
             self.coverage["relock"] += 1
