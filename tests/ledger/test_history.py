@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from ledger.modules import grid, money
 from ledger.modules.market import tables
 from ledger.modules.market.lines import Position, draw_lines, share_pro_rata
 from ledger.modules.market.tables import EpochRow, Interval
-from ledger.records import SettlementLine
+from ledger.records import LineFlag, SettlementLine
 from tests.ledger.chain_kit import START_EPOCH, Chain, make_chain
 
 USERS = 3
@@ -22,17 +23,16 @@ MAX_STEP_WH = 2500
 
 orders = st.lists(
     st.tuples(
-        st.integers(0, USERS - 1), st.booleans(), st.integers(2_200_000, 4_500_000), st.integers(100, MAX_STEP_WH),
-        st.booleans(),
+        st.integers(0, USERS - 1), st.booleans(), st.integers(0, 1_500_000), st.integers(100, MAX_STEP_WH),
+        st.sampled_from([False, False, False, True]),
     ),
     max_size=6,
 )  # fmt: skip
+steps_wh = st.integers(0, MAX_STEP_WH) | st.just(0)
 readings = st.lists(
-    st.none() | st.tuples(st.integers(0, MAX_STEP_WH), st.integers(0, MAX_STEP_WH)),
-    min_size=USERS,
-    max_size=USERS,
+    st.none() | st.tuples(steps_wh, steps_wh) | st.tuples(steps_wh, steps_wh), min_size=USERS, max_size=USERS
 )
-histories = st.lists(st.tuples(orders, readings), min_size=1, max_size=EPOCHS)
+histories = st.lists(st.tuples(orders, readings), min_size=3, max_size=EPOCHS)
 
 
 @dataclass
@@ -44,10 +44,12 @@ class History:
     exported: list[int] = field(default_factory=lambda: [0] * USERS)
 
     def play(self, epoch: int, placed: list, measured: list) -> None:
+        """In *epoch*, trade for the next one; at its end, report what was measured in it."""
         for user, is_sale, price, quantity_wh, is_cancelled in placed:
             name = "create_sell_order" if is_sale else "create_buy_order"
+            limit = 2_200_000 + price if is_sale else 4_500_000 - price
             meter = self.chain.meters[user].id
-            receipt = self.chain.run(f"user{user}", "market", name, meter, epoch, price, quantity_wh)
+            receipt = self.chain.run(f"user{user}", "market", name, meter, epoch + 1, limit, quantity_wh)
             if receipt.code is Code.DONE and is_cancelled:
                 order = dict(receipt.events[-1].values)["order"]
                 self.chain.must(f"user{user}", "market", "cancel_order", order)
@@ -70,25 +72,71 @@ class History:
         return [record for record in entries if isinstance(record, SettlementLine)]
 
 
-@settings(max_examples=25)
-@given(histories, st.sampled_from([0, 2 * 10**18, 10**21]), st.sampled_from(["pro-rata", "price-time"]))
-def test_whatever_happens_every_wh_and_every_aaip_is_accounted_for(epochs, balance_aaip, rule):
-    """`Chain.block` holds money, GRID and energy against the tables after every block; here against the meters."""
-    chain = make_chain(
-        balance_aaip=balance_aaip, clearing_rule=rule, settle_deadline_s=900, settle_deadline_blocks=2, order_fee_aaip=7
-    )
+def play_history(epochs: list, **parameters) -> History:
+    chain = make_chain(settle_deadline_s=900, settle_deadline_blocks=2, order_fee_aaip=7, **parameters)
     for user in range(USERS):
         chain.add_based_meter(f"user{user}", user)
     history = History(chain)
     for number, (placed, measured) in enumerate(epochs):
-        history.play(START_EPOCH + 1 + number, placed, measured)
+        history.play(START_EPOCH + number, placed, measured)
     final = START_EPOCH + EPOCHS + 4
     chain.to_epoch(final)
+    for _ in range(3):
+        chain.block()
     history.report(final, [(1, 1)] * USERS)
     for _ in range(4):
         chain.block()
+    return history
+
+
+@settings(max_examples=25)
+@given(histories, st.sampled_from([10, 2 * 10**18, 10**19, 10**21]), st.sampled_from(["pro-rata", "price-time"]))
+def test_whatever_happens_every_wh_and_every_aaip_is_accounted_for(epochs, balance_aaip, rule):
+    """`Chain.block` holds money, GRID and energy against the tables after every block; here against the meters."""
+    history = play_history(epochs, balance_aaip=balance_aaip, clearing_rule=rule)
     check_meters(history)
     check_accounts(history, balance_aaip)
+
+
+def test_the_histories_meet_what_they_are_for():
+    """With a fixed seed: trades, non-delivery, resale, missing meters, gaps, debts all occur, and all adds up."""
+    random, seen = Random(1), Counter()
+    for _ in range(15):
+        epochs = [(draw_orders(random), draw_readings(random)) for _ in range(EPOCHS)]
+        balance_aaip = random.choice([3 * 10**18, 10**21])
+        history = play_history(epochs, balance_aaip=balance_aaip)
+        check_meters(history)
+        check_accounts(history, balance_aaip)
+        for line in history.lines():
+            seen.update(str(flag.name) for flag in LineFlag if line.flags & flag)
+            seen["traded"] += line.bought_wh > 0
+            seen["not delivered"] += line.sold_wh > line.delivered_wh
+            seen["delivered"] += line.delivered_wh > 0
+            seen["resold"] += line.bought_wh > line.import_wh
+            seen["burned"] += line.burned_agrid > 0
+        seen["debts"] += any(True for _ in history.chain.state.scan(money.OWED))
+    wanted = {"traded", "not delivered", "delivered", "resold", "burned", "debts", "GAP", "NOT_REPORTED"}
+    assert min(seen[name] for name in wanted) >= 3, seen
+
+
+def draw_orders(random: Random) -> list:
+    return [
+        (
+            random.randrange(USERS),
+            random.random() < 0.5,
+            random.randrange(1_500_000),
+            random.randrange(100, 1500),
+            False,
+        )
+        for _ in range(random.randrange(2, 6))
+    ]
+
+
+def draw_readings(random: Random) -> list:
+    return [
+        None if random.random() < 0.15 else (random.randrange(MAX_STEP_WH), random.randrange(1500))
+        for _ in range(USERS)
+    ]
 
 
 def check_meters(history: History) -> None:
