@@ -9,7 +9,6 @@ lay out ─┬─ ledger nodes ×4 ── accounts ─┐
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -20,15 +19,13 @@ from typing import Any, Final
 import httpx
 
 from hil import plan
-from hil.errors import ProcessError
 from hil.readiness import json_from, port_open, until
 from hil.resources.broker import broker_process
 from hil.resources.meter_process import MeterProcess
 from hil.resources.process import ChildProcess
 from hil.tools import LOOPBACK, Tools, free_ports
 from ledger.client import LedgerClient
-from provisioning import campus as provisioned
-from provisioning import files, meters, roster, settings
+from provisioning import baseline, files, layout, meters, roster, settings
 from provisioning.campus import Campus
 from provisioning.enrolment import Enrolment, firmware_command
 from provisioning.meters import EnrolledMeter
@@ -50,12 +47,12 @@ class VirtualCampus:
         self._tools = tools
         ports = plan.ports_from(free_ports(PORTS), gateway_port)
         planned = plan.campus_plan(str((folder / "lines").resolve()), epoch_s, ports)
-        self.campus: Campus = provisioned.lay_out(folder, planned, tools.mosquitto_passwd)
+        self.campus: Campus = layout.lay_out(folder, planned, tools.mosquitto_passwd)
         self.folder = folder
         self.epoch_s = epoch_s
         self.gateway_url = f"http://{LOOPBACK}:{gateway_port}"
         self.node_urls = dict(zip(planned.authorities, settings.ledger_urls(planned), strict=True))
-        self.http = httpx.AsyncClient(timeout=HTTP_TIMEOUT_S)
+        self.http = httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False)
         self.client = LedgerClient(list(self.node_urls.values()))
         self.enrolled: dict[bytes, EnrolledMeter] = {}
         self.meters: list[MeterProcess] = []
@@ -72,12 +69,16 @@ class VirtualCampus:
         await self._await_gateway()
         for meter in self.meters:
             meter.start()
-        epoch, readings = await until(
-            "a boundary reading of every meter", self._first_boundary, START_TIMEOUT_S + 3 * self.epoch_s, self.children
+        ids = [meter.meter_id for meter in self.campus.meters]
+        found = await until(
+            "a boundary reading of every meter",
+            lambda: baseline.find(self.http, self.gateway_url, ids),
+            START_TIMEOUT_S + 3 * self.epoch_s,
+            self.children,
         )
-        await enrolment.rebase_meters(readings)
+        await enrolment.rebase_meters(found.envelopes)
         self._start_children("bidding agents")
-        return epoch
+        return found.epoch
 
     @property
     def program(self) -> Path:
@@ -169,7 +170,7 @@ class VirtualCampus:
     async def _enrol_meters(self) -> None:
         """Have all meters make their keys, then write the roster and start the gateway, which reads it."""
         command = firmware_command(self._tools.micropython, self._tools.firmware)
-        configs = {m.meter_id: self.folder / "meters" / m.meter_id.hex() / "config.json" for m in self.campus.meters}
+        configs = {meter.meter_id: meter.config(self.folder) for meter in self.campus.meters}
         told = await asyncio.gather(*(meters.enrol(command, config) for config in configs.values()))
         self.enrolled = {meter.meter_id: meter for meter in told}
         roster.write(self.campus, {meter.meter_id: meter.public_key for meter in told})
@@ -190,7 +191,7 @@ class VirtualCampus:
             return len(self.enrolled) == len(self.campus.meters) or None
 
         await until("the meters' enrolment", all_enrolled, START_TIMEOUT_S)
-        await enrolment.assign_meters(self.enrolled)
+        await enrolment.assign_meters({meter.meter_id: meter.public_key for meter in self.enrolled.values()})
 
     async def _is_linked(self, url: str) -> bool | None:
         status = await json_from(self.http, f"{url}/v1/status")
@@ -203,26 +204,6 @@ class VirtualCampus:
 
         gateway = [self._children["gateway"], self._children["broker"]]
         await until("the gateway's connection to the broker", connected, START_TIMEOUT_S, gateway)
-
-    async def _first_boundary(self) -> tuple[int, dict[bytes, bytes]] | None:
-        """Return the first epoch of which every meter has a boundary reading, with those readings' envelopes."""
-        found = await asyncio.gather(*(self._boundaries(meter.meter_id) for meter in self.campus.meters))
-        common = set.intersection(*(set(epochs) for epochs in found))
-        if not common:
-            return None
-        epoch = min(common)
-        ids = [meter.meter_id for meter in self.campus.meters]
-        return epoch, {meter_id: epochs[epoch] for meter_id, epochs in zip(ids, found, strict=True)}
-
-    async def _boundaries(self, meter_id: bytes) -> dict[int, bytes]:
-        answer = await self.gateway_json(f"/api/readings?meter={meter_id.hex()}&after=0")
-        if answer is None:
-            raise ProcessError(f"the gateway at {self.gateway_url} does not answer")
-        return {
-            reading["epoch"]: base64.b64decode(reading["envelope"])
-            for reading in answer["readings"]
-            if reading["reason"] == "boundary" and reading["refusal"] is None
-        }
 
 
 async def _all_of(*works: Coroutine[Any, Any, None]) -> None:

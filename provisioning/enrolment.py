@@ -19,7 +19,6 @@ from ledger.genesis import Genesis, Role
 from provisioning import keys
 from provisioning.campus import AAIP_PER_AIP, Campus, CampusMeter, CampusUser
 from provisioning.errors import EnrolmentError
-from provisioning.meters import EnrolledMeter
 
 FINAL_TIMEOUT_S: Final = 60.0
 NOT_FOUND: Final = 404
@@ -53,11 +52,14 @@ class Enrolment:
             steps += await self._user_steps(user)
         return await self._perform(steps)
 
-    async def assign_meters(self, enrolled: Mapping[bytes, EnrolledMeter]) -> list[Receipt]:
-        """Assign every meter that the ledger does not know yet to its owner."""
+    async def assign_meters(self, public_keys: Mapping[bytes, bytes]) -> list[Receipt]:
+        """Assign every meter that the ledger does not know yet to its owner; *public_keys* are by meter id."""
+        missing = [meter.plan.label for meter in self._campus.meters if meter.meter_id not in public_keys]
+        if missing:
+            raise EnrolmentError(f"meter {missing[0]!r} has no key yet ({len(missing)} missing): run provision meters")
         known = {meter.meter_id for meter in await self._client.meters()}
         steps = [
-            _assign_meter(meter, enrolled[meter.meter_id].public_key)
+            _assign_meter(meter, public_keys[meter.meter_id])
             for meter in self._campus.meters
             if meter.meter_id not in known
         ]

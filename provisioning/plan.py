@@ -99,6 +99,8 @@ class CampusPlan(_Section):
         _require(len(set(names)) == len(names), "two users share one name")
         _require(len(set(self.authorities)) == len(self.authorities) >= 4, "it takes 4 authorities of different names")
         _require(len(self.ports.nodes) == len(self.authorities), "ports.nodes needs one entry per authority")
+        labels = [meter.label for meter in self.meters]
+        _require(len(set(labels)) == len(labels), "two meters share one label")
         for meter in self.meters:
             _require(meter.owner in names, f"meter {meter.label!r}: its owner {meter.owner!r} is not among the users")
         owners = [meter.owner for meter in self.meters]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from ledger.keys import PUBLIC_KEY_BYTES
 from provisioning import files
 from provisioning.campus import Campus, CampusMeter
-from provisioning.errors import EnrolmentError
+from provisioning.errors import DirectoryError, EnrolmentError
+
+NAME: Final = "roster.json"
 
 
 def write(campus: Campus, public_keys: Mapping[bytes, bytes]) -> None:
@@ -22,7 +25,17 @@ def write(campus: Campus, public_keys: Mapping[bytes, bytes]) -> None:
             {"account": user.account.hex(), "name": user.plan.name, "kind": user.plan.kind} for user in campus.users
         ],
     }
-    files.write_public(campus.folder / "roster.json", json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    files.write_public(campus.folder / NAME, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_keys(campus: Campus) -> dict[bytes, bytes]:
+    """Return the public key of every meter, by meter id, from the roster of *campus*; raises DirectoryError."""
+    path = campus.folder / NAME
+    try:
+        entries = json.loads(files.read_text(path))["meters"]
+        return {bytes.fromhex(entry["meter_id"]): bytes.fromhex(entry["public_key"]) for entry in entries}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DirectoryError(f"{path} is not a roster: {error!r}. `campusgrid provision meters` writes it.") from error
 
 
 def _meter(meter: CampusMeter, public_key: bytes) -> dict[str, object]:
