@@ -17,7 +17,7 @@ from ledger.api import resources
 from ledger.errors import LedgerError
 
 REQUEST_TIMEOUT_S: Final = 5.0
-FIRST_POLL_S: Final = 0.05
+FIRST_POLL_S: Final = 0.02
 MAX_POLL_S: Final = 1.0
 MAX_REMEMBERED_TRANSACTIONS: Final = 1000
 VALIDITY_BLOCKS: Final = 1000
@@ -174,6 +174,7 @@ class AccountClient:
         self._key = key
         self._lock = asyncio.Lock()
         self._nonce: int | None = None
+        self._unfinal: dict[int, bytes] = {}
         self._height = 0
         self._refreshed_s = 0.0
 
@@ -207,6 +208,9 @@ class AccountClient:
         except ClientError:
             self._nonce = None  # it may have reached a node or not: ask before the next one
             raise
+        self._unfinal[self._nonce] = raw
+        if len(self._unfinal) > MAX_REMEMBERED_TRANSACTIONS:
+            del self._unfinal[min(self._unfinal)]
         self._nonce += 1
         return found
 
@@ -215,7 +219,12 @@ class AccountClient:
         if self._nonce is not None and now_s - self._refreshed_s < HEIGHT_REFRESH_S:
             return False
         account = await self._client.account(self._account_id)
-        self._nonce = max(account.next_nonce, self._nonce or 0)
+        self._unfinal = {nonce: raw for nonce, raw in self._unfinal.items() if nonce >= account.nonce}
+        if self._nonce is None:
+            self._nonce = account.next_nonce
+        for nonce in range(account.next_nonce, self._nonce):
+            if nonce in self._unfinal:  # the node that took it may have died before it passed it on
+                await self._client.submit(self._unfinal[nonce])
         self._height, self._refreshed_s = account.height, now_s
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -86,6 +87,9 @@ def _transaction_routes(node: Node) -> APIRouter:
         answer = await node.admit(raw)
         if isinstance(answer, Admitted):
             return resources.Submission(answer.id, "pending")
+        known = hashlib.sha256(raw).digest()  # submitted again after it became final: not an error
+        if await node.disk.read(lambda store: store.result(known)) is not None:
+            return resources.Submission(known, "final")
         code = answer.code.name.lower()
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, answer.text)
 

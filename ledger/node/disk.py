@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from ledger.node.store import Store
+from ledger.node.store import Store, StoreError
 
 T = TypeVar("T")
 
@@ -27,7 +28,10 @@ class Disk:
         return cls(Store.open(path, chain_id), Store.open_reader(path))
 
     async def commit(self, write: Callable[[Store], T]) -> T:
-        """Run *write* in one transaction and return its result once it is durable; an exception rolls it back."""
+        """Run *write* in one transaction and return its result once it is durable; an exception rolls it back.
+
+        Raises StoreError where the disk refuses.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, self._transact, write)
 
     async def read(self, query: Callable[[Store], T]) -> T:
@@ -42,5 +46,9 @@ class Disk:
         self._writer.close()
 
     def _transact(self, write: Callable[[Store], T]) -> T:
-        with self._writer.transaction():
-            return write(self._writer)
+        try:
+            with self._writer.transaction():
+                return write(self._writer)
+        except sqlite3.Error as error:
+            text = f"cannot write the database: {error}; make room or mend the disk, then start the node again"
+            raise StoreError(text) from error

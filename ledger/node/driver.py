@@ -86,9 +86,10 @@ class Driver:
         self._chain_id = parts.genesis.chain_id
         self._jobs: asyncio.Queue[Job] = asyncio.Queue(MAX_QUEUED_JOBS)
         self._records: list[Message] = []
-        self._validated: list[Candidate] = []
+        self._executed: list[Candidate] = []
         self._evidence: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hooks_due: asyncio.TimerHandle | None = None
 
     @property
     def height(self) -> int:
@@ -200,7 +201,7 @@ class Driver:
             log.warning("message refused", reason=message.value)
 
     async def _cast(self, statement: Statement) -> None:
-        """Sign, make durable together with all inputs so far, count the own message, and only then send it."""
+        """Sign, make durable together with inputs and blocks so far, count the own message, and only then send it."""
         if self.alarm is not None:
             return
         identity = self._parts.identity
@@ -208,9 +209,9 @@ class Driver:
         height, round_, kind = statement.slot
         signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
         records, self._records = self._records, []
-        validated, self._validated = self._validated, []
+        executed, self._executed = self._executed, []
         try:
-            await self._parts.disk.commit(partial(_store_promise, signed, records, validated))
+            await self._parts.disk.commit(partial(_store_promise, signed, records, executed))
         except DoubleSigningError as error:
             self._raise_alarm(str(error))
             return
@@ -247,7 +248,7 @@ class Driver:
 
     async def _start_height(self, last_commit: Commit | None, stored: tuple[Message, ...]) -> None:
         self._records.clear()
-        self._validated.clear()
+        self._executed.clear()
         self._parts.blocks.start(self.height)
         may_sign = self.alarm is None and self.height >= self.signs_from
         waited_ms = _now_ms() - self.position.header.time_ms
@@ -258,9 +259,15 @@ class Driver:
         await self._feed(ev.HeightStarted(self.height, authorities, index, may_sign, delay_ms, last_commit, stored))
         await self._try_decided()
         self.offer_work()
+        self._await_hooks()
+
+    def _await_hooks(self) -> None:
+        """Look for work at the moment the next hook is due, not only at the next report."""
+        if self._hooks_due is not None:
+            self._hooks_due.cancel()
         if self.position.due_ms is not None:
             wait_s = max(0, self.position.due_ms - _now_ms()) / 1000
-            asyncio.get_running_loop().call_later(wait_s, self.offer_work)
+            self._hooks_due = asyncio.get_running_loop().call_later(wait_s, self.offer_work)
 
     async def _try_decided(self) -> None:
         """Hand in the certificate of this height if one came with its block; blame whoever sent a bad one."""
@@ -292,14 +299,13 @@ class Driver:
         if candidate is None:
             return
         self._drop_impossible(items, candidate)
-        block_id, body = candidate.block.id, candidate.body
-        await self._parts.disk.commit(lambda store: store.add_candidate(effect.height, block_id, body))
         self._post(partial(self._built, effect, candidate))
 
     async def _built(self, effect: fx.BuildBlock, candidate: Candidate) -> None:
         if effect.height == self.height:
             header = candidate.block.header
             self._parts.blocks.executed[header.id] = candidate
+            self._executed.append(candidate)
             await self._feed(ev.BlockBuilt(effect.height, effect.round, header.id, header.time_ms))
 
     async def _validate(self, height: int, block_id: bytes, body: bytes) -> None:
@@ -320,7 +326,7 @@ class Driver:
                 await self._feed(ev.BlockValidated(height, block_id, valid=False, time_ms=0))
             case Candidate():
                 self._parts.blocks.executed[block_id] = result
-                self._validated.append(result)
+                self._executed.append(result)
                 time_ms = result.block.header.time_ms
                 await self._feed(ev.BlockValidated(height, block_id, valid=True, time_ms=time_ms))
 
@@ -399,10 +405,10 @@ def _stored_height(store: Store, height: int) -> _StoredHeight:
     return _StoredHeight(store.commit(height - 1), store.signed(height), store.inputs(height), store.candidates(height))
 
 
-def _store_promise(signed: Signed, records: list[Message], validated: list[Candidate], store: Store) -> None:
+def _store_promise(signed: Signed, records: list[Message], executed: list[Candidate], store: Store) -> None:
     for message in records:
         store.add_input(message.statement.height, message.raw)
-    for candidate in validated:
+    for candidate in executed:
         store.add_candidate(candidate.block.header.height, candidate.block.id, candidate.body)
     store.sign(signed)
 

@@ -78,7 +78,7 @@ class Peer:
     outbox: Outbox = field(default_factory=Outbox)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     linked: bool = False
-    heard: int = 0
+    reading: asyncio.Task[None] | None = None
     height: int = 0
 
 
@@ -100,7 +100,11 @@ class Peers:
         """Listen and start dialling; raises SettingsError where the address cannot be had."""
         try:
             self._server = await asyncio.start_server(
-                self._accept, self._listen.host, self._listen.port, ssl=self._server_context, limit=2**18
+                self._accept,
+                self._listen.host,
+                self._listen.port,
+                ssl=self._server_context,
+                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
             )
         except OSError as error:
             raise SettingsError(_listen_fault(self._listen, error)) from error
@@ -183,12 +187,18 @@ class Peers:
         hello = await asyncio.wait_for(_read(reader), CONNECT_TIMEOUT_S)
         if hello.kind is not FrameType.HELLO or cbor.decode(hello.payload) != [PROTOCOL, self._chain_id, name]:
             raise PeerFaultError(f"{name} speaks another protocol, or for another chain: compare the genesis files")
+        self._replace_reader(peer)
         peer.wanted.set()
         while True:
             async with asyncio.timeout(SILENCE_TIMEOUT_S):
                 frame = await _read(reader)
-            peer.heard += 1
             self._handler(name, frame)
+
+    def _replace_reader(self, peer: Peer) -> None:
+        """Read one link per peer: a new one ends the one before, which may be long dead."""
+        if peer.reading is not None:
+            peer.reading.cancel()
+        peer.reading = asyncio.current_task()
 
 
 async def _back_off(peer: Peer, backoff_s: float) -> float:

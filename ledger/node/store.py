@@ -6,6 +6,7 @@ results; the inputs of a consensus step with the signature that follows from the
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from ledger import cbor
 from ledger.block import Commit, decode_commit
@@ -104,17 +105,19 @@ class StoredBlock:
 class Store:
     """An open database. Use each instance from one thread at a time, and write through one instance only."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, lock: IO[bytes] | None = None) -> None:
         self._connection = connection
+        self._lock = lock
 
     @classmethod
     def open(cls, path: Path, chain_id: bytes) -> Store:
         """Open or create the database *path* of the chain; raises StoreError or CorruptedError."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            lock = _lock(path)
             connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
             connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            store = cls(connection)
+            store = cls(connection, lock)
             store._check_integrity(path)
             store._migrate()
             store._bind(chain_id, path)
@@ -136,6 +139,8 @@ class Store:
     def close(self) -> None:
         """Close the database; nothing is pending outside `transaction`."""
         self._connection.close()
+        if self._lock is not None:
+            self._lock.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -333,6 +338,17 @@ class Store:
 
     def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """Claim the database for this process: two nodes with one key are what must never be."""
+    lock = path.with_suffix(".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StoreError(f"another process runs on {path}: stop it, or give this node its own data_dir") from error
+    return lock
 
 
 def _fault(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
