@@ -186,21 +186,24 @@ class Machine:
     # --- rules ------------------------------------------------------------------------------------------------------
 
     def _advance(self, at: Height) -> None:
-        """Apply the rules until none fires. Each returns whether it changed the position."""
-        rules = (
-            self._decide,
-            self._skip_round,
-            self._start_first_round,
-            self._prevote_fresh,
-            self._prevote_again,
-            self._remember_valid,
-            self._lock,
-            self._precommit_nil,
-        )
-        while at.step is not Step.DECIDED and not self._is_halted and any(rule(at) for rule in rules):
+        """Apply the rules until none fires."""
+        while at.step is not Step.DECIDED and not self._is_halted and self._apply_one_rule(at):
             pass
         if at.step not in (Step.NEW, Step.DECIDED) and not self._is_halted:
             self._start_vote_timers(at)
+
+    def _apply_one_rule(self, at: Height) -> bool:
+        """Apply the first rule that fires; each tells whether it changed the position."""
+        return (
+            self._decide(at)
+            or self._skip_round(at)
+            or self._start_first_round(at)
+            or self._prevote_fresh(at)
+            or self._prevote_again(at)
+            or self._remember_valid(at)
+            or self._lock(at)
+            or self._precommit_nil(at)
+        )
 
     def _decide(self, at: Height) -> bool:
         """L49: Q precommits for a valid value in any round of the height."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ledger.simulation.world import World
 
 TWIN_TURN_MS: Final = 1_500
-FLOOD_ROUNDS: Final = 40
+FLOOD_ROUNDS: Final = 12
 MAX_REMEMBERED: Final = 200
 
 

@@ -12,7 +12,6 @@ from ledger.consensus import effects as do
 from ledger.consensus import events as ev
 from ledger.consensus.machine import HEIGHTS_AHEAD, Machine
 from ledger.consensus.messages import Message, Proposal, sign
-from ledger.consensus.status import decode_status
 from ledger.errors import MalformedError
 from ledger.keys import PrivateKey
 from ledger.simulation.application import Application, Candidate
@@ -50,6 +49,7 @@ class Node:
         self.name, self.index, self.key = identity.name, identity.index, identity.key
         self.disk = Disk()
         self.life = 0
+        self.opportunities = 0
         self.machine: Machine | None = None
         self.application: Application = world.new_application()
         self._queue: deque[do.Effect] = deque()
@@ -123,7 +123,7 @@ class Node:
         self.feed(ev.MessageReceived(message))
 
     def _receive_status(self, source: str, raw: bytes) -> None:
-        status = decode_status(raw)
+        status = self.world.read_status(raw)
         if self._heights_heard is not None:
             self._heights_heard[source] = status.height
             if len(self._heights_heard) >= self.authorities.weak_quorum:

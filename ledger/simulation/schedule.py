@@ -54,6 +54,8 @@ class Schedule:
 
     The network drops `disliked_percent` of the messages of one kind, and proposals take up to `proposal_delay_ms`: near
     timeoutPropose some nodes prevote the block and some nil, some then see Q prevotes and lock, and others do not.
+    `crash_at` (authority index, n) cuts one node's power at its n-th opportunity, between two effects or inside one;
+    at `blackout_ms` all nodes lose power at once.
     """
 
     seed: int
@@ -75,6 +77,8 @@ class Schedule:
     interval_ms: int
     timing: Timing
     faulty_ms: int = FAULTY_MS
+    crash_at: tuple[int, int] | None = None
+    blackout_ms: int | None = None
 
 
 def sample(seed: int) -> Schedule:
@@ -108,6 +112,34 @@ def sample(seed: int) -> Schedule:
         execution_ms=random.choice([1, 20, 200]),
         interval_ms=random.choice([200, 1_000]),
         timing=timing,
+        blackout_ms=random.randrange(FAULTY_MS) if random.random() < 0.1 else None,
+    )
+
+
+def calm(seed: int, *, crash_at: tuple[int, int] | None = None, blackout_ms: int | None = None) -> Schedule:
+    """Return a schedule of four correct nodes on a good network, with at most one power cut or one blackout."""
+    return Schedule(
+        seed=seed,
+        count=4,
+        habits={},
+        loss_percent=0,
+        disliked=Kind.PREVOTE,
+        disliked_percent=0,
+        proposal_delay_ms=0,
+        duplication_percent=0,
+        min_delay_ms=1,
+        max_delay_ms=20,
+        slow_percent=0,
+        partitions=(),
+        crash_permille=0,
+        wiped=None,
+        clock_offsets_ms=(0, 0, 0, 0),
+        execution_ms=1,
+        interval_ms=200,
+        timing=Timing(),
+        faulty_ms=1_500,
+        crash_at=crash_at,
+        blackout_ms=blackout_ms,
     )
 
 

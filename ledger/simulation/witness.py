@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MESSAGES_PER_SENDER_AND_ROUND = 7
 """One proposal, three values for each of two kinds of vote."""
 
+MESSAGES_AHEAD = 3
+"""What is kept of a sender's highest round that is not reached."""
+
 
 class Violation(AssertionError):  # noqa: N818 - what a run shows
     """A promise that a run broke."""
@@ -71,9 +74,9 @@ class Witness:
         for effect in asked:
             if isinstance(effect, do.Cast) and effect.statement.kind == Kind.PREVOTE:
                 self._check_prevote(node, effect.statement, before, at)
-        rounds = at.round + 1
-        bound = len(self._authorities) * MESSAGES_PER_SENDER_AND_ROUND * rounds + len(self._authorities) * 3
-        self._require(len(at.tally) <= bound, node, "the tally grew beyond its bound")
+        if isinstance(event, ev.MessageReceived):
+            bound = len(self._authorities) * (MESSAGES_PER_SENDER_AND_ROUND * (at.round + 1) + MESSAGES_AHEAD)
+            self._require(len(at.tally) <= bound, node, "the tally grew beyond its bound")
 
     def signed(self, node: Node, message: Message) -> None:
         """Note a signature that is about to leave *node*."""

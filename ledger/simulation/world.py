@@ -12,6 +12,7 @@ from typing import Final
 from ledger.authority import Authority, AuthoritySet
 from ledger.consensus.machine import Machine
 from ledger.consensus.messages import Message, Refusal, decode
+from ledger.consensus.status import Status, decode_status
 from ledger.consensus.timing import Timing
 from ledger.errors import MalformedError
 from ledger.keys import PrivateKey
@@ -74,6 +75,7 @@ class World:
         self.timeline = Timeline()
         self.network = Network(schedule, self.timeline, self.random)
         self._make_application = make_application
+        self._last_status: tuple[bytes, Status] | None = None
         self._verified: dict[bytes, tuple[Message, AuthoritySet]] = {}
         keys = [PrivateKey(hashlib.sha256(b"vote %d" % index).digest()) for index in range(schedule.count)]
         self.authorities = AuthoritySet(tuple(_authority(index, key) for index, key in enumerate(keys)))
@@ -100,10 +102,18 @@ class World:
         self._verified[raw] = message, sets[message.statement.height]
         return message
 
+    def read_status(self, raw: bytes) -> Status:
+        """Return the report in *raw*, which all peers get at once and one need read."""
+        if self._last_status is None or self._last_status[0] != raw:
+            self._last_status = raw, decode_status(raw)
+        return self._last_status[1]
+
     def maybe_cut_power(self, node: Node) -> None:
         """Cut *node*'s power here, now and then."""
+        node.opportunities += 1
+        is_now = self.schedule.crash_at == (node.index, node.opportunities)
         chance = 0 if self.network.is_healed else self.schedule.crash_permille
-        if chance and self.random.randrange(1_000) < chance:
+        if is_now or (chance and self.random.randrange(1_000) < chance):
             raise PowerCut(node.name)
 
     def run(self) -> None:
@@ -113,6 +123,8 @@ class World:
             self.timeline.after(self.random.randrange(START_SPREAD_MS), node.start)
         if self.schedule.wiped is not None:
             self.timeline.after(WIPE_AT_MS, lambda: self._wipe(str(self.schedule.wiped)))
+        if self.schedule.blackout_ms is not None:
+            self.timeline.after(self.schedule.blackout_ms, self._black_out)
         while not self.network.is_healed:
             self.timeline.step()
         goal = max([0, *self.witness.chain]) + HEIGHTS_AFTER_HEALING
@@ -127,6 +139,11 @@ class World:
         node.wipe()
         if node.machine is not None:
             node.crash()
+
+    def _black_out(self) -> None:
+        for node in self.nodes:
+            if node.machine is not None:
+                node.crash()
 
     def _nodes(self, index: int, key: PrivateKey) -> list[Node]:
         habits = self.schedule.habits.get(index, frozenset())

@@ -10,11 +10,14 @@ from ledger.consensus import events as ev
 from ledger.consensus.height import Height, Lock
 from ledger.consensus.machine import Machine
 from ledger.simulation.application import Chained
-from ledger.simulation.schedule import sample
+from ledger.simulation.schedule import calm, sample
 from ledger.simulation.witness import Violation
 from ledger.simulation.world import run
 
 SEEDS = 140
+BLACKOUTS = 30
+POWER_CUTS = 60
+"""At so many instants, between two effects or inside one, a run of a few heights has its power cut."""
 MUST_FIRE = {
     "BuildBlock", "Cast", "Decide", "EvidenceFound", "Record", "SendDecided", "SendTo", "SetTimer", "ValidateBlock",
     "crash", "crash while locked", "resumed while locked", "wiped", "observed",
@@ -38,6 +41,20 @@ def test_no_schedule_of_faults_breaks_a_promise_and_every_rule_fires() -> None:
 
 def test_a_seed_always_gives_the_same_run() -> None:
     assert run(sample(7)) == run(sample(7))
+
+
+def test_a_node_killed_at_any_instant_contradicts_nothing_and_catches_up() -> None:
+    for opportunity in range(1, POWER_CUTS + 1):
+        outcome = run(calm(opportunity, crash_at=(1, opportunity)))
+        assert outcome.coverage["crash"] == 1
+
+
+def test_a_blackout_at_any_instant_loses_no_block_that_anyone_may_have_locked() -> None:
+    coverage: Counter[str] = Counter()
+    for number in range(BLACKOUTS):
+        coverage += run(calm(number, blackout_ms=400 + 7 * number)).coverage
+    assert coverage["crash"] == 4 * BLACKOUTS
+    assert coverage["crash while locked"] > 0
 
 
 class UnlocksEveryRound(Machine):
