@@ -13,6 +13,8 @@ from provisioning.toolchain.browser import find_chromium
 from provisioning.toolchain.micropython import find_micropython
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
 
+pytest_plugins = ["tests.demo_run"]
+
 # An example may take as long as the machine needs: the test's own timeout is what ends it.
 settings.register_profile("campusgrid", deadline=None)
 settings.load_profile("campusgrid")

@@ -7,6 +7,7 @@ in order), dies with the rig even when that is killed with -9 (PR_SET_PDEATHSIG)
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import signal
@@ -138,6 +139,9 @@ class ChildProcess:
             popen.stdout.close()
         if popen.stdin is not None:
             popen.stdin.close()
+        # Not yet waited for, the child still holds its process group's number: what is left of the group ends here.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)
         self._ended.set_result(popen.wait())
 
     def _read_output(self, descriptor: int) -> None:
