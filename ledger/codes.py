@@ -87,7 +87,7 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Something not done, for the reason `code`; `text` names the thing."""
+    """Something not done, for the reason `code`. `text` names the thing, for people only: it is no part of any hash."""
 
     code: Code
     text: str

@@ -7,7 +7,7 @@ Energy in Wh, prices in µAIP per kWh, money in aAIP (10⁻¹⁸ AIP), GRID in a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
 from typing import Final
 
@@ -101,11 +101,15 @@ _KINDS: Final[dict[type[Record], RecordKind]] = {
     ClearingRecord: RecordKind.CLEARING,
     SettlementLine: RecordKind.SETTLEMENT_LINE,
 }
+_NAMES: Final[dict[type[Record], tuple[str, ...]]] = {
+    kind: tuple(field.name for field in fields(kind)) for kind in _KINDS
+}
 
 
 def encode(record: Record) -> bytes:
     """Return the canonical bytes of *record*, its kind first."""
-    return cbor.encode([int(_KINDS[type(record)]), *astuple(record)])
+    kind = type(record)
+    return cbor.encode([int(_KINDS[kind]), *(getattr(record, name) for name in _NAMES[kind])])
 
 
 def decode_settlement_line(data: bytes) -> SettlementLine:

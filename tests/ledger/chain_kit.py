@@ -83,7 +83,8 @@ def make_genesis(balance_aaip: int = 1000 * AIP, users: int = 4, **parameters) -
     ]
     people = {"grid": Person(id_of(1), key_of(1)), "admin": Person(id_of(2), key_of(2))}
     people |= {"gateway": Person(id_of(3), key_of(3)), "authority": Person(id_of(100), key_of(100))}
-    people |= {f"user{n}": Person(id_of(10 + n), key_of(10 + n)) for n in range(users)}
+    numbers = [10 + n if n < 50 else 100_000 + n for n in range(users)]
+    people |= {f"user{n}": Person(id_of(number), key_of(number)) for n, number in enumerate(numbers)}
     roles = {"grid": Role.GRID, "admin": Role.ADMIN, "gateway": Role.GATEWAY, "authority": Role.AUTHORITY}
     accounts = tuple(
         GenesisAccount(person.id, person.key.public_key, roles.get(name, Role.USER), balance_aaip)

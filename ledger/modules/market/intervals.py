@@ -73,15 +73,15 @@ def release_energy(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | 
 def _report(context: Context, raw: bytes) -> None:
     checked = check_boundary(context, raw)
     if isinstance(checked, Refusal):
-        context.emit("market", "reading", meter=b"", epoch=None, code=int(checked.code), text=checked.text)
+        context.emit("market", "reading", meter=b"", epoch=None, code=int(checked.code))
         return
     refusal = _refuse(context, checked)
     if refusal is not None and refusal.code is Code.READING_FORKED:
         meters.set_status(context.state, checked.meter_id, MeterStatus.SUSPENDED)
     if refusal is None:
         _accept(context, checked, _mark(context, checked))
-    code, text = (Code.DONE, "") if refusal is None else (refusal.code, refusal.text)
-    context.emit("market", "reading", meter=checked.meter_id, epoch=checked.epoch, code=int(code), text=text)
+    code = Code.DONE if refusal is None else refusal.code
+    context.emit("market", "reading", meter=checked.meter_id, epoch=checked.epoch, code=int(code))
 
 
 def _refuse(context: Context, checked: CheckedBoundary) -> Refusal | None:
