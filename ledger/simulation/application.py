@@ -28,8 +28,10 @@ class Application(Protocol):
     def authorities(self, height: int) -> AuthoritySet:
         """Return the set in force at *height*, which is at most one above the last applied block."""
 
-    def build(self, height: int, time_ms: int, proposer: int, last_commit: Commit | None) -> Candidate:
-        """Return a valid block on the current state."""
+    def build(
+        self, height: int, time_ms: int, proposer: int, last_commit: Commit | None, evidence: tuple[bytes, ...]
+    ) -> Candidate:
+        """Return a valid block on the current state, with what of *evidence* belongs in it."""
 
     def read(self, raw: bytes) -> Candidate:
         """Return what *raw* is; raises MalformedError."""
@@ -42,6 +44,10 @@ class Application(Protocol):
 
     def sabotage(self, candidate: Candidate) -> Candidate:
         """Return a well-formed but invalid block in the place of *candidate*: what a Byzantine proposer sends."""
+
+    @property
+    def chain_id(self) -> bytes:
+        """The 8 bytes that messages carry."""
 
     @property
     def last_time_ms(self) -> int:
@@ -59,10 +65,11 @@ ApplicationFactory = Callable[[AuthoritySet], Application]
 class Chained:
     """The trivial application: its state is a hash over all blocks applied.
 
-    A block is [height, parent id, time, proposer, last-commit hash, state root after the block].
+    A block is [height, parent id, time, proposer, last-commit hash, evidence, state root after the block].
     """
 
     members: AuthoritySet
+    chain_id: bytes = b"simulate"
     parent: bytes = NO_HASH
     _root: bytes = NO_HASH
     _last_time_ms: int = 0
@@ -84,15 +91,17 @@ class Chained:
             raise ValueError(f"the set of height {height} is not known after {len(self._blocks)} blocks")
         return self.members
 
-    def build(self, height: int, time_ms: int, proposer: int, last_commit: Commit | None) -> Candidate:
+    def build(
+        self, height: int, time_ms: int, proposer: int, last_commit: Commit | None, evidence: tuple[bytes, ...]
+    ) -> Candidate:
         """Return the next block."""
-        head = [height, self.parent, time_ms, proposer, commit_hash(last_commit)]
+        head = [height, self.parent, time_ms, proposer, commit_hash(last_commit), list(evidence)]
         return self.read(cbor.encode([*head, self._root_after(head)]))
 
     def read(self, raw: bytes) -> Candidate:
         """Return the candidate; raises MalformedError."""
         values = cbor.decode(raw)
-        if type(values) is not list or len(values) != 6 or type(values[2]) is not int:
+        if type(values) is not list or len(values) != 7 or type(values[2]) is not int:
             raise MalformedError("not a block of the simulated chain")
         return Candidate(hashlib.sha256(raw).digest(), values[2], raw)
 

@@ -97,7 +97,9 @@ class ByzantineNode(Node):
     def _contradict(self, message: Message) -> Message:
         statement = message.statement
         if isinstance(statement, Proposal):
-            rival = self.application.build(statement.height, self.clock_ms() + 1, self.index, None)
+            at = self.machine.state if self.machine is not None else None
+            last_commit = at.last_commit if at is not None else None
+            rival = self.application.build(statement.height, self.clock_ms() + 1, self.index, last_commit, ())
             self._bodies[rival.block_id] = rival.raw
             return self._sign(Proposal(statement.height, statement.round, statement.valid_round, rival.block_id))
         others = [value for value in (None, *self._values) if value != statement.block_id]

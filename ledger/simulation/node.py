@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from ledger.authority import AuthoritySet
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
+from ledger.consensus.evidence import Evidence
 from ledger.consensus.machine import HEIGHTS_AHEAD, Machine
 from ledger.consensus.messages import Message, Proposal, sign
 from ledger.errors import MalformedError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STATUS_MS: Final = 400
 RESTART_MS: Final = 700
 MAX_BODIES: Final = 64
+MAX_EVIDENCE: Final = 4
 EPOCH_MS: Final = 1_700_000_000_000
 """The wall clock at the start of every run."""
 
@@ -55,6 +57,7 @@ class Node:
         self._queue: deque[do.Effect] = deque()
         self._bodies: dict[bytes, bytes] = {}
         self._wanted: set[bytes] = set()
+        self._evidence: deque[bytes] = deque(maxlen=MAX_EVIDENCE)
         self._observes_until: int | None = None
         self._heights_heard: dict[str, int] | None = None
 
@@ -191,7 +194,7 @@ class Node:
             case do.Decide():
                 self._decide(effect)
             case do.EvidenceFound() | do.Halt():
-                self.world.witness.heard(self, effect)
+                self._hear(effect)
 
     def _cast(self, cast: do.Cast) -> None:
         message = self.disk.signed(cast.statement) or self.sign(cast)
@@ -220,6 +223,11 @@ class Node:
         for message in messages:
             self._send(peer, MessageFrame(message.raw, message.statement.kind))
 
+    def _hear(self, effect: do.EvidenceFound | do.Halt) -> None:
+        self.world.witness.heard(self, effect)
+        if isinstance(effect, do.EvidenceFound):
+            self._evidence.append(Evidence.of(effect.first, effect.second).encode())
+
     def _plan_build(self, effect: do.BuildBlock) -> None:
         wait_ms = max(0, self.application.last_time_ms + 1 - self.clock_ms())
         self._later(wait_ms + self.world.schedule.execution_ms, lambda: self._build(effect))
@@ -232,7 +240,9 @@ class Node:
 
     def make_block(self, effect: do.BuildBlock) -> Candidate:
         """Return the block to propose."""
-        return self.application.build(effect.height, self.clock_ms(), self.index, effect.last_commit)
+        return self.application.build(
+            effect.height, self.clock_ms(), self.index, effect.last_commit, tuple(self._evidence)
+        )
 
     def _keep_body(self, raw: bytes, proposed: bytes | None = None) -> None:
         """Keep a block that the core asked for, or that came with its proposal."""

@@ -23,7 +23,6 @@ from ledger.simulation.node import Identity, Node, PowerCut
 from ledger.simulation.schedule import Habit, Schedule
 from ledger.simulation.witness import Violation, Witness
 
-CHAIN_ID: Final = b"simulate"
 HEIGHTS_AFTER_HEALING: Final = 2
 PATIENCE_MS: Final = 180_000
 """So long after healing every correct node has decided, or the run fails."""
@@ -61,8 +60,6 @@ def run(
 class World:
     """Everything in one run."""
 
-    chain_id = CHAIN_ID
-
     def __init__(
         self,
         schedule: Schedule,
@@ -79,8 +76,9 @@ class World:
         self._verified: dict[bytes, tuple[Message, AuthoritySet]] = {}
         keys = [PrivateKey(hashlib.sha256(b"vote %d" % index).digest()) for index in range(schedule.count)]
         self.authorities = AuthoritySet(tuple(_authority(index, key) for index, key in enumerate(keys)))
+        self.chain_id = make_application(self.authorities).chain_id
         correct = {str(index) for index in range(schedule.count) if index not in schedule.habits}
-        self.witness = Witness(self.authorities, CHAIN_ID, correct, set(schedule.habits))
+        self.witness = Witness(self.authorities, self.chain_id, correct, set(schedule.habits))
         self.nodes = [node for index, key in enumerate(keys) for node in self._nodes(index, key)]
         self.correct = [node for node in self.nodes if node.name in correct]
 
@@ -91,10 +89,10 @@ class World:
     def decode(self, raw: bytes, sets: Mapping[int, AuthoritySet]) -> Message | None:
         """Return the message in *raw*, or None; what one node has verified the others need not verify again."""
         known = self._verified.get(raw)
-        if known is not None and sets.get(known[0].statement.height) is known[1]:
+        if known is not None and sets.get(known[0].statement.height) == known[1]:
             return known[0]
         try:
-            message = decode(raw, sets, CHAIN_ID)
+            message = decode(raw, sets, self.chain_id)
         except MalformedError:
             return None
         if isinstance(message, Refusal):
