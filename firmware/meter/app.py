@@ -25,37 +25,43 @@ class Application:
         self._profile = profile.load(config.profile)
         self._line = Line(config.line, board)
         self._uplink = Uplink(board, config.broker, config.meter_id, journal, self._accept, self._complain)
-        self._uplink_task = None
+        self._tasks = []
+        self._ended = asyncio.Event()
+        self._fault = None
         self._beacon = None
         self._status = 0
-        self._stopping = False
 
     async def run(self):
-        """Take readings until the command line ends; raises what ended it."""
+        """Take readings until the command line ends; raises the fault where one ended it."""
         self._board.emit(
             {"event": "started", "meter_id": self._config.meter_id.hex(), "interpreter": self._board.INTERPRETER}
         )
         if self._journal.lost_bytes:
             self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
-        self._uplink_task = asyncio.create_task(self._uplink.run())
-        measuring = asyncio.create_task(self._measure())
-        reporting = asyncio.create_task(self._report())
+        for part in (self._uplink.run(), self._measure(), self._report(), self._board.command_line_ended()):
+            self._tasks.append(asyncio.create_task(self._watch(part)))
+        await self._ended.wait()
+        if self._fault:
+            raise self._fault
+
+    async def _watch(self, part):
+        """Run one part of the application; when it ends, as it should or by a fault, the application does."""
         try:
-            await self._board.command_line_ended()
-        finally:
-            self._stopping = True
-            measuring.cancel()
-            reporting.cancel()
+            await part
+        except Exception as error:
+            self._fault = error
+        self._ended.set()
 
     async def finish(self):
         """Take no new reading; wait, at most `drain_s`, until all have their receipts; report, and end the uplink."""
-        self._stopping = True
+        uplink, measuring, reporting, _ = self._tasks
+        measuring.cancel()
+        reporting.cancel()
         start = self._board.ticks_ms()
         self._uplink.hurry()
         while not self._journal.is_receipted() and self._board.ticks_since(start) < 1000 * self._config.drain_s:
             await asyncio.sleep(0.05)
-        if self._uplink_task:
-            self._uplink_task.cancel()
+        uplink.cancel()
         journal = self._journal
         self._board.emit(
             {"event": "stopped", "signed": journal.signed, "sequence": journal.sequence, "receipted": journal.receipted}
@@ -139,14 +145,13 @@ class Application:
                 return False  # a repeat: not worth the signature check
             if not receipt.is_authentic(message, self._config.gateway_keys):
                 raise MalformedError("a receipt that none of the gateway keys signed")
-            settled = self._journal.settle(offered.sequence, offered.hash)
+            if self._journal.jump(offered.sequence):
+                self._complain("readings were forgotten here: numbers go on behind {}".format(offered.sequence))
+                return False
+            if not self._journal.settle(offered.sequence, offered.hash):
+                raise MalformedError("{} is not in this journal as the gateway has it".format(offered.sequence))
         except (MalformedError, OSError) as error:
             self._complain("receipt ignored: {}".format(error))
-            return False
-        if not settled:
-            self._complain(
-                "receipt ignored: {} is not in this journal as the gateway knows it".format(offered.sequence)
-            )
             return False
         self._hold_beacon(offered.beacon)
         self._board.emit({"event": "receipted", "sequence": offered.sequence})

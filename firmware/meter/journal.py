@@ -91,21 +91,20 @@ class Journal:
         return self.receipted >= self.sequence
 
     def settle(self, sequence, digest):
-        """Take note of an authentic receipt for the chain up to *sequence*; tell whether it changed anything."""
-        if sequence <= self.receipted:
-            return False
-        if sequence >= self._next:
-            return self._jump(sequence)
-        record = self._log.find(sequence)
+        """Take note of an authentic receipt for the chain up to *sequence*; tell whether it covers anything new."""
+        record = self._log.find(sequence) if sequence > self.receipted else None
         if record is None or envelope.digest(record.data) != digest:
             return False
         self.receipted = sequence
         self._trim()
         return True
 
-    def _jump(self, sequence):
-        """Go on behind *sequence*: the gateway has seen numbers that this journal, restored from a copy, forgot."""
-        if sequence - self._next >= MAX_JUMP:
+    def jump(self, sequence):
+        """Go on behind *sequence* where it is ahead of all numbers used here; tell whether it was, and not too far.
+
+        An authentic receipt for it says that this journal was put back to an older state and forgot some numbers.
+        """
+        if not 0 <= sequence - self._next < MAX_JUMP:
             return False
         self._reserve(sequence + RESERVED_NUMBERS)
         self._next = sequence + 1

@@ -59,7 +59,7 @@ class Uplink:
         while True:
             try:
                 await self._hold_session()
-            except (OSError, UplinkError, asyncio.TimeoutError) as error:
+            except (OSError, ValueError, UplinkError, asyncio.TimeoutError) as error:  # ValueError: a bad certificate
                 self._report("uplink to {}:{}: {}".format(self._broker.host, self._broker.port, _text_of(error)))
             await asyncio.sleep(self._jittered_ms() / 1000)
             self._backoff_ms = min(2 * self._backoff_ms, BACKOFF_LIMIT_MS)

@@ -64,12 +64,13 @@ class Device:
         )  # fmt: skip
 
     def start(self) -> None:
-        """Start the firmware."""
+        """Start the firmware; events of an earlier run are no longer waited for."""
+        self._queue = queue.Queue()
         self._process = subprocess.Popen(
             [find_micropython(), MAIN, "run", "--config", self.config],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._process, self._queue), daemon=True).start()
 
     def wait_for(self, holds: Callable[[Event], bool], limit_s: float = EVENT_LIMIT_S) -> Event:
         """Return the next event for which *holds* is true."""
@@ -114,10 +115,10 @@ class Device:
         """Return all events of one kind so far."""
         return [event for event in self.events if event["event"] == kind]
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
+    def _listen(self, process: subprocess.Popen[str], events: queue.Queue[Event | None]) -> None:
         assert process.stdout
         for line in process.stdout:
             event = json.loads(line)
             self.events.append(event)
-            self._queue.put(event)
-        self._queue.put(None)
+            events.put(event)
+        events.put(None)
