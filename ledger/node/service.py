@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -90,9 +91,13 @@ class Node:
         clearing.warm()
         pool = ThreadPoolExecutor(SIGNATURE_THREADS, "signatures")
         path = settings.data_dir / DATABASE
-        store = Store.open(path, rules.chain_id)
-        chain = Chain.recover(Runtime(rules, pool=pool), store)
-        return cls(settings, chain, Disk(store, Store.open_reader(path)), pool)
+        with ExitStack() as opened:
+            store = Store.open(path, rules.chain_id)
+            opened.callback(store.close)
+            chain = Chain.recover(Runtime(rules, pool=pool), store)
+            node = cls(settings, chain, Disk(store, Store.open_reader(path)), pool)
+            opened.pop_all()
+        return node
 
     async def run(self) -> None:
         """Take part until cancelled; an exception means that the node cannot go on."""

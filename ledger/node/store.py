@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib import resources
@@ -112,19 +112,21 @@ class Store:
     @classmethod
     def open(cls, path: Path, chain_id: bytes) -> Store:
         """Open or create the database *path* of the chain; raises StoreError or CorruptedError."""
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = _lock(path)
-            connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-            connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;")
-            store = cls(connection, lock)
-            store._check_integrity(path)
-            store._migrate()
-            store._bind(chain_id, path)
-        except sqlite3.DatabaseError as error:
-            raise _fault(path, error) from error
-        except OSError as error:
-            raise StoreError(f"cannot use the data directory {path.parent}: {error.strerror}") from error
+        with ExitStack() as opened:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = opened.enter_context(_lock(path))
+                connection = sqlite3.connect(
+                    path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+                )
+                opened.callback(connection.close)
+                store = cls(connection, lock)
+                store._prepare(path, chain_id)
+            except sqlite3.DatabaseError as error:
+                raise _fault(path, error) from error
+            except OSError as error:
+                raise StoreError(f"cannot use the data directory {path.parent}: {error.strerror}") from error
+            opened.pop_all()
         return store
 
     @classmethod
@@ -302,6 +304,13 @@ class Store:
                 self._run("DELETE FROM state_rows WHERE name = ? AND id = ?", (row.table, row.key))
             else:
                 self._run("INSERT OR REPLACE INTO state_rows VALUES (?, ?, ?)", (row.table, row.key, row.value))
+
+    def _prepare(self, path: Path, chain_id: bytes) -> None:
+        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+            self._run(f"PRAGMA {pragma}", ())
+        self._check_integrity(path)
+        self._migrate()
+        self._bind(chain_id, path)
 
     def _check_integrity(self, path: Path) -> None:
         verdict = self._one("PRAGMA quick_check(1)", ())

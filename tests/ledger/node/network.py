@@ -28,9 +28,11 @@ from ledger.client import AccountClient, ClientError, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 
 NAMES = ("ERC", "MEA", "PEA", "EGAT")
-START_TIMEOUT_S = 30.0
+CAMPUSGRID = str(Path(sys.executable).parent / "campusgrid")
+START_TIMEOUT_S = 60.0
 USER = bytes.fromhex("aa00000000000001")
 OTHER = bytes.fromhex("aa00000000000002")
+ADMIN = bytes.fromhex("aa000000000000ad")
 GRID = bytes.fromhex("aa000000000000ff")
 PARAMETERS = Parameters(epoch_s=3600, block_interval_ms=200, heartbeat_ms=600_000)
 
@@ -41,7 +43,9 @@ class Network:
 
     root: Path
     genesis: Genesis
+    peer_ports: list[int]
     api_ports: list[int]
+    certificates: CertificateAuthority
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -52,7 +56,7 @@ class Network:
         return self.root / "authorities" / NAMES[place]
 
     def start(self, place: int) -> None:
-        command = [str(Path(sys.executable).parent / "campusgrid"), "ledger", "run"]
+        command = [CAMPUSGRID, "ledger", "run"]
         log = (self.directory(place) / "node.log").open("ab")
         self.processes[place] = subprocess.Popen(
             [*command, "--config", str(self.directory(place) / "node.toml"), "--exit-with-parent"],
@@ -143,6 +147,7 @@ def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
     accounts = (
         GenesisAccount(USER, account_key(USER).public_key, Role.USER, 10**24),
         GenesisAccount(OTHER, account_key(OTHER).public_key, Role.USER, 10**24),
+        GenesisAccount(ADMIN, account_key(ADMIN).public_key, Role.ADMIN),
         GenesisAccount(GRID, account_key(GRID).public_key, Role.GRID, 10**24),
     )
     rules = Genesis(
@@ -159,7 +164,7 @@ def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
             (directory / f"{use}.key").write_text(seeds[name, use].hex() + "\n")
         authority.issue(name, directory / "tls.crt", directory / "tls.key")
         (directory / "node.toml").write_text(node_toml(place, ports))
-    return Network(root, rules, ports[4:])
+    return Network(root, rules, ports[:4], ports[4:], authority)
 
 
 def node_toml(place: int, ports: list[int]) -> str:

@@ -1,0 +1,239 @@
+"""The API over a running network: shapes, refusals, the client's nonces and fail-over, and a proof from the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from ledger import checkpoint, envelope, keys, proof, reading, transaction
+from ledger.client import ClientError, LedgerClient, RefusedError
+from ledger.reading import ClockQuality, Reading, Reason, Status
+from ledger.transaction import Call
+from tests.ledger.node.network import (
+    ADMIN,
+    NAMES,
+    OTHER,
+    PARAMETERS,
+    USER,
+    Network,
+    account_key,
+    free_ports,
+    make_network,
+    until,
+)  # fmt: skip
+
+EPOCH_S = 2
+METER = bytes.fromhex("ee00000000000001")
+METER_KEY = keys.PrivateKey(b"m" * 32)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """Four nodes that all tests of this file share."""
+    parameters = replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=60, settle_deadline_blocks=5)
+    made = make_network(tmp_path_factory.mktemp("api") / "campus", parameters)
+    for place in range(len(NAMES)):
+        made.start(place)
+    asyncio.run(made.ready())
+    yield made
+    for place in list(made.processes):
+        made.stop(place, signal.SIGKILL)
+
+
+@pytest_asyncio.fixture
+async def client(running: Network) -> AsyncIterator[LedgerClient]:
+    async with running.client() as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/v1/accounts/00000000000000ff", 404, "unknown_account"),
+        ("/v1/meters/00000000000000ff", 404, "unknown_meter"),
+        ("/v1/blocks/99999999", 404, "unknown_block"),
+        ("/v1/blocks/99999999999999999999", 422, "bad_request"),
+        ("/v1/blocks/-1", 422, "bad_request"),
+        ("/v1/accounts/AA00000000000001", 422, "bad_request"),
+        ("/v1/accounts/1", 422, "bad_request"),
+        ("/v1/transactions/zz", 422, "bad_request"),
+        ("/v1/epochs/4294967296", 422, "bad_request"),
+        ("/v1/epochs?from=1", 422, "bad_request"),
+        ("/v1/orders?account=1", 422, "bad_request"),
+        ("/v1/proofs/settlements/1/ee000000000000ff", 404, "unknown_line"),
+        ("/v1/nothing", 404, "not_found"),
+    ],
+)
+def test_every_error_is_a_problem_with_a_code(running: Network, path: str, status: int, code: str) -> None:
+    answer = httpx.get(running.urls[0] + path)
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "code"}
+    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "bad_request"),
+        (b"[" * 100_000, 400, "bad_request"),
+        (b'{"transaction": 1}', 400, "bad_request"),
+        (b'{"transaction": "!!"}', 400, "bad_request"),
+        (b'{"transaction": "AAAA", "more": 1}', 400, "bad_request"),
+        (b'{"transaction": "AAAA"}', 422, "undecodable"),
+        (b'{"transaction": "' + b"A" * 2**20 + b'"}', 413, "body_too_large"),
+    ],
+)
+def test_a_body_that_is_no_transaction_is_refused(running: Network, body: bytes, status: int, code: str) -> None:
+    answer = httpx.post(running.urls[0] + "/v1/transactions", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"chain_id": bytes(8)}, "wrong_chain"),
+        ({"sender": bytes(8)}, "unknown_sender"),
+        ({"valid_until": 0}, "expired"),
+        ({"nonce": 2**40}, "wrong_nonce"),
+        ({"key": account_key(OTHER)}, "bad_signature"),
+        ({"call": Call("money", "print", ())}, "unknown_function"),
+        ({"call": Call("money", "transfer", (OTHER, -1))}, "bad_arguments"),
+    ],
+)
+async def test_a_transaction_that_cannot_be_included_is_refused_at_once(
+    running: Network, client: LedgerClient, change: dict[str, object], code: str
+) -> None:
+    account = await client.account(USER)
+    values: dict[str, object] = {
+        "chain_id": running.genesis.chain_id, "sender": USER, "nonce": account.next_nonce,
+        "valid_until": account.height + 100, "call": Call("money", "transfer", (OTHER, 1)), "key": account_key(USER),
+    }  # fmt: skip
+    with pytest.raises(RefusedError) as caught:
+        await client.submit(transaction.sign(**(values | change)))  # type: ignore[arg-type]
+    assert (caught.value.code, caught.value.status) == (code, 422)
+
+
+async def test_amounts_are_digits_and_ids_are_hex_on_the_wire(running: Network, client: LedgerClient) -> None:
+    receipt = await running.account(client).call_and_wait("money", "transfer", OTHER, 10**20)
+    async with httpx.AsyncClient(base_url=running.urls[0]) as http:
+        account = (await http.get(f"/v1/accounts/{OTHER.hex()}")).json()
+        assert account["id"] == OTHER.hex()
+        assert account["balance_aaip"].isdecimal()
+        shown = (await http.get(f"/v1/transactions/{receipt.id.hex()}")).json()
+        assert shown["code_name"] == "done"
+        assert shown["events"][0]["values"] == {
+            "sender": USER.hex(), "to": OTHER.hex(), "amount_aaip": "100000000000000000000",
+        }  # fmt: skip
+
+
+async def test_submitting_a_final_transaction_again_changes_nothing(running: Network, client: LedgerClient) -> None:
+    account = await client.account(USER)
+    call = Call("money", "transfer", (OTHER, 1))
+    raw = transaction.sign(
+        running.genesis.chain_id, USER, account.next_nonce, account.height + 100, call, account_key(USER)
+    )
+    transaction_id = await client.submit(raw)
+    await client.wait_final(transaction_id)
+    assert await client.submit(raw) == transaction_id
+    body = {"transaction": base64.b64encode(raw).decode()}
+    async with httpx.AsyncClient(base_url=running.urls[0]) as http:
+        assert (await http.post("/v1/transactions", json=body)).json()["status"] == "final"
+    assert (await client.account(USER)).nonce == account.next_nonce + 1
+
+
+async def test_concurrent_calls_of_one_account_all_become_final(running: Network, client: LedgerClient) -> None:
+    account = running.account(client)
+    before = await client.account(USER)
+    ids = await asyncio.gather(*(account.call("money", "transfer", OTHER, 1 + number) for number in range(40)))
+    receipts = [await client.wait_final(one) for one in ids]
+    assert {receipt.code for receipt in receipts} == {0}
+    assert (await client.account(USER)).nonce == before.next_nonce + 40
+
+
+async def test_a_refusal_costs_no_nonce_and_a_stale_nonce_is_mended(running: Network, client: LedgerClient) -> None:
+    first, second = running.account(client), running.account(client)
+    assert (await first.call_and_wait("money", "transfer", OTHER, 1)).code == 0
+    with pytest.raises(RefusedError, match="bad_arguments"):
+        await first.call("money", "transfer", OTHER)
+    assert (await second.call_and_wait("money", "transfer", OTHER, 2)).code == 0
+    assert (await first.call_and_wait("money", "transfer", OTHER, 3)).code == 0, "the other client used its nonce"
+
+
+async def test_the_client_leaves_a_dead_node_for_the_next(running: Network) -> None:
+    dead = f"http://127.0.0.1:{free_ports(1)[0]}"
+    async with LedgerClient([dead, running.urls[1]]) as client:
+        assert (await client.status()).name == NAMES[1]
+    async with LedgerClient([dead]) as client:
+        with pytest.raises(ClientError, match="no ledger node answered GET /v1/status"):
+            await client.status()
+
+
+async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
+    running: Network, client: LedgerClient
+) -> None:
+    admin, user = running.account(client, ADMIN), running.account(client)
+    first = int(time.time()) // EPOCH_S - 2
+    readings = signed_readings(first)
+    assigned = await admin.call_and_wait(
+        "registry", "assign_meter", METER, USER, "eastron_sdm120", 10_000_000, METER_KEY.public_key, True
+    )
+    assert assigned.code == 0, assigned.text
+    rebased = await admin.call_and_wait("registry", "rebase", METER, readings[0])
+    assert rebased.code == 0, rebased.text
+    assert (await client.meter(METER)).baseline is not None
+    reported = await user.call_and_wait("market", "report_intervals", readings[1:])
+    assert reported.code == 0, reported.text
+
+    async def is_settled() -> bool:
+        return (await client.epoch(first)).phase == "settled"
+
+    await until(is_settled, f"epoch {first} is settled")
+    (line,) = (await client.epoch(first)).lines
+    assert (line.meter, line.import_wh, line.export_wh) == (METER, 5, 3)
+    proven = await prove(client, first)
+    assert proven.line.import_wh == 5
+    assert [one.raw for one in proven.readings if one] == list(readings)
+    supply = await client.supply()
+    assert supply.conserved.energy
+    assert supply.conserved.money
+    assert supply.conserved.grid_supply
+    assert first in [epoch.epoch for epoch in await client.epochs(first, first)]
+
+
+def signed_readings(epoch: int) -> tuple[bytes, ...]:
+    """Return the boundary readings at the start and the end of *epoch*: 5 Wh in, 3 Wh out."""
+    readings: list[bytes] = []
+    for step in range(2):
+        registers = ((reading.ENERGY_IMPORT, 100 + 5 * step), (reading.ENERGY_EXPORT, 50 + 3 * step))
+        previous = keys.thumbprint(readings[-1])[:8] if readings else reading.NO_PREVIOUS
+        unsigned = Reading(
+            step + 1, (epoch + step) * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch + step,
+            registers, Status(0), previous, b"", b"",
+        )  # fmt: skip
+        readings.append(envelope.seal(reading.encode_payload(unsigned), METER_KEY))
+    return tuple(readings)
+
+
+async def prove(client: LedgerClient, epoch: int) -> proof.ProvenLine:
+    """Fetch the proof once it is provable, and check it with nothing but the authorities' published keys."""
+
+    async def is_provable() -> bool:
+        try:
+            await client.proof(epoch, METER)
+        except RefusedError as error:
+            assert error.status == 409
+            return False
+        return True
+
+    await until(is_provable, "the line is provable")
+    vkeys = (await client.authorities()).vkeys
+    return proof.verify(await client.proof(epoch, METER), [checkpoint.parse_key(vkey) for vkey in vkeys])
