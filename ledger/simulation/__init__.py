@@ -2,9 +2,8 @@
 
     run(sample(seed)) -> Outcome          raises Violation, with the seed, where a promise breaks
 
-`application.py` is the port for what is agreed on, with a trivial chain behind it; `runtime.py` puts the real one in its
-place.
-`node.py` is the shell's duties in small, `witness.py` the list of promises.
+`application.py` is the port for what is agreed on, with a trivial chain behind it; `runtime.py` puts the real runtime
+there. `node.py` is the shell's duties in small, `witness.py` the list of promises.
 
 Time is a number, the network a heap of deliveries, a disk a dictionary that survives a power cut. Nothing here reads
 a clock or a file; a seed always gives the same run.
