@@ -50,9 +50,9 @@ class Cast:
     In this order:
     1. look up `sign_state` by `statement.slot`: the same payload is stored -> take its signature; a different one ->
        send nothing, hand in no `MessageSigned`, stop the signer for good and say so; none -> sign;
-    2. commit the new row *and every `Record` so far* in one durable transaction;
+    2. commit the new row, *every `Record` so far* and the blocks built or found valid in one durable transaction;
     3. `handle(MessageSigned(message))` before any other event; its effects queue up behind those still to be performed;
-    4. send the message to all peers; with a proposal goes the block (durably stored before `BlockBuilt`).
+    4. send the message to all peers; with a proposal goes the block.
     """
 
     statement: Statement
@@ -77,7 +77,7 @@ class ValidateBlock:
 
     Answer with `BlockValidated`. Asked once per block id and height; what is still unknown when the height is left is
     dropped. The shell keeps the result of the execution, `Decide` will want it. A valid block is durable no later than
-    the next `Cast` (one transaction will do): what Q nodes locked must survive a loss of power at all of them.
+    the next `Cast`: what Q nodes locked must survive a loss of power at all of them.
     """
 
     height: int

@@ -72,7 +72,7 @@ class CommitReceived:
 
 @dataclass(frozen=True, slots=True)
 class BlockBuilt:
-    """The answer to `BuildBlock`: an executed, durably stored block with its header's time."""
+    """The answer to `BuildBlock`: an executed block with its header's time, durable no later than the next `Cast`."""
 
     height: int
     round: int
