@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 
 from ledger.node.settings import Address, SettingsError
+
+BACKLOG: Final = 128
 
 
 class ApiServer(uvicorn.Server):
@@ -24,12 +26,15 @@ class ApiServer(uvicorn.Server):
 def bind(address: Address) -> socket.socket:
     """Return a listening socket; raises SettingsError where the address cannot be had."""
     try:
-        return socket.create_server((address.host, address.port), backlog=128)
+        listener = socket.create_server((address.host, address.port), backlog=BACKLOG)
     except OSError as error:
         reason = error.strerror or str(error)
         raise SettingsError(
             f"cannot serve the API on {address}: {reason}; free the port or change [api] in node.toml"
         ) from error
+    # asyncio does this only where the socket names its protocol; without it every answer waits for a delayed ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def make_server(app: Any) -> ApiServer:
