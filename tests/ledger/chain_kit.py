@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from ledger import envelope, transaction
 from ledger.authority import Authority, AuthoritySet
@@ -25,8 +26,9 @@ from ledger.reading import (
     Status,
     encode_payload,
 )
+from ledger.records import ClearingRecord, SettlementLine
 from ledger.runtime import Runtime
-from ledger.state import LedgerState
+from ledger.state import LedgerState, Row, Table
 from ledger.transaction import Call
 
 EPOCH_S = 900
@@ -65,10 +67,10 @@ class TestMeter:
     sequence: int = 0
     previous: bytes = NO_PREVIOUS
 
-    def boundary(self, at_epoch: int, import_wh: int, export_wh: int, **changes) -> bytes:
+    def boundary(self, at_epoch: int, import_wh: int, export_wh: int, **changes: Any) -> bytes:
         registers = ((ENERGY_IMPORT, import_wh), (ENERGY_EXPORT, export_wh))
         self.sequence += 1
-        values = {
+        values: dict[str, Any] = {
             "sequence": self.sequence, "time": at_epoch * EPOCH_S, "clock_quality": ClockQuality.SYNCED,
             "clock_offset_ms": 0, "beacon": None, "reason": Reason.BOUNDARY, "epoch": at_epoch, "registers": registers,
             "status": Status(0), "previous": self.previous, "key_id": b"", "raw": b"",
@@ -76,7 +78,9 @@ class TestMeter:
         return envelope.seal(encode_payload(Reading(**values)), self.key)
 
 
-def make_genesis(balance_aaip: int = 1000 * AIP, users: int = 4, **parameters) -> tuple[Genesis, dict[str, Person]]:
+def make_genesis(
+    balance_aaip: int = 1000 * AIP, users: int = 4, **parameters: Any
+) -> tuple[Genesis, dict[str, Person]]:
     members = [
         Authority(id_of(100 + n), name, *(key_of(1000 + 10 * n + k).public_key for k in range(3)))
         for n, name in enumerate(AUTHORITY_NAMES)
@@ -117,6 +121,12 @@ class Chain:
     def epoch(self) -> int:
         return self.state.header.time_ms // 1000 // EPOCH_S
 
+    def row(self, table: Table[Row], key: bytes) -> Row:
+        """Return a row that must be there."""
+        found = self.state.get(table, key)
+        assert found is not None
+        return found
+
     def commit(self) -> Commit | None:
         header = self.state.header
         if header.height == 0:
@@ -127,9 +137,9 @@ class Chain:
         ]
         return build_commit(header.height, 0, header.id, messages)
 
-    def sign(self, who: str, module: str, function: str, *arguments, **changes) -> bytes:
+    def sign(self, who: str, module: str, function: str, *arguments: Any, **changes: Any) -> bytes:
         person = self.people[who]
-        values = {
+        values: dict[str, Any] = {
             "chain_id": self.genesis.chain_id, "sender": person.id, "nonce": person.nonce, "valid_until": 10**6,
             "call": Call(module, function, arguments), "key": person.key,
         } | changes  # fmt: skip
@@ -159,11 +169,11 @@ class Chain:
         """Make a block *offset_s* after the start of *epoch*."""
         return self.block(*transactions, time_ms=(epoch * EPOCH_S + offset_s) * 1000)
 
-    def run(self, who: str, module: str, function: str, *arguments) -> Receipt:
+    def run(self, who: str, module: str, function: str, *arguments: Any) -> Receipt:
         """Put one call into a block of its own and return its receipt."""
         return self.block(self.sign(who, module, function, *arguments)).receipts[0]
 
-    def must(self, who: str, module: str, function: str, *arguments) -> Receipt:
+    def must(self, who: str, module: str, function: str, *arguments: Any) -> Receipt:
         receipt = self.run(who, module, function, *arguments)
         assert receipt.code is Code.DONE, receipt.text
         return receipt
@@ -175,7 +185,9 @@ class Chain:
         self.meters.append(meter)
         return meter
 
-    def add_based_meter(self, owner: str, number: int, import_wh: int = 0, export_wh: int = 0, **options) -> TestMeter:
+    def add_based_meter(
+        self, owner: str, number: int, import_wh: int = 0, export_wh: int = 0, **options: Any
+    ) -> TestMeter:
         """Assign a meter and give it a baseline at the start of this epoch."""
         meter = self.add_meter(owner, number, **options)
         self.must("admin", "registry", "rebase", meter.id, meter.boundary(self.epoch, import_wh, export_wh))
@@ -186,11 +198,19 @@ class Chain:
         return reading_codes(self.must(who, "market", "report_intervals", list(readings)))
 
 
+def lines_of(execution: Execution) -> list[SettlementLine]:
+    return [entry.record for entry in execution.records if isinstance(entry.record, SettlementLine)]
+
+
+def clearings_of(execution: Execution) -> list[ClearingRecord]:
+    return [entry.record for entry in execution.records if isinstance(entry.record, ClearingRecord)]
+
+
 def reading_codes(receipt: Receipt) -> list[Code]:
     return [Code(dict(event.values)["code"]) for event in receipt.events if event.name == "reading"]
 
 
-def make_chain(**options) -> Chain:
+def make_chain(**options: Any) -> Chain:
     """Return a chain whose first block lies just after the start of START_EPOCH."""
     chain = Chain(*make_genesis(**options))
     chain.to_epoch(START_EPOCH)

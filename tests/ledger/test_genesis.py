@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,25 +17,25 @@ def genesis() -> Genesis:
 
 
 @pytest.fixture
-def document(genesis) -> dict:
+def document(genesis: Genesis) -> dict:
     return json.loads(dumps(genesis))
 
 
-def test_a_genesis_written_and_read_again_is_the_same(genesis, tmp_path):
+def test_a_genesis_written_and_read_again_is_the_same(genesis: Genesis, tmp_path: Path) -> None:
     path = tmp_path / "genesis.json"
     dump(genesis, path)
     assert load(path) == genesis
     assert load(path).chain_id == genesis.chain_id
 
 
-def test_the_chain_id_depends_on_the_content_and_not_on_its_form(genesis, document):
+def test_the_chain_id_depends_on_the_content_and_not_on_its_form(genesis: Genesis, document: dict) -> None:
     document["accounts"].reverse()
     assert loads(json.dumps(document, indent=7)).chain_id == genesis.chain_id
     document["parameters"]["epoch_s"] = 901
     assert loads(json.dumps(document)).chain_id != genesis.chain_id
 
 
-def test_the_chain_id_is_pinned(genesis):
+def test_the_chain_id_is_pinned(genesis: Genesis) -> None:
     assert genesis.chain_id.hex() == "bd0bb51f0ed22fa2"
 
 
@@ -87,32 +88,32 @@ def set_in(document: dict, path: str, value: object) -> None:
         ("accounts.1.balance_aaip", "9" * 39, "exceed"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_place(document, path, value, text):
+def test_a_wrong_value_is_refused_with_its_place(document: dict, path: str, value: object, text: str) -> None:
     set_in(document, path, value)
     with pytest.raises(GenesisError, match=text):
         loads(json.dumps(document))
 
 
 @pytest.mark.parametrize("name", ["name", "secret", "parameters", "accounts", "grid_account"])
-def test_a_missing_key_is_refused_by_name(document, name):
+def test_a_missing_key_is_refused_by_name(document: dict, name: str) -> None:
     del document[name]
     with pytest.raises(GenesisError, match=f"lacks the key '{name}'"):
         loads(json.dumps(document))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "5", '{"a": 1, "a": 2}', "[" * 100_000, "1" * 5000])
-def test_text_that_is_no_genesis_is_refused(text):
+def test_text_that_is_no_genesis_is_refused(text: str) -> None:
     with pytest.raises(GenesisError):
         loads(text)
 
 
-def test_a_key_given_twice_is_refused(genesis):
+def test_a_key_given_twice_is_refused(genesis: Genesis) -> None:
     text = dumps(genesis).replace('"epoch_s": 900', '"epoch_s": 900, "epoch_s": 1')
     with pytest.raises(GenesisError, match="'epoch_s' is there twice"):
         loads(text)
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(GenesisError, match=r"none\.json: cannot be read"):
         load(tmp_path / "none.json")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
@@ -123,7 +124,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         load(tmp_path / "wrong.json")
 
 
-def test_parameters_and_roles_have_the_defaults_of_a_campus():
+def test_parameters_and_roles_have_the_defaults_of_a_campus() -> None:
     parameters = Parameters()
     assert (parameters.epoch_s, parameters.settle_deadline_s, parameters.settle_deadline_blocks) == (900, 21_600, 100)
     assert [role.name for role in Role] == ["USER", "ADMIN", "GATEWAY", "AUTHORITY", "GRID"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from ledger.modules.market import tables
 from ledger.modules.market.lines import Position, draw_lines, share_pro_rata
 from ledger.modules.market.tables import EpochRow, Interval
 from ledger.records import LineFlag, SettlementLine
-from tests.ledger.chain_kit import START_EPOCH, Chain, make_chain
+from tests.ledger.chain_kit import START_EPOCH, Chain, lines_of, make_chain
 
 USERS = 3
 EPOCHS = 5
@@ -68,11 +69,10 @@ class History:
             assert set(self.chain.report(*raws)) == {Code.DONE}
 
     def lines(self) -> list[SettlementLine]:
-        entries = [entry.record for execution in self.chain.executions for entry in execution.records]
-        return [record for record in entries if isinstance(record, SettlementLine)]
+        return [line for execution in self.chain.executions for line in lines_of(execution)]
 
 
-def play_history(epochs: list, **parameters) -> History:
+def play_history(epochs: list, **parameters: Any) -> History:
     chain = make_chain(settle_deadline_s=900, settle_deadline_blocks=2, order_fee_aaip=7, **parameters)
     for user in range(USERS):
         chain.add_based_meter(f"user{user}", user)
@@ -91,16 +91,16 @@ def play_history(epochs: list, **parameters) -> History:
 
 @settings(max_examples=25)
 @given(histories, st.sampled_from([10, 2 * 10**18, 10**19, 10**21]), st.sampled_from(["pro-rata", "price-time"]))
-def test_whatever_happens_every_wh_and_every_aaip_is_accounted_for(epochs, balance_aaip, rule):
+def test_whatever_happens_every_wh_and_every_aaip_is_accounted_for(epochs: list, balance_aaip: int, rule: str) -> None:
     """`Chain.block` holds money, GRID and energy against the tables after every block; here against the meters."""
     history = play_history(epochs, balance_aaip=balance_aaip, clearing_rule=rule)
     check_meters(history)
     check_accounts(history, balance_aaip)
 
 
-def test_the_histories_meet_what_they_are_for():
+def test_the_histories_meet_what_they_are_for() -> None:
     """With a fixed seed: trades, non-delivery, resale, missing meters, gaps, debts all occur, and all adds up."""
-    random, seen = Random(1), Counter()
+    random, seen = Random(1), Counter[str]()
     for _ in range(15):
         epochs = [(draw_orders(random), draw_readings(random)) for _ in range(EPOCHS)]
         balance_aaip = random.choice([3 * 10**18, 10**21])
@@ -184,7 +184,7 @@ amounts = st.integers(0, 10**9)
 
 
 @given(st.lists(st.tuples(amounts, amounts, amounts, st.booleans()), min_size=1, max_size=8), st.randoms())
-def test_lines_of_any_positions_conserve_energy_and_money(values, random):
+def test_lines_of_any_positions_conserve_energy_and_money(values: list, random: Random) -> None:
     """`draw_lines` raises rather than lose a unit; sales and purchases are made to match first."""
     bought = [quantity for quantity, _, _, _ in values]
     sold = list(bought)
@@ -201,7 +201,7 @@ def test_lines_of_any_positions_conserve_energy_and_money(values, random):
 
 
 @given(st.lists(amounts, min_size=1, max_size=6), st.integers(0, 10**6))
-def test_shares_are_within_one_wh_of_the_exact_proportion(bought, part):
+def test_shares_are_within_one_wh_of_the_exact_proportion(bought: list[int], part: int) -> None:
     total = sum(bought)
     delivered = total * part // 10**6
     positions = [Position(b"", bytes([n]), b"", 0, quantity, n, None) for n, quantity in enumerate(bought)]

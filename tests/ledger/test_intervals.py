@@ -9,7 +9,7 @@ from ledger.modules import grid, meters, money
 from ledger.modules.market import tables
 from ledger.modules.meters import MeterStatus
 from ledger.records import LineFlag, SettlementLine
-from tests.ledger.chain_kit import START_EPOCH, WH, Chain, TestMeter, make_chain
+from tests.ledger.chain_kit import START_EPOCH, WH, Chain, TestMeter, lines_of, make_chain
 
 E = START_EPOCH + 1
 RETAIL, FEED_IN, NANO = 4_500_000, 2_200_000, 10**9
@@ -23,19 +23,19 @@ def chain() -> Chain:
 
 
 @pytest.fixture
-def meter(chain) -> TestMeter:
+def meter(chain: Chain) -> TestMeter:
     return chain.meters[0]
 
 
 def last_lines(chain: Chain) -> list[SettlementLine]:
-    return [entry.record for entry in chain.executions[-1].records]
+    return lines_of(chain.executions[-1])
 
 
 def worth(chain: Chain, name: str) -> int:
     return money.find(chain.state, chain.people[name].id).worth_aaip
 
 
-def test_a_report_that_spans_epochs_is_a_gap_interval_against_the_grid_alone(chain, meter):
+def test_a_report_that_spans_epochs_is_a_gap_interval_against_the_grid_alone(chain: Chain, meter: TestMeter) -> None:
     before = worth(chain, "user0")
     chain.to_epoch(E + 3)
     assert chain.report(meter.boundary(E + 2, 1300, 5700)) == [Code.DONE]
@@ -48,14 +48,14 @@ def test_a_report_that_spans_epochs_is_a_gap_interval_against_the_grid_alone(cha
     assert chain.report(meter.boundary(E, 1100, 5100), meter.boundary(E + 1, 1200, 5200)) == [Code.READING_OUTDATED] * 2
 
 
-def test_readings_of_one_report_count_in_order(chain, meter):
+def test_readings_of_one_report_count_in_order(chain: Chain, meter: TestMeter) -> None:
     chain.to_epoch(E + 1)
     codes = chain.report(meter.boundary(E, 1100, 5000), meter.boundary(E + 1, 1150, 5000))
     assert codes == [Code.DONE, Code.DONE]
     assert [(line.epoch, line.import_wh) for line in last_lines(chain)] == [(E - 1, 100), (E, 50)]
 
 
-def test_repeats_change_nothing_at_all(chain, meter):
+def test_repeats_change_nothing_at_all(chain: Chain, meter: TestMeter) -> None:
     chain.to_epoch(E)
     raw = meter.boundary(E, 1100, 5100)
     chain.report(raw)
@@ -65,7 +65,7 @@ def test_repeats_change_nothing_at_all(chain, meter):
     assert changed == [("accounts.accounts", chain.people["gateway"].id)]
 
 
-def test_a_register_that_drops_and_recovers_never_mints_its_lifetime_total(chain, meter):
+def test_a_register_that_drops_and_recovers_never_mints_its_lifetime_total(chain: Chain, meter: TestMeter) -> None:
     for epoch, export_wh, counted, flags in (
         (E, 5100, 100, 0),
         (E + 1, 0, 0, LineFlag.BELOW_MARK),
@@ -80,7 +80,9 @@ def test_a_register_that_drops_and_recovers_never_mints_its_lifetime_total(chain
     assert grid.supply(chain.state).minted_agrid == 150 * WH
 
 
-def test_an_impossible_step_mints_nothing_until_an_admin_and_an_authority_release_it(chain, meter):
+def test_an_impossible_step_mints_nothing_until_an_admin_and_an_authority_release_it(
+    chain: Chain, meter: TestMeter
+) -> None:
     chain.to_epoch(E)
     chain.report(meter.boundary(E, 1000, 5000 + 2636))  # 10 kW x 901 s x 1.05 + 10 Wh = 2,637.9 Wh
     (line,) = last_lines(chain)
@@ -103,11 +105,13 @@ def test_an_impossible_step_mints_nothing_until_an_admin_and_an_authority_releas
     assert not list(chain.state.scan(tables.HELD))
 
 
-def test_a_forked_meter_is_suspended_and_its_energy_comes_as_a_gap_once_reinstated(chain, meter):
+def test_a_forked_meter_is_suspended_and_its_energy_comes_as_a_gap_once_reinstated(
+    chain: Chain, meter: TestMeter
+) -> None:
     chain.to_epoch(E)
     assert chain.report(meter.boundary(E, 1100, 5000)) == [Code.DONE]
     assert chain.report(meter.boundary(E, 1050, 5000)) == [Code.READING_FORKED]
-    assert meters.find(chain.state, meter.id).status == MeterStatus.SUSPENDED
+    assert chain.row(meters.METERS, meter.id).status == MeterStatus.SUSPENDED
     assert meters.first_unreported_epoch(chain.state) is None  # it holds up nobody's settlement
     chain.to_epoch(E + 1)
     assert chain.report(meter.boundary(E + 1, 1200, 5000)) == [Code.METER_SUSPENDED]
@@ -118,7 +122,7 @@ def test_a_forked_meter_is_suspended_and_its_energy_comes_as_a_gap_once_reinstat
     assert (line.import_wh, line.flags) == (200, LineFlag.GAP)
 
 
-def test_rebase_sets_a_lower_baseline_and_shows_what_it_replaced(chain, meter):
+def test_rebase_sets_a_lower_baseline_and_shows_what_it_replaced(chain: Chain, meter: TestMeter) -> None:
     chain.to_epoch(E)
     receipt = chain.must("admin", "registry", "rebase", meter.id, meter.boundary(E, 3, 4))
     values = dict(receipt.events[0].values)
@@ -129,22 +133,24 @@ def test_rebase_sets_a_lower_baseline_and_shows_what_it_replaced(chain, meter):
     assert (line.import_wh, line.export_wh) == (10, 20)
 
 
-def test_rebase_lifts_a_suspension_and_chooses_between_forked_readings(chain, meter):
+def test_rebase_lifts_a_suspension_and_chooses_between_forked_readings(chain: Chain, meter: TestMeter) -> None:
     chain.to_epoch(E)
     first, second = meter.boundary(E, 1100, 5000), meter.boundary(E, 1050, 5000)
     assert chain.report(first, second) == [Code.DONE, Code.READING_FORKED]
     chain.must("admin", "registry", "rebase", meter.id, second)
-    assert meters.find(chain.state, meter.id).status == MeterStatus.ACTIVE
+    assert chain.row(meters.METERS, meter.id).status == MeterStatus.ACTIVE
     assert meters.first_unreported_epoch(chain.state) == E
 
 
-def test_an_owner_and_an_authority_may_report_a_meter_too(chain, meter):
+def test_an_owner_and_an_authority_may_report_a_meter_too(chain: Chain, meter: TestMeter) -> None:
     chain.to_epoch(E + 1)
     assert chain.report(meter.boundary(E, 1000, 5000), who="user0") == [Code.DONE]
     assert chain.report(meter.boundary(E + 1, 1000, 5000), who="authority") == [Code.DONE]
 
 
-def test_boundaries_are_remembered_for_long_enough_and_not_for_ever(chain, meter, monkeypatch):
+def test_boundaries_are_remembered_for_long_enough_and_not_for_ever(
+    chain: Chain, meter: TestMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(meters, "BOUNDARY_HISTORY", 3)
     for epoch in range(E, E + 6):
         chain.to_epoch(epoch)
@@ -152,7 +158,7 @@ def test_boundaries_are_remembered_for_long_enough_and_not_for_ever(chain, meter
     assert len(list(chain.state.scan(meters.BOUNDARIES))) == 3
 
 
-def test_a_meter_and_a_user_registered_in_one_block_can_act_in_it(chain):
+def test_a_meter_and_a_user_registered_in_one_block_can_act_in_it(chain: Chain) -> None:
     """Keys that the block itself brings count for what follows in it."""
     from tests.ledger.chain_kit import Person, id_of, key_of
 

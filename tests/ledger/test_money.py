@@ -26,7 +26,7 @@ def holdings(state: Overlay, *accounts: bytes) -> list[tuple[int, int, int]]:
     return [(holding.balance_aaip, holding.owes_aaip, holding.claims_aaip) for holding in found]
 
 
-def test_what_a_payer_lacks_is_owed_and_paid_first_in_first_out(state):
+def test_what_a_payer_lacks_is_owed_and_paid_first_in_first_out(state: Overlay) -> None:
     money.receive(state, A, 10)
     assert money.pay(state, A, B, 15) == 5
     assert money.pay(state, A, C, 7) == 7
@@ -39,20 +39,20 @@ def test_what_a_payer_lacks_is_owed_and_paid_first_in_first_out(state):
     assert [key for key, _ in state.scan(money.OWED)] == []
 
 
-def test_debts_to_one_creditor_in_a_row_are_one_row(state):
+def test_debts_to_one_creditor_in_a_row_are_one_row(state: Overlay) -> None:
     for _ in range(5):
         money.pay(state, A, B, 2)
     assert [debt for _, debt in state.scan(money.OWED, A)] == [money.Debt(B, 10)]
 
 
-def test_a_payment_travels_along_a_chain_of_debts(state):
+def test_a_payment_travels_along_a_chain_of_debts(state: Overlay) -> None:
     money.pay(state, A, G, 10)
     money.pay(state, G, B, 4)
     money.receive(state, A, 6)
     assert holdings(state, A, G, B) == [(0, 4, 0), (2, 0, 4), (4, 0, 0)]
 
 
-def test_a_debt_is_set_off_against_an_opposite_one(state):
+def test_a_debt_is_set_off_against_an_opposite_one(state: Overlay) -> None:
     money.pay(state, G, A, 10)
     money.pay(state, A, G, 25)
     assert holdings(state, A, G) == [(0, 15, 0), (0, 0, 15)]
@@ -60,7 +60,7 @@ def test_a_debt_is_set_off_against_an_opposite_one(state):
     assert holdings(state, A, G) == [(0, 15, 0), (3, 0, 15)]
 
 
-def test_released_locks_pay_arrears_first(state):
+def test_released_locks_pay_arrears_first(state: Overlay) -> None:
     money.receive(state, A, 10)
     money.lock(state, A, 10)
     money.pay(state, A, G, 4)
@@ -68,7 +68,7 @@ def test_released_locks_pay_arrears_first(state):
     assert holdings(state, A, G) == [(6, 0, 0), (4, 0, 0)]
 
 
-def test_paying_oneself_changes_nothing(state):
+def test_paying_oneself_changes_nothing(state: Overlay) -> None:
     assert money.pay(state, A, A, 5) == 0
     assert holdings(state, A) == [(0, 0, 0)]
 
@@ -79,7 +79,7 @@ payments = st.lists(
 
 
 @given(payments)
-def test_money_and_worth_are_conserved_however_users_and_grid_pay_each_other(steps):
+def test_money_and_worth_are_conserved_however_users_and_grid_pay_each_other(steps: list) -> None:
     state = Overlay(make_chain().state)
     issued, worth = 0, dict.fromkeys((A, B, C, G), 0)
     for user, is_bill, amount, income in steps:
@@ -99,7 +99,7 @@ def test_money_and_worth_are_conserved_however_users_and_grid_pay_each_other(ste
         assert all(not holding.owes_aaip or not holding.balance_aaip for holding in found.values())
 
 
-def test_a_balance_below_zero_is_a_fault_and_never_a_balance(state):
+def test_a_balance_below_zero_is_a_fault_and_never_a_balance(state: Overlay) -> None:
     with pytest.raises(MoneyError, match="below zero"):
         money.lock(state, A, 1)
     with pytest.raises(MoneyError, match="below zero"):
@@ -108,7 +108,7 @@ def test_a_balance_below_zero_is_a_fault_and_never_a_balance(state):
         grid.burn(state, A, 1)
 
 
-def test_grid_is_transferred_and_retired_by_its_holder():
+def test_grid_is_transferred_and_retired_by_its_holder() -> None:
     chain = make_chain()
     chain.add_based_meter("user0", 0)
     chain.to_epoch(chain.epoch + 1)

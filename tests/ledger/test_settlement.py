@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from ledger.codes import Code
+from ledger.execution import Execution
 from ledger.modules import grid, meters, money
 from ledger.modules.market import tables
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.meters import epoch_key
 from ledger.records import ClearingRecord, LineFlag, SettlementLine
-from tests.ledger.chain_kit import AIP, START_EPOCH, WH, Chain, make_chain
+from tests.ledger.chain_kit import AIP, START_EPOCH, WH, Chain, clearings_of, lines_of, make_chain
 
 E = START_EPOCH + 1
 NANO = 10**9
@@ -22,9 +23,8 @@ def balance(chain: Chain, name: str) -> int:
     return money.find(chain.state, chain.people[name].id).balance_aaip
 
 
-def lines_of(execution) -> dict[bytes, SettlementLine]:
-    lines = [entry.record for entry in execution.records if isinstance(entry.record, SettlementLine)]
-    return {line.meter: line for line in lines}
+def by_meter(execution: Execution) -> dict[bytes, SettlementLine]:
+    return {line.meter: line for line in lines_of(execution)}
 
 
 @pytest.fixture
@@ -48,15 +48,14 @@ def report_at(chain: Chain, epoch: int, *registers: tuple[int, int]) -> list[Cod
     return chain.report(*readings)
 
 
-def test_an_epoch_settles_to_the_amounts_worked_out_by_hand(market):
+def test_an_epoch_settles_to_the_amounts_worked_out_by_hand(market: Chain) -> None:
     trade(market)
     locked = (1000 * (PENALTY + RETAIL - 3_000_000)) * NANO
     assert money.find(market.state, market.people["user0"].id).locked_aaip == locked
     assert balance(market, "user0") == 1000 * AIP - locked - FEE
     cleared = market.to_epoch(E)
-    assert [entry.record for entry in cleared.records] == [
-        ClearingRecord(E, 3_250_000, 1000, 3, cleared.records[0].record.book_hash)
-    ]
+    (clearing,) = clearings_of(cleared)
+    assert clearing == ClearingRecord(E, 3_250_000, 1000, 3, clearing.book_hash)
     # released at once: the buyers' locks shrink to price x fill, the deposit to (penalty + retail - price) x fill
     assert money.find(market.state, market.people["user1"].id).locked_aaip == 600 * 3_250_000 * NANO
     assert money.find(market.state, market.people["user0"].id).locked_aaip == 1000 * 2_250_000 * NANO
@@ -65,7 +64,7 @@ def test_an_epoch_settles_to_the_amounts_worked_out_by_hand(market):
     assert report_at(market, E, (1000, 5000), (1000, 5000), (1000, 5000)) == [Code.DONE] * 3
     market.to_epoch(E + 1)
     assert report_at(market, E + 1, (1010, 5900), (1700, 5000), (1300, 5000)) == [Code.DONE] * 3
-    lines = lines_of(market.executions[-1])
+    lines = by_meter(market.executions[-1])
     assert len(lines) == 3
 
     seller = lines[market.meters[0].id]
@@ -96,11 +95,11 @@ def test_an_epoch_settles_to_the_amounts_worked_out_by_hand(market):
     supply = measure_supply(market.state)
     assert (supply.grid_minted_agrid, supply.grid_burned_agrid) == (900 * WH, 840 * WH)
     assert supply.locked_aaip == 0
-    row = market.state.get(tables.EPOCHS, epoch_key(E))
+    row = market.row(tables.EPOCHS, epoch_key(E))
     assert (row.import_wh, row.export_wh, row.grid_supplied_wh, row.grid_absorbed_wh) == (1010, 900, 210, 100)
 
 
-def test_the_lines_name_the_very_readings_and_the_meter_key(market):
+def test_the_lines_name_the_very_readings_and_the_meter_key(market: Chain) -> None:
     trade(market)
     market.to_epoch(E)
     first = [meter.boundary(E, 1000, 5000) for meter in market.meters]
@@ -111,14 +110,14 @@ def test_the_lines_name_the_very_readings_and_the_meter_key(market):
     import hashlib
 
     for place, meter in enumerate(market.meters):
-        line = lines_of(market.executions[-1])[meter.id]
+        line = by_meter(market.executions[-1])[meter.id]
         assert line.first_reading == hashlib.sha256(first[place]).digest()
         assert line.last_reading == hashlib.sha256(last[place]).digest()
         assert line.key_thumbprint == hashlib.sha256(meter.key.public_key).digest()
         assert line.account == meter.owner.id
 
 
-def test_a_buyer_pays_the_same_whether_or_not_the_seller_delivers(market):
+def test_a_buyer_pays_the_same_whether_or_not_the_seller_delivers(market: Chain) -> None:
     costs = []
     for exported in (1000, 0):
         chain = make_chain()
@@ -133,21 +132,21 @@ def test_a_buyer_pays_the_same_whether_or_not_the_seller_delivers(market):
     assert costs[0] == costs[1]
 
 
-def test_an_epoch_waits_for_a_missing_meter_until_its_deadline(market):
+def test_an_epoch_waits_for_a_missing_meter_until_its_deadline(market: Chain) -> None:
     trade(market)
     market.to_epoch(E)
     report_at(market, E, (1000, 5000), (1000, 5000), (1000, 5000))
     market.to_epoch(E + 1)
     report_at(market, E + 1, (1000, 6000), (1600, 5000))
-    assert not lines_of(market.executions[-1])
+    assert not by_meter(market.executions[-1])
     deadline_s = 21_600
     assert market.runtime.next_due_ms(market.state) == ((E + 2 - 1) * 900 + deadline_s) * 1000
     market.to_epoch(E + 1, offset_s=deadline_s)
-    assert not lines_of(market.executions[-1])  # the time has come, the hundred blocks have not
+    assert not by_meter(market.executions[-1])  # the time has come, the hundred blocks have not
     closed = market.executions[-3].header.height
     while market.state.header.height < closed + 99:
-        assert not lines_of(market.block())
-    lines = lines_of(market.block())
+        assert not by_meter(market.block())
+    lines = by_meter(market.block())
     missing = lines[market.meters[2].id]
     assert missing.flags == LineFlag.NOT_REPORTED
     assert (missing.first_reading, missing.last_reading) == (None, None)
@@ -156,12 +155,12 @@ def test_an_epoch_waits_for_a_missing_meter_until_its_deadline(market):
     assert missing.grid_income_aaip == 400 * FEED_IN * NANO
     now = market.epoch
     assert market.report(market.meters[2].boundary(now, 1900, 5000)) == [Code.DONE]
-    gap = lines_of(market.executions[-1])[market.meters[2].id]
+    gap = by_meter(market.executions[-1])[market.meters[2].id]
     assert gap.flags == LineFlag.GAP
     assert (gap.epoch, gap.import_wh, gap.grid_cost_aaip) == (now - 1, 900, 900 * RETAIL * NANO)
 
 
-def test_a_meter_without_readings_never_gains_by_withholding_them(market):
+def test_a_meter_without_readings_never_gains_by_withholding_them(market: Chain) -> None:
     """The same export, reported in time or withheld past the deadline: late is never worth more."""
     worth = []
     for late in (False, True):
@@ -181,7 +180,7 @@ def test_a_meter_without_readings_never_gains_by_withholding_them(market):
     assert worth[1] < worth[0]
 
 
-def test_a_debtor_without_money_owes_and_pays_later_first_in_first_out():
+def test_a_debtor_without_money_owes_and_pays_later_first_in_first_out() -> None:
     chain = make_chain(balance_aaip=2 * FEE)
     meter = chain.add_based_meter("user0", 0)
     chain.to_epoch(E)
@@ -197,7 +196,7 @@ def test_a_debtor_without_money_owes_and_pays_later_first_in_first_out():
     assert money.find(chain.state, meter.owner.id).owes_aaip == holding.owes_aaip - FEE
 
 
-def test_a_grid_account_without_money_owes_its_feed_in_and_what_comes_in_pays_it():
+def test_a_grid_account_without_money_owes_its_feed_in_and_what_comes_in_pays_it() -> None:
     chain = make_chain(balance_aaip=0)
     first = chain.add_based_meter("user0", 0)
     chain.to_epoch(E)
@@ -210,15 +209,15 @@ def test_a_grid_account_without_money_owes_its_feed_in_and_what_comes_in_pays_it
     assert (holding.balance_aaip, holding.owes_aaip) == (0, 0)
 
 
-def test_orders_without_a_match_give_everything_back_but_the_fee(market):
+def test_orders_without_a_match_give_everything_back_but_the_fee(market: Chain) -> None:
     market.must("user0", "market", "create_sell_order", market.meters[0].id, E, 4_000_000, 1000)
     market.must("user1", "market", "create_buy_order", market.meters[1].id, E, 3_000_000, 1000)
-    cleared = market.to_epoch(E).records[0].record
+    (cleared,) = clearings_of(market.to_epoch(E))
     assert (cleared.price_uaip_per_kwh, cleared.matched_wh, cleared.orders) == (None, 0, 2)
     assert balance(market, "user0") == balance(market, "user1") == 1000 * AIP - FEE
 
 
-def test_received_energy_is_shared_by_largest_remainder_with_ties_to_the_earlier_order(market):
+def test_received_energy_is_shared_by_largest_remainder_with_ties_to_the_earlier_order(market: Chain) -> None:
     market.must("user2", "market", "create_buy_order", market.meters[2].id, E, 4_000_000, 500)
     market.must("user1", "market", "create_buy_order", market.meters[1].id, E, 4_000_000, 500)
     market.must("user0", "market", "create_sell_order", market.meters[0].id, E, 3_000_000, 1000)
@@ -226,12 +225,12 @@ def test_received_energy_is_shared_by_largest_remainder_with_ties_to_the_earlier
     report_at(market, E, (1000, 5000), (1000, 5000), (1000, 5000))
     market.to_epoch(E + 1)
     report_at(market, E + 1, (1000, 5333), (2000, 5000), (2000, 5000))
-    lines = lines_of(market.executions[-1])
+    lines = by_meter(market.executions[-1])
     assert lines[market.meters[2].id].received_wh == 167
     assert lines[market.meters[1].id].received_wh == 166
 
 
-def test_books_and_deadlines_beyond_one_block_are_carried_over_to_the_next():
+def test_books_and_deadlines_beyond_one_block_are_carried_over_to_the_next() -> None:
     chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=1)
     for number in range(2):
         chain.add_based_meter(f"user{number}", number)
@@ -239,18 +238,19 @@ def test_books_and_deadlines_beyond_one_block_are_carried_over_to_the_next():
         chain.must("user0", "market", "create_sell_order", chain.meters[0].id, epoch, 3_000_000, 100)
         chain.must("user1", "market", "create_buy_order", chain.meters[1].id, epoch, 3_000_000, 100)
     first = chain.to_epoch(E + 10)
-    assert [entry.record.epoch for entry in first.records] == [E, E + 1, E + 2, E + 3]
-    assert chain.runtime.next_due_ms(chain.state) <= chain.state.header.time_ms
-    cleared, settled = set(), set()
-    for execution in [first, *(chain.block() for _ in range(4))]:
-        for entry in execution.records:
-            (cleared if isinstance(entry.record, ClearingRecord) else settled).add(entry.record.epoch)
+    assert [clearing.epoch for clearing in clearings_of(first)] == [E, E + 1, E + 2, E + 3]
+    due_ms = chain.runtime.next_due_ms(chain.state)
+    assert due_ms is not None
+    assert due_ms <= chain.state.header.time_ms
+    executions = [first, *(chain.block() for _ in range(4))]
+    cleared = {clearing.epoch for execution in executions for clearing in clearings_of(execution)}
+    settled = {line.epoch for execution in executions for line in lines_of(execution)}
     assert cleared == settled == set(range(E, E + 6))
     assert chain.runtime.next_due_ms(chain.state) is None
     assert tables.read_clock(chain.state).next_settle == E + 10
 
 
-def test_old_books_are_forgotten_and_their_epochs_kept(market, monkeypatch):
+def test_old_books_are_forgotten_and_their_epochs_kept(market: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.modules.market.settlement.RETAINED_EPOCHS", 1)
     trade(market)
     market.to_epoch(E)
@@ -261,5 +261,5 @@ def test_old_books_are_forgotten_and_their_epochs_kept(market, monkeypatch):
         report_at(market, epoch, (1000, 5000), (1000, 5000), (1000, 5000))
     assert not list(market.state.scan(tables.ORDERS))
     assert not list(market.state.scan(tables.ORDER_PLACES))
-    assert market.state.get(tables.EPOCHS, epoch_key(E)).matched_wh == 1000
+    assert market.row(tables.EPOCHS, epoch_key(E)).matched_wh == 1000
     assert meters.first_unreported_epoch(market.state) == E + 2

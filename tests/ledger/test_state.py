@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ rows_of = st.dictionaries(st.tuples(names, st.binary(max_size=3)), st.binary(max
 
 
 @given(rows_of, rows_of, st.randoms())
-def test_the_root_depends_on_the_rows_alone(first, second, random):
+def test_the_root_depends_on_the_rows_alone(first: dict, second: dict, random: Random) -> None:
     """Whatever the order and history of writes, overwritten and deleted rows included."""
     tree = Buckets()
     tree.apply(tree.change(writes_of(second)))
@@ -72,7 +73,7 @@ def test_the_root_depends_on_the_rows_alone(first, second, random):
     assert tree.root == together.root
 
 
-def test_the_root_is_that_of_the_definition():
+def test_the_root_is_that_of_the_definition() -> None:
     rows = {(f"table{n % 3}", bytes([n])): bytes([n, n]) for n in range(40)}
     tree = Buckets()
     empty = tree.root
@@ -82,13 +83,13 @@ def test_the_root_is_that_of_the_definition():
     assert tree.root == change.root == slow_root(rows)
 
 
-def test_a_table_and_a_key_are_not_confused_with_others():
+def test_a_table_and_a_key_are_not_confused_with_others() -> None:
     tree = Buckets()
     roots = {tree.change([Write("ab", b"c", b"x")]).root, tree.change([Write("a", b"bc", b"x")]).root}
     assert len(roots) == 2
 
 
-def test_rows_are_stored_as_arrays_and_read_back_equal():
+def test_rows_are_stored_as_arrays_and_read_back_equal() -> None:
     row = Row(5, "five", (1, 2))
     assert ROWS.encode(row) == cbor.encode([5, "five", [1, 2]])
     assert ROWS.decode(ROWS.encode(row)) == row
@@ -97,12 +98,12 @@ def test_rows_are_stored_as_arrays_and_read_back_equal():
 
 
 @pytest.mark.parametrize("stored", [b"", b"\x01", cbor.encode([1]), cbor.encode([1, "", None, 4]), b"\x9f\xff"])
-def test_a_damaged_row_is_a_fault_that_names_the_table(stored):
+def test_a_damaged_row_is_a_fault_that_names_the_table(stored: bytes) -> None:
     with pytest.raises(CorruptedError, match=r"test\.rows"):
         ROWS.decode(stored)
 
 
-def test_an_overlay_shows_its_own_changes_and_leaves_the_state_alone(state):
+def test_an_overlay_shows_its_own_changes_and_leaves_the_state_alone(state: LedgerState) -> None:
     overlay = Overlay(state)
     overlay.put(ROWS, b"\x02", Row(20))
     overlay.put(ROWS, b"\x00", Row(0))
@@ -118,7 +119,7 @@ def test_an_overlay_shows_its_own_changes_and_leaves_the_state_alone(state):
     )
 
 
-def test_a_rolled_back_call_leaves_nothing(state):
+def test_a_rolled_back_call_leaves_nothing(state: LedgerState) -> None:
     overlay = Overlay(state)
     overlay.put(ROWS, b"\x01", Row(10))
     mark = overlay.mark()
@@ -133,7 +134,7 @@ def test_a_rolled_back_call_leaves_nothing(state):
     assert [row.number for _, row in overlay.scan(ROWS)] == [10, 2, 3, 99]
 
 
-def test_a_row_written_back_as_it_was_is_no_change(state):
+def test_a_row_written_back_as_it_was_is_no_change(state: LedgerState) -> None:
     overlay = Overlay(state)
     overlay.put(ROWS, b"\x01", Row(10))
     overlay.put(ROWS, b"\x01", Row(1))
@@ -148,7 +149,7 @@ operations = st.lists(
 
 
 @given(operations)
-def test_an_overlay_behaves_like_a_copied_dictionary(steps):
+def test_an_overlay_behaves_like_a_copied_dictionary(steps: list) -> None:
     state = LedgerState(make_head())
     state._put_all([Write(ROWS.name, bytes([n]), ROWS.encode(Row(n))) for n in range(0, 6, 2)])
     overlay, model = Overlay(state), {bytes([n]): Row(n) for n in range(0, 6, 2)}
@@ -175,7 +176,7 @@ def make_head() -> Head:
     return make_chain().state.head
 
 
-def test_a_state_is_restored_from_its_rows_and_head():
+def test_a_state_is_restored_from_its_rows_and_head() -> None:
     chain = make_chain()
     head = decode_head(chain.state.head.encode())
     assert head == chain.state.head
@@ -185,7 +186,7 @@ def test_a_state_is_restored_from_its_rows_and_head():
     chain.must("user0", "money", "transfer", chain.people["user1"].id, 5)
 
 
-def test_rows_that_were_altered_on_disk_are_found():
+def test_rows_that_were_altered_on_disk_are_found() -> None:
     chain = make_chain()
     rows = list(chain.state.rows())
     altered = [replace(rows[0], value=b"\x81\x00"), *rows[1:]]
@@ -195,12 +196,12 @@ def test_rows_that_were_altered_on_disk_are_found():
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80", cbor.encode([[], 0, [], b""]), cbor.encode([1, 2, 3, 4])])
-def test_a_damaged_head_is_refused(data):
+def test_a_damaged_head_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedError):
         decode_head(data)
 
 
-def test_an_execution_made_on_another_state_is_not_applied():
+def test_an_execution_made_on_another_state_is_not_applied() -> None:
     chain = make_chain()
     execution = chain.block()
     before = chain.state.root
