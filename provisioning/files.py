@@ -15,9 +15,11 @@ SECRET_FOLDER_MODE: Final = 0o700
 
 
 def make_folder(path: Path) -> Path:
-    """Make the folder *path* and its parents, readable by their owner only, and return it."""
+    """Make the folder *path* and the parents that it lacks, readable by their owner only, and return it."""
     try:
-        path.mkdir(mode=SECRET_FOLDER_MODE, parents=True, exist_ok=True)
+        for folder in (*reversed(path.parents), path):
+            if not folder.is_dir():
+                folder.mkdir(mode=SECRET_FOLDER_MODE)
     except OSError as error:
         raise DirectoryError(
             f"cannot make the folder {path}: {error.strerror}. Choose a folder you may write to."

@@ -1,0 +1,65 @@
+"""A plan is checked whole before anything is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provisioning import plan
+from provisioning.errors import PlanError
+
+GOOD = """
+name = "campus"
+[[users]]
+name = "bakery"
+kind = "consumer"
+[[meters]]
+label = "oven"
+profile = "eastron_sdm120"
+rated_power_w = 10000
+can_export = false
+owner = "bakery"
+line = { path = "/dev/ttyUSB0" }
+"""
+
+
+def load(tmp_path: Path, text: str) -> plan.CampusPlan:
+    (tmp_path / "plan.toml").write_text(text)
+    return plan.load(tmp_path / "plan.toml")
+
+
+def test_a_short_plan_gets_the_campus_defaults(tmp_path: Path) -> None:
+    read = load(tmp_path, GOOD)
+    assert read.authorities == ("ERC", "MEA", "PEA", "EGAT")
+    assert read.parameters.epoch_s == 900
+    assert read.meters[0].line.baud == 9600
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("name = ", "not TOML"),
+        (GOOD.replace('owner = "bakery"', 'owner = "nobody"'), "'nobody' is not among the users"),
+        (GOOD.replace("rated_power_w = 10000", "rated_power_w = 0"), "meters.0.rated_power_w"),
+        (GOOD.replace("rated_power_w", "rated_powr_w"), "meters.0.rated_power"),
+        (GOOD.replace('kind = "consumer"', 'kind = "king"'), "users.0.kind"),
+        (GOOD.replace('"/dev/ttyUSB0" }', '"/dev/ttyUSB0", baud = 1 }'), "meters.0.line.baud"),
+        (GOOD + '[[users]]\nname = "bakery"\nkind = "consumer"\n', "two users share one name"),
+        ("authorities = ['A', 'B', 'C']" + GOOD, "4 authorities"),
+        (GOOD + "[parameters]\nepoch_s = 0\n", "parameters.epoch_s"),
+        ("", "name"),
+    ],
+)
+def test_a_plan_with_a_fault_is_refused_in_one_line(tmp_path: Path, text: str, fault: str) -> None:
+    with pytest.raises(PlanError) as refused:
+        load(tmp_path, text)
+    assert fault in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_eleventh_meter_of_one_user_is_refused(tmp_path: Path) -> None:
+    meter = GOOD[GOOD.index("[[meters]]") :]
+    more = "".join(meter.replace("oven", f"oven {place}") for place in range(10))
+    with pytest.raises(PlanError, match="more than 10 meters"):
+        load(tmp_path, GOOD + more)
