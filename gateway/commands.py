@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 @app.command()
 def run(config: Config, exit_with_parent: WithParent = False) -> None:
-    """Run the gateway until SIGTERM: take readings in, store them, sign receipts, report to the ledger."""
+    """Run the gateway until SIGTERM."""
     from gateway.run import run as run_gateway  # noqa: PLC0415 - a --help must not load the web framework
     from gateway.settings import load_gateway  # noqa: PLC0415
 
@@ -37,7 +37,7 @@ def run(config: Config, exit_with_parent: WithParent = False) -> None:
 
 @app.command()
 def bid(config: Config, exit_with_parent: WithParent = False) -> None:
-    """Run the bidding agents until SIGTERM: forecast the next epoch and place orders for their users."""
+    """Run the bidding agents until SIGTERM."""
     from gateway.bidding.run import run as run_agents  # noqa: PLC0415
     from gateway.settings import load_bidding  # noqa: PLC0415
 
@@ -47,7 +47,7 @@ def bid(config: Config, exit_with_parent: WithParent = False) -> None:
 
 @config_app.command()
 def check(config: Config) -> None:
-    """Check gateway.toml and every file that it names, without starting anything."""
+    """Check the file and all that it names; start nothing."""
     from gateway.run import check_files  # noqa: PLC0415
     from gateway.settings import load_gateway  # noqa: PLC0415
 

@@ -72,22 +72,30 @@ class Database:
 async def _connect(path: Path, uri: str) -> aiosqlite.Connection:
     try:
         connection = await aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
-        connection.row_factory = sqlite3.Row
-        if "mode=ro" not in uri:
-            await connection.execute("PRAGMA journal_mode = WAL")
-            await connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        await connection.execute("PRAGMA synchronous = FULL")
-        await connection.execute("PRAGMA foreign_keys = ON")
-        await connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened as the gateway's database: {error}") from error
+    try:
+        await _configure(connection, is_writer="mode=ro" not in uri)
+    except sqlite3.Error as error:
+        await connection.close()
+        raise StoreError(f"{path}: cannot be used as the gateway's database: {error}") from error
     return connection
+
+
+async def _configure(connection: aiosqlite.Connection, *, is_writer: bool) -> None:
+    connection.row_factory = sqlite3.Row
+    if is_writer:
+        await connection.execute("PRAGMA journal_mode = WAL")
+        await connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+    await connection.execute("PRAGMA synchronous = FULL")
+    await connection.execute("PRAGMA foreign_keys = ON")
+    await connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
 
 async def _check(connection: aiosqlite.Connection, path: Path) -> None:
     try:
         rows = list(await connection.execute_fetchall("PRAGMA quick_check(1)"))
-        finding = str(rows[0][0])
+        finding = " ".join(str(rows[0][0]).split())
     except sqlite3.DatabaseError as error:
         finding = str(error)
     if finding != "ok":

@@ -234,12 +234,13 @@ class Plant:
         self._lines: list[Line] = []
         self._write(chain or make_genesis(self.gateway))
 
-    def start(self, *, kill_at: str | None = None) -> GatewayProcess:
-        """Start the gateway process and wait until it has its session with the broker."""
+    def start(self, *, kill_at: str | None = None, await_broker: bool = True) -> GatewayProcess:
+        """Start the gateway process and, by default, wait until it has its session with the broker."""
         before = self.gateway_log().count("broker connected")
         process = GatewayProcess(self.config, kill_at=kill_at)
         self._running.append(process)
-        wait_for(lambda: self._is_connected(process, before), "the gateway to connect to the broker")
+        if await_broker:
+            wait_for(lambda: self._is_connected(process, before), "the gateway to connect to the broker")
         return process
 
     def kill_all(self) -> None:

@@ -1,0 +1,102 @@
+"""Every mistake in a configuration file is one clear line that names the file and the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import SettingsError
+from gateway.roster import read_roster
+from gateway.settings import load_bidding, load_gateway, read_key
+
+GOOD = """
+roster = "../roster.json"
+store = "data/gateway.sqlite"
+receipt_key = "receipt.key"
+epoch_s = 900
+[broker]
+host = "10.0.0.5"
+port = 8883
+ca = "/etc/campus/ca.crt"
+password = "secret"
+[ledger]
+urls = ["http://127.0.0.1:26611"]
+genesis = "../genesis.json"
+account = "00112233aabbccdd"
+key = "account.key"
+"""
+
+
+def test_paths_are_relative_to_the_file_and_the_password_never_shows(tmp_path: Path) -> None:
+    settings = load_gateway(write(tmp_path, GOOD))
+    assert settings.roster == tmp_path / "../roster.json"
+    assert settings.broker.ca == Path("/etc/campus/ca.crt")
+    assert settings.ledger.key == tmp_path / "account.key"
+    assert settings.api.port == 8080
+    assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epoch_s = 900", "epoch_s = 900\nspeed = 3", "speed: is not a known key; remove it"),
+        ("port = 8883", "port = 8883\nprot = 1", "broker.prot: is not a known key; remove it"),
+        ('host = "10.0.0.5"\n', "", "broker.host: is missing; add it"),
+        ("port = 8883", "port = 88833", "broker.port: Input should be less than or equal to 65535"),
+        ('password = "secret"\n', "", "broker: give either password or password_file"),
+        ('password = "secret"', 'password = "a"\npassword_file = "b"', "broker: give either password or password_file"),
+        ("00112233aabbccdd", "00112233AABBCCDD", "ledger.account: an id is 16 lower-case hex digits"),
+        ('urls = ["http://127.0.0.1:26611"]', "urls = []", "ledger.urls: "),
+        ("epoch_s = 900", "epoch_s = = 900", "is not TOML: "),
+        ("epoch_s = 900", "epoch_s = 0", "epoch_s: "),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_and_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in GOOD
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(SettingsError) as error:
+        load_gateway(path)
+    assert str(error.value).startswith(f"{path}: {said}")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"zz", b"00" * 31, b""])
+def test_an_unusable_key_file_is_named_and_its_content_is_not_shown(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "receipt.key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=str(path)) as error:
+        read_key(path)
+    assert "zz" not in str(error.value)
+
+
+def test_bidding_settings_know_their_keys_too(tmp_path: Path) -> None:
+    text = 'gateway = "http://127.0.0.1:1"\n[ledger]\nurls = ["http://127.0.0.1:2"]\ngenesis = "g"\n[[users]]\n'
+    with pytest.raises(SettingsError, match=r"users\.0\.account: is missing"):
+        load_bidding(write(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("{", "is not a roster"),
+        ("[]", "is not a roster"),
+        ('{"meters": [3]}', "a meter entry is incomplete or malformed"),
+        ('{"meters": [{"meter_id": "00"}]}', "a meter entry is incomplete or malformed"),
+        ('{"meters": [{"meter_id": "00", "speed": 1}]}', "unknown key 'speed'; remove it"),
+    ],
+)
+def test_a_broken_roster_is_refused_with_its_name(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "roster.json"
+    path.write_text(content)
+    with pytest.raises(SettingsError) as error:
+        read_roster(path)
+    assert str(error.value).startswith(str(path))
+    assert said in str(error.value)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "settings.toml"
+    path.write_text(text)
+    return path
