@@ -10,6 +10,7 @@ from meter.uplink import Uplink
 STATUS_S = 5
 MAX_SLEEP_MS = 500
 """The clock is looked at this often, so that one that was set is noticed."""
+DRAIN_POLL_S = 0.05
 RETRY_S = 0.5
 """Pause before a meter that did not answer for a boundary is asked again."""
 
@@ -54,18 +55,21 @@ class Application:
 
     async def finish(self):
         """Take no new reading; wait, at most `drain_s`, until all have their receipts; report, and end the uplink."""
-        uplink, measuring, reporting, _ = self._tasks
-        measuring.cancel()
-        reporting.cancel()
-        start = self._board.ticks_ms()
-        self._uplink.hurry()
-        while not self._journal.is_receipted() and self._board.ticks_since(start) < 1000 * self._config.drain_s:
-            await asyncio.sleep(0.05)
-        uplink.cancel()
+        for task in self._tasks[1:]:  # all but the uplink
+            task.cancel()
+        await self._drain()
+        for task in self._tasks[:1]:
+            task.cancel()
         journal = self._journal
         self._board.emit(
             {"event": "stopped", "signed": journal.signed, "sequence": journal.sequence, "receipted": journal.receipted}
         )
+
+    async def _drain(self):
+        start = self._board.ticks_ms()
+        self._uplink.hurry()
+        while not self._journal.is_receipted() and self._board.ticks_since(start) < 1000 * self._config.drain_s:
+            await asyncio.sleep(DRAIN_POLL_S)
 
     async def _measure(self):
         """Take the start-up reading, then each boundary and periodic reading when it is due."""
@@ -145,7 +149,7 @@ class Application:
                 return False  # a repeat: not worth the signature check
             if not receipt.is_authentic(message, self._config.gateway_keys):
                 raise MalformedError("a receipt that none of the gateway keys signed")
-            if self._journal.jump(offered.sequence):
+            if self._journal.jump(offered.sequence, offered.hash):
                 self._complain("readings were forgotten here: numbers go on behind {}".format(offered.sequence))
                 return False
             if not self._journal.settle(offered.sequence, offered.hash):

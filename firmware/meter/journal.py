@@ -37,7 +37,7 @@ class Journal:
         last = self._log.last
         self.receipted = last.receipted if last else 0
         self.lost_bytes = self._log.lost_bytes + self._archive.lost_bytes
-        self._reserved = self._read_mark()
+        self._reserved, self._forgotten, self._forgotten_link = self._read_mark()
         self._next = max(self._reserved, last.sequence if last else 0) + 1
 
     @property
@@ -70,8 +70,9 @@ class Journal:
         self._next = max(self._next, self.sequence + 1)
         if self._next > self._reserved:
             self._reserve(self._next + RESERVED_NUMBERS - 1)
-        last = self._log.last
-        return self._next, reading.link(last.data) if last else reading.NO_PREVIOUS
+        if self.sequence < self._forgotten:
+            return self._next, self._forgotten_link
+        return self._next, reading.link(self._log.last.data) if self._log.last else reading.NO_PREVIOUS
 
     def append(self, sequence, reason, sealed):
         """Write the envelope *sealed* durably; raises JournalError when there is no room or *sequence* is not due."""
@@ -99,13 +100,14 @@ class Journal:
         self._trim()
         return True
 
-    def jump(self, sequence):
-        """Go on behind *sequence* where it is ahead of all numbers used here; tell whether it was, and not too far.
+    def jump(self, sequence, digest):
+        """Go on behind *sequence*, linked to its *digest*, where it is ahead of all numbers here; tell whether it was.
 
         An authentic receipt for it says that this journal was put back to an older state and forgot some numbers.
         """
         if not 0 <= sequence - self._next < MAX_JUMP:
             return False
+        self._forgotten, self._forgotten_link = sequence, digest[: reading.PREVIOUS_BYTES]
         self._reserve(sequence + RESERVED_NUMBERS)
         self._next = sequence + 1
         return True
@@ -127,14 +129,18 @@ class Journal:
             self._archive.drop_oldest()
 
     def _reserve(self, mark):
-        text = str(mark).encode()
+        text = "{} {} {}".format(mark, self._forgotten, self._forgotten_link.hex()).encode()
         self._state.replace(_MARK, text + b" " + str(crc32(text)).encode() + b"\n")
         self._reserved = mark
 
     def _read_mark(self):
-        """Return the reserved mark; where it is lost, one that lies safely behind what the journal shows."""
+        """Return the reserved mark, the last number that was forgotten here (0: none), and its reading's hash head.
+
+        Where the file is lost, the mark lies safely behind what the journal shows.
+        """
         if _MARK in self._state.names():
-            text, _, checksum = self._state.read(_MARK).strip().partition(b" ")
-            if text.isdigit() and checksum == str(crc32(text)).encode():
-                return int(text)
-        return self.sequence + RESERVED_NUMBERS if self.sequence else 0
+            text, _, checksum = self._state.read(_MARK).strip().rpartition(b" ")
+            if text and checksum == str(crc32(text)).encode():
+                mark, forgotten, link = text.decode().split(" ")
+                return int(mark), int(forgotten), bytes.fromhex(link)
+        return self.sequence + RESERVED_NUMBERS if self.sequence else 0, 0, reading.NO_PREVIOUS

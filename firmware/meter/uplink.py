@@ -40,6 +40,7 @@ class Uplink:
         self._accept = accept
         self._report = report
         self._news = asyncio.Event()
+        self._hurried = asyncio.Event()
         self._backoff_ms = BACKOFF_FIRST_MS
         self._resend_ms = RESEND_FIRST_MS
         self._forget_session()
@@ -52,6 +53,7 @@ class Uplink:
         """Publish anew, at the shortest interval, what has no receipt: the meter is about to stop."""
         self._resend_ms = RESEND_FIRST_MS
         self._backoff_ms = BACKOFF_FIRST_MS
+        self._hurried.set()
         self._news.set()
 
     async def run(self):
@@ -61,8 +63,16 @@ class Uplink:
                 await self._hold_session()
             except (OSError, ValueError, UplinkError, asyncio.TimeoutError) as error:  # ValueError: a bad certificate
                 self._report("uplink to {}:{}: {}".format(self._broker.host, self._broker.port, _text_of(error)))
-            await asyncio.sleep(self._jittered_ms() / 1000)
+            await self._pause(self._jittered_ms())
             self._backoff_ms = min(2 * self._backoff_ms, BACKOFF_LIMIT_MS)
+
+    async def _pause(self, pause_ms):
+        """Wait *pause_ms*, or until someone is in a hurry."""
+        self._hurried.clear()
+        try:
+            await asyncio.wait_for(self._hurried.wait(), pause_ms / 1000)
+        except asyncio.TimeoutError:
+            return
 
     def _jittered_ms(self):
         """Return a random pause between half the back-off and all of it, so that a campus does not return at once."""

@@ -7,5 +7,6 @@ from __future__ import annotations
 
 PARTS = {
     "cli": "tests.bench.command:measure",
+    "firmware": "tests.bench.firmware:measure",
     "market": "tests.bench.market:measure",
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
-from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,6 @@ from tests.firmware.device import METER_ID, Device, Event
 from tests.firmware.gateway import Gateway, make_receipt
 
 EPOCH_S = 3
-IMPORT_WH = int(Fraction(1234567, 1000) * 1000)
 BEACON = Beacon(7, 1_795_000_000, b"block-id", 9, 1_795_000_001, b"anchor-h")
 
 
@@ -100,7 +100,7 @@ def test_nothing_is_lost_renumbered_or_unlinked_by_kill_9(device: Device, gatewa
     assert signed == sorted(set(signed))
     assert set(signed) <= set(gateway.readings)
     assert len(gateway.readings) == stopped["signed"]
-    assert gateway.chain_breaks() == []
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
 
 
 def test_an_unreceipted_reading_outlives_a_power_cut(device: Device, gateway: Gateway) -> None:
@@ -146,14 +146,24 @@ def test_only_the_gateways_receipt_for_this_very_chain_counts(
 
 
 def test_a_meter_restored_from_an_old_copy_goes_on_behind_the_receipts_mark(
-    device: Device, gateway: Gateway, gateway_key: PrivateKey
+    tmp_path: Path, device: Device, gateway: Gateway
 ) -> None:
     device.start()
-    device.wait_for(lambda event: event["event"] == "receipted")
-    gateway.send(make_receipt(gateway_key, METER_ID, 5000, bytes(32)))
-    device.wait_for(lambda event: event["event"] == "error" and "go on behind 5000" in event["text"])
-    assert device.wait_for(is_signed)["sequence"] > 5000
+    device.wait_for(is_signed)
     device.stop()
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    device.start()
+    for _ in range(2):
+        device.wait_for(is_boundary)
+    forgotten = device.stop()["sequence"]
+    shutil.rmtree(tmp_path / "data")
+    (tmp_path / "copy").rename(tmp_path / "data")
+    device.start()
+    device.wait_for(lambda event: event["event"] == "error" and f"go on behind {forgotten}" in event["text"])
+    assert device.wait_for(is_signed)["sequence"] > forgotten
+    stopped = device.stop()
+    assert stopped["receipted"] == stopped["sequence"] > forgotten
+    assert gateway.forks > 0
     assert gateway.chain_breaks() == []
 
 

@@ -241,24 +241,29 @@ def test_a_full_disk_costs_one_reading_at_most_and_breaks_no_chain(torn: int) ->
 def test_a_receipt_from_the_future_makes_the_numbers_jump_and_the_chain_go_on() -> None:
     storage = Storage()
     journal = storage.open()
-    signed = fill(journal, 3)
-    assert not journal.settle(5000, bytes(32))
-    assert journal.jump(5000)
-    assert not journal.jump(5000)
-    assert journal.link() == (5001, digest(signed[-1][1])[:8])
+    fill(journal, 3)
+    forgotten = bytes(range(32))
+    assert not journal.settle(5000, forgotten)
+    assert journal.jump(5000, forgotten)
+    assert not journal.jump(5000, forgotten)
+    assert journal.link() == (5001, forgotten[:8])
+    assert storage.open().link() == (5001 + RESERVED_NUMBERS, forgotten[:8])
+    journal = storage.open()
+    _, sealed = sign_one(journal)
+    assert reading.decode(sealed).previous == forgotten[:8]
+    assert journal.link()[1] == digest(sealed)[:8]
+    assert storage.open().link()[1] == digest(sealed)[:8]
     assert journal.receipted == 0
-    sign_one(journal)
-    assert storage.open().link()[0] > 5001
 
 
 def test_no_receipt_can_use_up_the_numbers() -> None:
     journal = Storage().open()
-    assert not journal.jump(2**32 - 1)
-    assert not journal.jump(MAX_JUMP + 2)
+    assert not journal.jump(2**32 - 1, bytes(32))
+    assert not journal.jump(MAX_JUMP + 2, bytes(32))
     assert journal.link()[0] == 1
 
 
-@pytest.mark.parametrize("mark", [b"", b"12", b"12 34\n", b"x y\n", b"\xff\xfe"])
+@pytest.mark.parametrize("mark", [b"", b"12", b"12 34\n", b"x y\n", b"\xff\xfe", b"1 0 00 5\n"])
 def test_a_lost_mark_never_leads_to_a_number_twice(mark: bytes) -> None:
     storage = Storage()
     fill(storage.open(), 10)

@@ -1,0 +1,69 @@
+"""What a reading costs the meter: MicroPython's signature against libsodium's on this machine; bytes on the wire."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ledger.keys import PrivateKey
+from provisioning.toolchain.micropython import find_micropython
+from tests.bench.measure import Row, at_most
+
+ROOT = Path(__file__).resolve().parents[2]
+VECTORS = ROOT / "tests" / "data" / "reading-vectors.json"
+RUNS = 25
+MESSAGE_BYTES = 130  # a boundary reading's Sig_structure
+SIGN_RATIO_BAR = 400
+SIGN_MS_BAR = 100
+READING_BYTES_BAR = 180
+BOUNDARY_VECTOR = 1
+PERIODIC_VECTOR = 3
+SCRIPT = f"""
+import json, sys, time
+sys.path.insert(0, {str(ROOT / "firmware")!r})
+from meter import ed25519
+seed, message = bytes(range(32)), bytes({MESSAGE_BYTES})
+public = ed25519.public_key(seed)
+spent = []
+for _ in range({RUNS}):
+    start = time.ticks_us()
+    ed25519.sign(seed, message, public)
+    spent.append(time.ticks_diff(time.ticks_us(), start))
+print(json.dumps(spent))
+"""
+
+
+def measure() -> Iterator[Row]:
+    """Sign the same message in MicroPython and with libsodium, alternating; measure the shared vectors."""
+    ours_us, theirs_us = [], []
+    for _ in range(3):
+        ours_us += _time_micropython_us()
+        theirs_us += _time_libsodium_us()
+    ratio = median(ours_us) / median(theirs_us)
+    yield at_most("firmware.sign_ratio", round(ratio, 1), "ours/libsodium", SIGN_RATIO_BAR)
+    yield at_most("firmware.sign_ms", round(median(ours_us) / 1000, 2), "ms", SIGN_MS_BAR)
+    readings: list[dict[str, Any]] = json.loads(VECTORS.read_text())["readings"]
+    for name, place in (("boundary", BOUNDARY_VECTOR), ("periodic", PERIODIC_VECTOR)):
+        size = len(readings[place]["envelope"]) // 2
+        yield at_most(f"firmware.{name}_reading_bytes", size, "B", READING_BYTES_BAR)
+
+
+def _time_micropython_us() -> list[int]:
+    done = subprocess.run([find_micropython(), "-c", SCRIPT], check=True, capture_output=True, timeout=120)
+    spent: list[int] = json.loads(done.stdout)
+    return spent
+
+
+def _time_libsodium_us() -> list[float]:
+    key, message = PrivateKey(bytes(range(32))), bytes(MESSAGE_BYTES)
+    spent = []
+    for _ in range(RUNS):
+        start_ns = time.perf_counter_ns()
+        key.sign(message)
+        spent.append((time.perf_counter_ns() - start_ns) / 1000)
+    return spent
