@@ -1,0 +1,41 @@
+"""The line to the broker keeps its own bound."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.intake import mqtt
+from gateway.intake.mqtt import BrokerLink
+from gateway.settings import load_gateway
+from tests.gateway.plant import BOUND_S, Plant
+
+BOUND = 40
+
+
+async def test_at_the_bound_the_socket_is_read_no_further_and_nothing_is_lost(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "MAX_IN_FLIGHT", BOUND)
+    pen = plant.pens[0]
+    sent = [pen.sign() for _ in range(5 * BOUND)]
+    link = BrokerLink(load_gateway(plant.config).broker)
+    running = asyncio.create_task(link.run())
+    async with asyncio.timeout(BOUND_S):
+        while not link.is_connected:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(lambda: plant.line(pen.meter_id.hex()).send(pen.topic, *sent))
+        while link.in_flight < BOUND:
+            await asyncio.sleep(0.01)
+        taken = []
+        while len(taken) < len(sent):
+            assert link.in_flight <= BOUND
+            batch = await link.take(1000)
+            taken += [message.payload for message in batch]
+            link.acknowledge(batch)
+        link.stop_reading()
+        assert await link.take(1) == []
+        await link.stop()
+        await running
+    assert taken == sent
