@@ -29,6 +29,7 @@ MAX_AMOUNT: Final = 10**40
 MAX_EPOCH: Final = 2**32 - 1
 MAX_RATED_POWER_W: Final = 10**8
 MAX_TEXT_CHARACTERS: Final = 40
+_HIDDEN: Final = ((0, 31), (127, 159), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF))
 MAX_READINGS_PER_REPORT: Final = 600
 
 
@@ -66,17 +67,17 @@ class Integer:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text of 1 to `highest` printable characters."""
+    """A text of 1 to `highest` characters, none of which hides or turns what stands beside it."""
 
     highest: int
 
     def __str__(self) -> str:
         """Say it as the calls' documentation does."""
-        return f"a text of 1 to {self.highest} printable characters"
+        return f"a text of 1 to {self.highest} characters"
 
     def accepts(self, value: cbor.Value) -> bool:
         """Tell whether *value* is such an argument."""
-        return type(value) is str and 0 < len(value) <= self.highest and value.isprintable()
+        return type(value) is str and 0 < len(value) <= self.highest and not any(map(_is_hidden, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +234,11 @@ class Module:
             return function
 
         return declare
+
+
+def _is_hidden(character: str) -> bool:
+    """Tell control, line and direction characters; by number, for Python's own tables differ between its versions."""
+    return any(first <= ord(character) <= last for first, last in _HIDDEN)
 
 
 def _define(module: str, function: CallFunction, roles: Role) -> CallDefinition:

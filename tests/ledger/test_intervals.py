@@ -8,6 +8,7 @@ from ledger.codes import Code
 from ledger.modules import grid, meters, money
 from ledger.modules.market import tables
 from ledger.modules.meters import MeterStatus
+from ledger.modules.module import MAX_TEXT_CHARACTERS, Text
 from ledger.records import LineFlag, SettlementLine
 from tests.ledger.chain_kit import START_EPOCH, WH, Chain, TestMeter, lines_of, make_chain
 
@@ -174,3 +175,11 @@ def test_a_meter_and_a_user_registered_in_one_block_can_act_in_it(chain: Chain) 
         chain.sign("new", "market", "create_sell_order", meter.id, E, 3_000_000, 100),
     )
     assert [receipt.code for receipt in execution.receipts] == [Code.DONE] * 7
+
+
+@pytest.mark.parametrize(("text", "is_taken"), [
+    ("อาคาร 3", True), ("Ost-Flügel", True), ("x" * 40, True), ("x" * 41, False), ("", False), ("a\nb", False),
+    ("a\x7fb", False), ("a\u202eb", False), ("a\u200bb", False),
+])  # fmt: skip
+def test_labels_take_any_script_and_nothing_that_hides(text: str, is_taken: bool) -> None:
+    assert Text(MAX_TEXT_CHARACTERS).accepts(text) == is_taken

@@ -15,7 +15,7 @@ __all__ = ["auction", "intervals", "module", "orders", "settlement"]
 
 def _genesis(context: Context) -> None:
     epoch = context.time_s // context.parameters.epoch_s
-    context.state.put(CLOCK, CLOCK_KEY, Clock(1, epoch + 1, epoch, epoch))
+    context.state.put(CLOCK, CLOCK_KEY, Clock(1, epoch + 1, epoch, epoch, epoch))
 
 
 module.genesis = _genesis

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -86,7 +85,9 @@ def cancel_order(context: Context, order: OrderId) -> Refusal | None:
     context.state.delete(ORDERS, place.key)
     context.state.delete(ORDER_PLACES, order)
     book = read_epoch(context.state, epoch, context.parameters)
-    context.state.put(EPOCHS, epoch_key(epoch), replace(book, orders=book.orders - 1))
+    is_own_slot = len(own_orders(context.state, epoch, account)) < _count_own_slots(book)
+    book = replace(book, orders=book.orders - 1, slots_used=book.slots_used - is_own_slot)
+    context.state.put(EPOCHS, epoch_key(epoch), book)
     context.emit("market", "order_cancelled", order=order, epoch=epoch)
     return None
 
@@ -104,20 +105,32 @@ def measure_lock(book: EpochRow, side: Side, price_uaip_per_kwh: int, quantity_w
 
 
 def _create(context: Context, wish: Wish) -> Refusal | None:
-    book = read_epoch(context.state, wish.epoch, context.parameters)
+    book = _open_book(context, wish.epoch)
     mine = own_orders(context.state, wish.epoch, context.sender)
     locked_aaip = measure_lock(book, wish.side, wish.price_uaip_per_kwh, wish.quantity_wh)
     refusal = (
         _refuse_meter(context, wish)
         or _refuse_epoch(context, wish.epoch)
         or _refuse_limits(context, wish, book)
-        or _refuse_count(context, wish.epoch, book, len(mine))
+        or _refuse_count(wish.epoch, book, len(mine))
         or _refuse_against_own(context, wish, mine)
         or money.refuse_spending(context.state, context.sender, locked_aaip + context.parameters.order_fee_aaip)
     )
     if refusal is not None:
         return refusal
+    is_own_slot = len(mine) < _count_own_slots(book)
+    book = replace(book, orders=book.orders + 1, slots_used=book.slots_used + is_own_slot)
     return _enter(context, wish, book, locked_aaip)
+
+
+def _open_book(context: Context, epoch: int) -> EpochRow:
+    """Return the book of *epoch*; as it opens, tariffs and the number of users with slots of their own freeze."""
+    book = read_epoch(context.state, epoch, context.parameters)
+    return book if book.users else replace(book, users=registry.count_verified_users(context.state))
+
+
+def _count_own_slots(book: EpochRow) -> int:
+    return min(MAX_ORDERS_PER_USER, MAX_ORDERS_PER_EPOCH // max(1, book.users))
 
 
 def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int) -> Refusal | None:
@@ -137,7 +150,7 @@ def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int) -> Re
         ),
     )  # fmt: skip
     state.put(ORDER_PLACES, order_id, OrderPlace(key))
-    state.put(EPOCHS, epoch_key(wish.epoch), replace(book, orders=book.orders + 1))
+    state.put(EPOCHS, epoch_key(wish.epoch), book)
     if state.get(UNCLEARED, epoch_key(wish.epoch)) is None:
         state.put(UNCLEARED, epoch_key(wish.epoch), Waiting(context.height))
     context.emit(
@@ -189,23 +202,16 @@ def _refuse_limits(context: Context, wish: Wish, book: EpochRow) -> Refusal | No
     return None
 
 
-def _refuse_count(context: Context, epoch: int, book: EpochRow, mine: int) -> Refusal | None:
-    """Keep every verified user's guaranteed slots free for them, whatever the others send."""
+def _refuse_count(epoch: int, book: EpochRow, mine: int) -> Refusal | None:
+    """Keep every user's own slots free for them, whatever the others send."""
     if mine >= MAX_ORDERS_PER_USER:
         return Refusal(Code.TOO_MANY_ORDERS_OF_USER, f"you have {mine} orders in epoch {epoch}")
-    users = max(1, registry.count_verified_users(context.state))
-    guaranteed = min(MAX_ORDERS_PER_USER, MAX_ORDERS_PER_EPOCH // users)
-    free = MAX_ORDERS_PER_EPOCH - book.orders
-    if mine >= guaranteed:
-        free -= users * guaranteed - _count_guaranteed(context.state, epoch, guaranteed)
+    free, own_slots = MAX_ORDERS_PER_EPOCH - book.orders, _count_own_slots(book)
+    if mine >= own_slots:
+        free -= max(0, book.users * own_slots - book.slots_used)
     if free <= 0:
         return Refusal(Code.TOO_MANY_ORDERS, f"the book of epoch {epoch} has no room but for others' own slots")
     return None
-
-
-def _count_guaranteed(view: Reader, epoch: int, guaranteed: int) -> int:
-    counts = Counter(key[8:16] for key, _ in view.scan(ORDERS, epoch_key(epoch)))
-    return sum(min(count, guaranteed) for count in counts.values())
 
 
 def _refuse_against_own(context: Context, wish: Wish, mine: list[OrderRow]) -> Refusal | None:

@@ -36,6 +36,7 @@ from ledger.state import Reader
 
 MAX_SETTLEMENTS_PER_BLOCK: Final = 4
 """Epochs settled in one block; after an outage the rest is carried over to the next blocks."""
+MAX_FORGOTTEN_PER_BLOCK: Final = 16
 RETAINED_EPOCHS: Final = 96
 """For how many epochs after its settlement a book stays in the state, for its users to look at."""
 
@@ -56,6 +57,7 @@ def settle_epochs(context: Context) -> None:
         for key, _ in context.state.scan(CLOSINGS):
             if int.from_bytes(key, "big") < reached:
                 context.state.delete(CLOSINGS, key)
+    _forget_books(context)
 
 
 def find_due_ms(view: Reader, genesis: Genesis) -> int | None:
@@ -112,7 +114,6 @@ def _settle(context: Context, epoch: int) -> None:
     for key, _ in context.state.scan(INTERVALS, epoch_key(epoch)):
         context.state.delete(INTERVALS, key)
     context.state.delete(UNSETTLED, epoch_key(epoch))
-    _forget_book(context, epoch - RETAINED_EPOCHS)
     _emit(context, epoch, lines)
 
 
@@ -138,12 +139,15 @@ def _position(context: Context, meter_id: bytes, fills: list[OrderRow], interval
     return Position(meter.owner, meter_id, thumbprint(meter.public_key), sold_wh, bought_wh, sequence, interval)
 
 
-def _forget_book(context: Context, epoch: int) -> None:
-    if epoch < 0:
-        return
-    for key, row in context.state.scan(ORDERS, epoch_key(epoch)):
-        context.state.delete(ORDERS, key)
-        context.state.delete(ORDER_PLACES, row.id)
+def _forget_books(context: Context) -> None:
+    clock = read_clock(context.state)
+    until = min(clock.next_settle - RETAINED_EPOCHS, clock.next_forget + MAX_FORGOTTEN_PER_BLOCK)
+    for epoch in range(clock.next_forget, until):
+        for key, row in context.state.scan(ORDERS, epoch_key(epoch)):
+            context.state.delete(ORDERS, key)
+            context.state.delete(ORDER_PLACES, row.id)
+    if until > clock.next_forget:
+        context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_forget=until))
 
 
 def _emit(context: Context, epoch: int, lines: list[Line]) -> None:

@@ -16,7 +16,9 @@ AAIP_PER_PRICE_WH: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class EpochRow:
-    """An epoch: tariffs frozen when its book opened, the auction's result, and the energy settled.
+    """An epoch: tariffs and users frozen when its book opened, the auction's result, and the energy settled.
+
+    `users` is how many have slots of their own in the book, `slots_used` how many of those are taken.
 
     `grid_supplied_wh` is what the grid account delivered, `grid_absorbed_wh` what it took:
     export + supplied = import + absorbed, always.
@@ -25,7 +27,9 @@ class EpochRow:
     retail_uaip_per_kwh: int
     feed_in_uaip_per_kwh: int
     penalty_uaip_per_kwh: int
+    users: int = 0
     orders: int = 0
+    slots_used: int = 0
     matched_wh: int = 0
     price_uaip_per_kwh: int | None = None
     price_interval: tuple[int, int] | None = None
@@ -69,11 +73,15 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How far the market has come: epochs below `next_clear` are cleared, those below `next_settle` settled."""
+    """How far the market has come: epochs below `next_clear` are cleared, those below `next_settle` settled.
+
+    Books of epochs below `next_forget` are no longer in the state; `last_epoch` is that of the last block.
+    """
 
     next_sequence: int
     next_clear: int
     next_settle: int
+    next_forget: int
     last_epoch: int
 
 
@@ -119,7 +127,7 @@ module = Module("market", tables=(EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK
 
 def read_clock(view: Reader) -> Clock:
     """Return how far the market has come."""
-    return view.get(CLOCK, CLOCK_KEY) or Clock(1, 0, 0, 0)
+    return view.get(CLOCK, CLOCK_KEY) or Clock(1, 0, 0, 0, 0)
 
 
 def read_epoch(view: Reader, epoch: int, parameters: Parameters) -> EpochRow:
