@@ -12,7 +12,7 @@ from tests.gateway.plant import EPOCH_S, Plant, wait_for
 EPOCH = 180_000_000
 
 
-async def test_the_api_tells_what_was_stored_refused_and_derived(plant: Plant) -> None:
+def test_the_api_tells_what_was_stored_refused_and_derived(plant: Plant) -> None:
     pen = plant.pens[0]
     meter = pen.meter_id.hex()
     plant.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -14,6 +15,11 @@ from tests.gateway.plant import BOUND_S, Plant
 BOUND = 40
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.01)
+
+
 async def test_at_the_bound_the_socket_is_read_no_further_and_nothing_is_lost(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -23,12 +29,10 @@ async def test_at_the_bound_the_socket_is_read_no_further_and_nothing_is_lost(
     link = BrokerLink(load_gateway(plant.config).broker)
     running = asyncio.create_task(link.run())
     async with asyncio.timeout(BOUND_S):
-        while not link.is_connected:
-            await asyncio.sleep(0.01)
+        await until(lambda: link.is_connected)
         await asyncio.to_thread(lambda: plant.line(pen.meter_id.hex()).send(pen.topic, *sent))
-        while link.in_flight < BOUND:
-            await asyncio.sleep(0.01)
-        taken = []
+        await until(lambda: link.in_flight == BOUND)
+        taken: list[bytes] = []
         while len(taken) < len(sent):
             assert link.in_flight <= BOUND
             batch = await link.take(1000)
