@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from itertools import islice
 from typing import Any, Final
 
 from ledger import block, cbor, records
@@ -19,6 +20,7 @@ from ledger.node.store import Leaf, TransactionResult
 from ledger.state import LedgerState
 
 MAX_LISTED_EPOCHS: Final = 1_000
+MAX_LISTED_ORDERS: Final = 10_000
 _ACCOUNT_AT: Final = slice(8, 16)
 _EPOCH_AT: Final = slice(0, 8)
 _AMOUNT_SUFFIXES: Final = ("_aaip", "_agrid")
@@ -69,9 +71,9 @@ def show_meters(state: LedgerState) -> tuple[resources.Meter, ...]:
 
 
 def show_orders(state: LedgerState, epoch: int | None, account: bytes | None) -> tuple[resources.Order, ...]:
-    """Return the orders of an epoch, of an account, or both, ascending by epoch, account and sequence."""
+    """Return the orders of an epoch, of an account, or both, by epoch, account and sequence; at most a full book."""
     prefix = b"" if epoch is None else epoch_key(epoch) + (account or b"")
-    return tuple(
+    found = (
         resources.Order(
             id=row.id,
             account=key[_ACCOUNT_AT],
@@ -85,6 +87,7 @@ def show_orders(state: LedgerState, epoch: int | None, account: bytes | None) ->
         for key, row in state.scan(market.ORDERS, prefix)
         if account in (None, key[_ACCOUNT_AT])
     )
+    return tuple(islice(found, MAX_LISTED_ORDERS))
 
 
 def show_epoch(

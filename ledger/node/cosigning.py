@@ -69,29 +69,25 @@ class Cosigning:
                 if report.size == header.log_size:
                     self.receive(report)
 
-    def receive(self, report: CosignatureReport) -> bool:
-        """Take a cosignature in; one for a later log waits. Tell whether the newest checkpoint became provable."""
+    def receive(self, report: CosignatureReport) -> None:
+        """Take a cosignature in; one for a later log waits, one that is old or bad is nothing."""
         if report.authority >= len(self.authorities) or report.authority in self._held:
-            return False
+            return
         if report.size > self.newest.size:
             self._early.setdefault(report.authority, deque(maxlen=MAX_EARLY_COSIGNATURES)).append(report)
-            return False
-        if report.size < self.newest.size or not self._is_good(report):
-            return False
-        self._held[report.authority] = report
-        return self._complete()
+        elif report.size == self.newest.size and self._is_good(report):
+            self._held[report.authority] = report
+            self._complete()
 
     def reports(self) -> list[CosignatureReport]:
         """Return all cosignatures held over the newest checkpoint, for a peer that lacks them."""
         return list(self._held.values())
 
-    def _complete(self) -> bool:
+    def _complete(self) -> None:
         """Keep the first quorum; further cosignatures add nothing."""
-        if len(self._held) < self.authorities.quorum or self.provable_size == self.newest.size:
-            return False
-        lines = [SignatureLine(self._name(index), self._held[index].data) for index in sorted(self._held)]
-        self.provable = Provable(self.newest, tuple(lines[: self.authorities.quorum]))
-        return True
+        if len(self._held) >= self.authorities.quorum and self.provable_size < self.newest.size:
+            lines = [SignatureLine(self._name(index), self._held[index].data) for index in sorted(self._held)]
+            self.provable = Provable(self.newest, tuple(lines[: self.authorities.quorum]))
 
     def _is_good(self, report: CosignatureReport) -> bool:
         name = self._name(report.authority)

@@ -26,14 +26,14 @@ from ledger.consensus.machine import Machine
 from ledger.consensus.messages import Message, Proposal, Statement
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
-from ledger.node import wire
+from ledger.node import promises, wire
 from ledger.node.blocks import Blocks
-from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position, decide
+from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position
 from ledger.node.cosigning import Cosigning
 from ledger.node.disk import Disk
 from ledger.node.mempool import Mempool
 from ledger.node.peers import Peers
-from ledger.node.store import DoubleSigningError, Signed, SignedType, Store
+from ledger.node.store import DoubleSigningError, Signed, SignedType
 from ledger.node.sync import Sync
 
 MAX_QUEUED_JOBS: Final = 10_000
@@ -89,6 +89,7 @@ class Driver:
         self._executed: list[Candidate] = []
         self._evidence: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._kept_size = 0
         self._hooks_due: asyncio.TimerHandle | None = None
 
     @property
@@ -98,10 +99,12 @@ class Driver:
 
     async def run(self) -> None:
         """Start, or go on after a restart, and work for ever."""
-        stored = await self._parts.disk.read(partial(_stored_height, height=self.height))
+        stored = await self._parts.disk.read(partial(promises.read_height, height=self.height))
         for block_id, body in stored.candidates.items():
             self._parts.blocks.offer(self.height, block_id, body)
-        await self._start_height(stored.last_commit, self._restore(stored))
+        identity, authorities = self._parts.identity, self.position.authorities
+        restored = promises.restore(stored, self._chain_id, authorities, identity.index)
+        await self._start_height(stored.last_commit, restored)
         while True:
             job = await self._jobs.get()
             try:
@@ -137,6 +140,14 @@ class Driver:
     def take_decided(self) -> None:
         """See whether the block of this height came with its certificate."""
         self._post(self._try_decided)
+
+    def take_cosignature(self, report: wire.CosignatureReport) -> None:
+        """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept."""
+        cosigning = self._parts.cosigning
+        cosigning.receive(report)
+        if cosigning.provable is not None and cosigning.provable_size > self._kept_size:
+            self._kept_size, stored = cosigning.provable_size, cosigning.provable.encode()
+            self._spawn(self._parts.disk.commit(lambda store: store.set_meta("provable", stored)))
 
     def take_event(self, event: ev.Event) -> None:
         """Hand *event* to the core when its turn comes."""
@@ -211,7 +222,7 @@ class Driver:
         records, self._records = self._records, []
         executed, self._executed = self._executed, []
         try:
-            await self._parts.disk.commit(partial(_store_promise, signed, records, executed))
+            await self._parts.disk.commit(partial(promises.store_promise, signed, records, executed))
         except DoubleSigningError as error:
             self._raise_alarm(str(error))
             return
@@ -228,7 +239,7 @@ class Driver:
         if self.alarm is None:
             identity = parts.identity
             own = parts.cosigning.sign(header, identity.index, identity.cosign_key, _now_ms() // 1000)
-        await parts.disk.commit(partial(_store_decision, candidate, effect.commit, own))
+        await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own))
         senders = parts.mempool.senders()
         self.position, nonces = await parts.ledger.run(lambda chain: chain.advance(candidate, senders))
         parts.mempool.settle(nonces, header.height)
@@ -236,15 +247,10 @@ class Driver:
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
         if own is not None:
-            self.take_cosignature(wire.CosignatureReport(header.log_size, parts.identity.index, own.message))
-            parts.peers.broadcast(wire.cosignature(parts.cosigning.reports()[-1]))
+            report = wire.CosignatureReport(header.log_size, parts.identity.index, own.message)
+            parts.peers.broadcast(wire.cosignature(report))
+            self.take_cosignature(report)
         await self._start_height(effect.commit, ())
-
-    def take_cosignature(self, report: wire.CosignatureReport) -> None:
-        """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept."""
-        if self._parts.cosigning.receive(report) and self._parts.cosigning.provable is not None:
-            stored = self._parts.cosigning.provable.encode()
-            self._spawn(self._parts.disk.commit(lambda store: store.set_meta("provable", stored)))
 
     async def _start_height(self, last_commit: Commit | None, stored: tuple[Message, ...]) -> None:
         self._records.clear()
@@ -379,44 +385,6 @@ class Driver:
     def _raise_alarm(self, text: str) -> None:
         self.alarm = text
         log.critical("this node signs no more", reason=text)
-
-    def _restore(self, stored: _StoredHeight) -> tuple[Message, ...]:
-        """Return own messages, then inputs, of the height in progress as `HeightStarted` wants them."""
-        own, found = self._parts.identity, []
-        for signed in stored.signed:
-            if signed.type is not SignedType.COSIGNATURE:
-                _, statement = messages.read_statement(signed.value)
-                public_key = own.vote_key.public_key
-                found.append(messages.restore(statement, self._chain_id, own.index, public_key, signed.message))
-        sets = {self.height: self.position.authorities}
-        inputs = (messages.decode(raw, sets, self._chain_id) for raw in stored.inputs)
-        return (*found, *(message for message in inputs if isinstance(message, Message)))
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredHeight:
-    last_commit: Commit | None
-    signed: list[Signed]
-    inputs: list[bytes]
-    candidates: dict[bytes, bytes]
-
-
-def _stored_height(store: Store, height: int) -> _StoredHeight:
-    return _StoredHeight(store.commit(height - 1), store.signed(height), store.inputs(height), store.candidates(height))
-
-
-def _store_promise(signed: Signed, records: list[Message], executed: list[Candidate], store: Store) -> None:
-    for message in records:
-        store.add_input(message.statement.height, message.raw)
-    for candidate in executed:
-        store.add_candidate(candidate.block.header.height, candidate.block.id, candidate.body)
-    store.sign(signed)
-
-
-def _store_decision(candidate: Candidate, commit: Commit, own: Signed | None, store: Store) -> None:
-    store.save(decide(candidate, commit))
-    if own is not None:
-        store.sign(own)
 
 
 def _now_ms() -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.ledger.node.network import Network, make_network
+from tests.ledger.node.network import EPOCH_S, NAMES, PARAMETERS, Network, make_network
 
 
 @pytest.fixture
@@ -18,3 +20,18 @@ def network(tmp_path: Path) -> Iterator[Network]:
     yield made
     for place in list(made.processes):
         made.stop(place, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """Four running nodes that tests share which stop none of them."""
+    parameters = replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=60, settle_deadline_blocks=5)
+    made = make_network(tmp_path_factory.mktemp("running") / "campus", parameters)
+    for place in range(len(NAMES)):
+        made.start(place)
+    try:
+        asyncio.run(made.ready())
+        yield made
+    finally:
+        for place in list(made.processes):
+            made.stop(place, signal.SIGKILL)

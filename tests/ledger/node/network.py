@@ -34,6 +34,8 @@ USER = bytes.fromhex("aa00000000000001")
 OTHER = bytes.fromhex("aa00000000000002")
 ADMIN = bytes.fromhex("aa000000000000ad")
 GRID = bytes.fromhex("aa000000000000ff")
+EPOCH_S = 2
+"""The epoch of the network that tests share."""
 PARAMETERS = Parameters(epoch_s=3600, block_interval_ms=200, heartbeat_ms=600_000)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -19,33 +17,18 @@ from ledger.reading import ClockQuality, Reading, Reason, Status
 from ledger.transaction import Call
 from tests.ledger.node.network import (
     ADMIN,
+    EPOCH_S,
     NAMES,
     OTHER,
-    PARAMETERS,
     USER,
     Network,
     account_key,
     free_ports,
-    make_network,
     until,
 )  # fmt: skip
 
-EPOCH_S = 2
 METER = bytes.fromhex("ee00000000000001")
 METER_KEY = keys.PrivateKey(b"m" * 32)
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """Four nodes that all tests of this file share."""
-    parameters = replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=60, settle_deadline_blocks=5)
-    made = make_network(tmp_path_factory.mktemp("api") / "campus", parameters)
-    for place in range(len(NAMES)):
-        made.start(place)
-    asyncio.run(made.ready())
-    yield made
-    for place in list(made.processes):
-        made.stop(place, signal.SIGKILL)
 
 
 @pytest_asyncio.fixture

@@ -1,0 +1,66 @@
+"""What is on the disk before anything is sent, and how it comes back after a restart.
+
+A signature is a promise: it is stored with every input and block that led to it, in one transaction. A decision is
+stored with all that it changes and with the own cosignature over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ledger.authority import AuthoritySet
+from ledger.block import Commit
+from ledger.consensus import messages
+from ledger.consensus.messages import Message
+from ledger.node.chain import Candidate, decide
+from ledger.node.store import Signed, SignedType, Store
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHeight:
+    """What was stored of the height in progress, and the certificate of the one before."""
+
+    height: int
+    last_commit: Commit | None
+    signed: list[Signed]
+    inputs: list[bytes]
+    candidates: dict[bytes, bytes]
+
+
+def store_promise(signed: Signed, inputs: Sequence[Message], blocks: Sequence[Candidate], store: Store) -> None:
+    """Write what the node is about to sign with what it rests on; raises DoubleSigningError."""
+    for message in inputs:
+        store.add_input(message.statement.height, message.raw)
+    for candidate in blocks:
+        store.add_candidate(candidate.block.header.height, candidate.block.id, candidate.body)
+    store.sign(signed)
+
+
+def store_decision(candidate: Candidate, commit: Commit, own: Signed | None, store: Store) -> None:
+    """Write a decided block, all that follows from it, and the own cosignature over the log after it."""
+    store.save(decide(candidate, commit))
+    if own is not None:
+        store.sign(own)
+
+
+def read_height(store: Store, height: int) -> StoredHeight:
+    """Return what was stored of *height*."""
+    return StoredHeight(
+        height, store.commit(height - 1), store.signed(height), store.inputs(height), store.candidates(height)
+    )
+
+
+def restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int) -> tuple[Message, ...]:
+    """Return authority *own*'s messages, then the inputs, as `HeightStarted.log` wants them."""
+    found: list[Message] = []
+    public_key = authorities.members[own].vote_key
+    for signed in stored.signed:
+        if signed.type is not SignedType.COSIGNATURE:
+            _, statement = messages.read_statement(signed.value)
+            found.append(messages.restore(statement, chain_id, own, public_key, signed.message))
+    for raw in stored.inputs:
+        message = messages.decode(raw, {stored.height: authorities}, chain_id)
+        if isinstance(message, Message):
+            found.append(message)
+    return tuple(found)
