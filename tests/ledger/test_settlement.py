@@ -263,3 +263,19 @@ def test_old_books_are_forgotten_and_their_epochs_kept(market: Chain, monkeypatc
     assert not list(market.state.scan(tables.ORDER_PLACES))
     assert market.row(tables.EPOCHS, epoch_key(E)).matched_wh == 1000
     assert meters.first_unreported_epoch(market.state) == E + 2
+
+
+def test_large_books_are_cleared_and_settled_one_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.modules.market.auction.MAX_ORDERS_CLEARED_PER_BLOCK", 2)
+    monkeypatch.setattr("ledger.modules.market.settlement.MAX_LINES_PER_BLOCK", 2)
+    chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=1)
+    for number in range(2):
+        chain.add_based_meter(f"user{number}", number)
+    for epoch in range(E, E + 3):
+        chain.must("user0", "market", "create_sell_order", chain.meters[0].id, epoch, 3_000_000, 100)
+        chain.must("user1", "market", "create_buy_order", chain.meters[1].id, epoch, 3_000_000, 100)
+    executions = [chain.to_epoch(E + 10), *(chain.block() for _ in range(5))]
+    cleared = [[clearing.epoch for clearing in clearings_of(execution)] for execution in executions]
+    settled = [sorted({line.epoch for line in lines_of(execution)}) for execution in executions]
+    assert cleared == [[E], [E + 1], [E + 2], [], [], []]
+    assert [epochs for epochs in settled if epochs] == [[E], [E + 1], [E + 2]]

@@ -31,7 +31,8 @@ from ledger.modules.module import Context
 from ledger.records import ClearingRecord
 
 MAX_CLEARINGS_PER_BLOCK: Final = 4
-"""Books cleared in one block; after an outage the rest is carried over to the next blocks."""
+MAX_ORDERS_CLEARED_PER_BLOCK: Final = 2_500
+"""No further book is cleared in a block once either is reached; after an outage the rest is carried over."""
 
 Entry = tuple[bytes, OrderRow]
 
@@ -42,22 +43,24 @@ def close_gates(context: Context) -> None:
     clock = read_clock(context.state)
     if epoch > clock.last_epoch:
         context.state.put(CLOSINGS, epoch_key(epoch - 1), Closing(context.height))
+    cleared = 0
     for _ in range(MAX_CLEARINGS_PER_BLOCK):
         waiting = first_waiting(context.state, UNCLEARED)
-        if waiting is None or waiting > epoch:
+        if waiting is None or waiting > epoch or cleared >= MAX_ORDERS_CLEARED_PER_BLOCK:
             break
-        _clear(context, waiting)
+        cleared += _clear(context, waiting)
     waiting = first_waiting(context.state, UNCLEARED)
     next_clear = epoch + 1 if waiting is None else min(epoch + 1, waiting)
     context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=next_clear, last_epoch=epoch))
 
 
-def _clear(context: Context, epoch: int) -> None:
+def _clear(context: Context, epoch: int) -> int:
+    """Clear the book of *epoch*; return how many orders were in it."""
     context.state.delete(UNCLEARED, epoch_key(epoch))
     entries = sorted(context.state.scan(ORDERS, epoch_key(epoch)), key=lambda entry: entry[1].sequence)
     book = read_epoch(context.state, epoch, context.parameters)
     if not entries:
-        return
+        return 0
     bids = [entry for entry in entries if entry[1].side == Side.BUY]
     asks = [entry for entry in entries if entry[1].side == Side.SELL]
     arrays = build_arrays([_order(entry) for entry in bids], [_order(entry) for entry in asks])
@@ -73,6 +76,7 @@ def _clear(context: Context, epoch: int) -> None:
     if cleared.matched_wh:
         wait_for_settlement(context.state, epoch, context.height)
     _record(context, epoch, book, sorted(filled, key=lambda entry: entry[1].sequence))
+    return len(entries)
 
 
 def _with_result(book: EpochRow, cleared: ArrayClearing) -> EpochRow:

@@ -35,7 +35,8 @@ from ledger.records import LineFlag
 from ledger.state import Reader
 
 MAX_SETTLEMENTS_PER_BLOCK: Final = 4
-"""Epochs settled in one block; after an outage the rest is carried over to the next blocks."""
+MAX_LINES_PER_BLOCK: Final = 2_500
+"""No further epoch is settled in a block once either is reached; after an outage the rest is carried over."""
 MAX_FORGOTTEN_PER_BLOCK: Final = 16
 RETAINED_EPOCHS: Final = 96
 """For how many epochs after its settlement a book stays in the state, for its users to look at."""
@@ -44,11 +45,12 @@ RETAINED_EPOCHS: Final = 96
 def settle_epochs(context: Context) -> None:
     """Settle the epochs that ended and whose meters have all reported, or whose deadline has passed."""
     limit = _settleable_before(context)
+    lines = 0
     for _ in range(MAX_SETTLEMENTS_PER_BLOCK):
         epoch = first_waiting(context.state, UNSETTLED)
-        if epoch is None or epoch >= limit:
+        if epoch is None or epoch >= limit or lines >= MAX_LINES_PER_BLOCK:
             break
-        _settle(context, epoch)
+        lines += _settle(context, epoch)
     waiting = first_waiting(context.state, UNSETTLED)
     reached = limit if waiting is None else min(limit, waiting)
     clock = read_clock(context.state)
@@ -101,7 +103,8 @@ def _overdue_before(context: Context) -> int:
     return min(by_time, by_blocks)
 
 
-def _settle(context: Context, epoch: int) -> None:
+def _settle(context: Context, epoch: int) -> int:
+    """Settle *epoch*; return how many lines it has."""
     book = read_epoch(context.state, epoch, context.parameters)
     orders = list(context.state.scan(ORDERS, epoch_key(epoch)))
     lines = draw_lines(epoch, book, _positions(context, epoch, orders))
@@ -115,6 +118,7 @@ def _settle(context: Context, epoch: int) -> None:
         context.state.delete(INTERVALS, key)
     context.state.delete(UNSETTLED, epoch_key(epoch))
     _emit(context, epoch, lines)
+    return len(lines)
 
 
 def _positions(context: Context, epoch: int, orders: list[tuple[bytes, OrderRow]]) -> list[Position]:
