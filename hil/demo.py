@@ -28,10 +28,15 @@ from ledger.genesis import Role
 from provisioning import keys
 
 REFRESH_S: Final = 0.5
+MAX_EPOCHS: Final = 90
+"""The report counts order fees again from the books, which the ledger keeps for 96 epochs."""
 EXTRA_EPOCHS: Final = 4
 """Epochs beyond those asked for that the demo waits for its market to get going."""
 SETTLE_ALLOWANCE_S: Final = 30
 EXIT_INTERRUPTED: Final = 130
+
+
+Epochs = Annotated[int | None, typer.Option(min=1, max=MAX_EPOCHS, help="After how many settled epochs to report.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,9 @@ class InterruptedRunError(DemoError):
 
 
 def demo(
-    epochs: Annotated[int | None, typer.Option(min=1, max=10_000, help="Settled epochs after which to report.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, max=MAX_EPOCHS, help="Settled epochs after which to report.")
+    ] = None,
     leave: Annotated[bool, typer.Option("--exit", help="End after the report, with 0 if all went well.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write the report here, proof and keys beside it.")] = None,
     epoch_seconds: Annotated[int, typer.Option(min=4, max=900, help="How long an epoch lasts.")] = 10,
@@ -73,15 +80,15 @@ def demo(
         raise DemoError("--exit needs --epochs: after how many settled epochs to end. Try --epochs 3 --exit")
     if report is not None and epochs is None:
         raise DemoError("--report needs --epochs: after how many settled epochs to report. Try --epochs 3")
+    started_s = time.monotonic()
     found = tools.find()
     tools.require_free(port)
     _require_writable(report)
     with _campus_folder(directory, keep) as folder:
-        asyncio.run(_run(Options(epochs, report, epoch_seconds, port, folder, leave), found))
+        asyncio.run(_run(Options(epochs, report, epoch_seconds, port, folder, leave), found, started_s))
 
 
-async def _run(options: Options, found: tools.Tools) -> None:
-    started_s = time.monotonic()
+async def _run(options: Options, found: tools.Tools, started_s: float) -> None:
     progress = Progress(Console())
     campus = VirtualCampus(options.directory, found, options.epoch_s, options.port)
     try:
@@ -108,6 +115,7 @@ async def _run_campus(campus: VirtualCampus, options: Options, progress: Progres
     report = await verdict.reach(verdict.Run(campus, first_epoch, probe, output, started_s))
     if options.report:
         report.write(options.report)
+        progress.say(f"report: {options.report}")
     _tell(report, progress)
     if report.failures:
         raise DemoError("the demo did not hold its promises: " + "; ".join(report.failures))

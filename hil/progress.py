@@ -18,6 +18,8 @@ from ledger.client import LedgerClient
 from ledger.errors import LedgerError
 
 EPOCHS_SHOWN: Final = 6
+MAX_EPOCHS_ASKED: Final = 96
+"""How far back one look goes: as far as the ledger keeps the books of settled epochs."""
 _STATUS: Final = TypeAdapter(NodeStatus)
 
 
@@ -60,7 +62,7 @@ async def look(campus: VirtualCampus, first_epoch: int) -> Snapshot:
 
 async def _epochs(client: LedgerClient, first: int, last: int) -> tuple[Epoch, ...]:
     try:
-        return await client.epochs(first, last + 1)
+        return await client.epochs(max(first, last - MAX_EPOCHS_ASKED), last + 1)
     except LedgerError:
         return ()
 

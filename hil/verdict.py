@@ -119,8 +119,8 @@ async def _conservation(campus: VirtualCampus, epochs: Sequence[Epoch], store: P
     for name, url in campus.node_urls.items():
         async with LedgerClient([url]) as node:
             supplies[name] = await node.supply()
-    fee_aaip = campus.campus.genesis.parameters.order_fee_aaip
-    return check(Books(epochs, custody.boundary_readings(store), users, fee_aaip, supplies))
+    parameters = campus.campus.genesis.parameters
+    return check(Books(epochs, custody.boundary_readings(store), users, parameters, supplies))
 
 
 async def _prove(run: Run, epochs: Sequence[Epoch]) -> Proof:
@@ -134,7 +134,8 @@ async def _prove(run: Run, epochs: Sequence[Epoch]) -> Proof:
     verifier = ChildProcess("verify", command, run.campus.folder / "verify.log")
     verifier.start()
     code = await verifier.wait(VERIFY_TIMEOUT_S)
-    return Proof(str(proof), str(keys), code == 0, verifier.log_tail())
+    said = files.read_text(verifier.log).splitlines() or ["it said nothing"]
+    return Proof(str(proof), str(keys), code == 0, said[0])
 
 
 def _line_to_prove(campus: VirtualCampus, epochs: Sequence[Epoch]) -> SettlementLine:
