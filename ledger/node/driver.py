@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -135,7 +136,7 @@ class Driver:
         if block_id in self._parts.blocks.wanted:
             self._parts.blocks.wanted.discard(block_id)
             self._parts.blocks.offer(self.height, block_id, body)
-            self._post(partial(self._perform, fx.ValidateBlock(self.height, block_id)))
+            self._begin(fx.ValidateBlock(self.height, block_id))
 
     def take_decided(self) -> None:
         """See whether the block of this height came with its certificate."""
@@ -167,15 +168,19 @@ class Driver:
             self.dropped_jobs += 1
 
     async def _feed(self, event: ev.Event) -> None:
-        for effect in self._parts.machine.handle(event, _now_ms()):
-            await self._perform(effect)
+        """Hand *event* in and perform all that follows, what a signature brings about behind what was there before."""
+        effects = deque(self._parts.machine.handle(event, _now_ms()))
+        while effects:
+            effect = effects.popleft()
+            if isinstance(effect, fx.Cast):
+                effects.extend(await self._cast(effect.statement))
+            else:
+                await self._perform(effect)
 
     async def _perform(self, effect: fx.Effect) -> None:
         match effect:
             case fx.Record(message):
                 self._records.append(message)
-            case fx.Cast(statement):
-                await self._cast(statement)
             case fx.Decide():
                 await self._decide(effect)
             case fx.EvidenceFound():
@@ -211,10 +216,10 @@ class Driver:
         elif message is not messages.Refusal.OTHER_HEIGHT:
             log.warning("message refused", reason=message.value)
 
-    async def _cast(self, statement: Statement) -> None:
+    async def _cast(self, statement: Statement) -> tuple[fx.Effect, ...]:
         """Sign, make durable together with inputs and blocks so far, count the own message, and only then send it."""
         if self.alarm is not None:
-            return
+            return ()
         identity = self._parts.identity
         message = messages.sign(statement, self._chain_id, identity.index, identity.vote_key)
         height, round_, kind = statement.slot
@@ -225,11 +230,10 @@ class Driver:
             await self._parts.disk.commit(partial(promises.store_promise, signed, records, executed))
         except DoubleSigningError as error:
             self._raise_alarm(str(error))
-            return
+            return ()
         followed_by = self._parts.machine.handle(ev.MessageSigned(message), _now_ms())
         self._parts.peers.broadcast(self._frame(message))
-        for effect in followed_by:
-            await self._perform(effect)
+        return followed_by
 
     async def _decide(self, effect: fx.Decide) -> None:
         """Make the block, all it changes and the own cosignature durable at once, then move on."""
