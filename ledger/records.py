@@ -32,7 +32,7 @@ class LineFlag(IntFlag):
 
     GAP: not one epoch on time, so booked against the grid account alone. BELOW_MARK: a register stood below its
     high-water mark and that energy counts zero. HELD: a step beyond rated power waits for release. RELEASED: such a
-    step, released. NOT_REPORTED: the meter traded but gave no interval.
+    step, released. NOT_REPORTED: the meter traded but gave no interval. KEPT: its owner kept the unsold GRID, unpaid.
     """
 
     GAP = 1
@@ -40,6 +40,7 @@ class LineFlag(IntFlag):
     HELD = 4
     RELEASED = 8
     NOT_REPORTED = 16
+    KEPT = 32
 
 
 @dataclass(frozen=True, slots=True)

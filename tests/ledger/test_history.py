@@ -16,7 +16,7 @@ from ledger.modules.market import tables
 from ledger.modules.market.lines import Position, draw_lines, share_pro_rata
 from ledger.modules.market.tables import EpochRow, Interval
 from ledger.records import LineFlag, SettlementLine
-from tests.ledger.chain_kit import START_EPOCH, Chain, lines_of, make_chain
+from tests.ledger.chain_kit import START_EPOCH, WH, Chain, lines_of, make_chain
 
 USERS = 3
 EPOCHS = 5
@@ -76,6 +76,7 @@ def play_history(epochs: list, **parameters: Any) -> History:
     chain = make_chain(settle_deadline_s=900, settle_deadline_blocks=2, order_fee_aaip=7, **parameters)
     for user in range(USERS):
         chain.add_based_meter(f"user{user}", user)
+    chain.must("user1", "market", "keep_surplus", chain.meters[1].id, True)
     history = History(chain)
     for number, (placed, measured) in enumerate(epochs):
         history.play(START_EPOCH + number, placed, measured)
@@ -115,7 +116,7 @@ def test_the_histories_meet_what_they_are_for() -> None:
             seen["resold"] += line.bought_wh > line.import_wh
             seen["burned"] += line.burned_agrid > 0
         seen["debts"] += any(True for _ in history.chain.state.scan(money.OWED))
-    wanted = {"traded", "not delivered", "delivered", "resold", "burned", "debts", "GAP", "NOT_REPORTED"}
+    wanted = {"traded", "not delivered", "delivered", "resold", "burned", "debts", "GAP", "NOT_REPORTED", "KEPT"}
     assert min(seen[name] for name in wanted) >= 3, seen
 
 
@@ -155,7 +156,7 @@ def check_meters(history: History) -> None:
 
 
 def check_accounts(history: History, balance_aaip: int) -> None:
-    """Every account is worth what its lines and fees make of it, no lock is left, all GRID is with the grid account."""
+    """Every account is worth what its lines and fees make of it, no lock is left, GRID is kept or the grid account's."""
     state, chain = history.chain.state, history.chain
     created = [
         dict(event.values)["account"]
@@ -176,8 +177,13 @@ def check_accounts(history: History, balance_aaip: int) -> None:
                 grid_worth -= net
         holding = money.find(state, account)
         assert (holding.worth_aaip, holding.locked_aaip) == (worth, 0)
-        assert grid.balance(state, account) == 0
+        kept_wh = sum(line.export_wh - line.delivered_wh for line in history.lines() if is_kept(line, account))
+        assert grid.balance(state, account) == kept_wh * WH
     assert money.find(state, chain.people["grid"].id).worth_aaip == grid_worth
+
+
+def is_kept(line: SettlementLine, account: bytes) -> bool:
+    return line.account == account and bool(line.flags & LineFlag.KEPT)
 
 
 amounts = st.integers(0, 10**9)

@@ -279,3 +279,24 @@ def test_large_books_are_cleared_and_settled_one_a_block(monkeypatch: pytest.Mon
     settled = [sorted({line.epoch for line in lines_of(execution)}) for execution in executions]
     assert cleared == [[E], [E + 1], [E + 2], [], [], []]
     assert [epochs for epochs in settled if epochs] == [[E], [E + 1], [E + 2]]
+
+
+def test_an_owner_who_keeps_the_surplus_forgoes_the_payment_and_holds_the_grid(market: Chain) -> None:
+    trade(market)
+    assert market.run("user1", "market", "keep_surplus", market.meters[0].id, True).code is Code.NOT_METER_OWNER
+    market.must("user0", "market", "keep_surplus", market.meters[0].id, True)
+    market.to_epoch(E)
+    report_at(market, E, (1000, 5000), (1000, 5000), (1000, 5000))
+    market.to_epoch(E + 1)
+    report_at(market, E + 1, (1000, 6300), (1600, 5000), (1400, 5000))
+    line = by_meter(market.executions[-1])[market.meters[0].id]
+    assert (line.export_wh, line.delivered_wh, line.flags) == (1300, 1000, LineFlag.KEPT)
+    assert line.grid_income_aaip == 0
+    assert grid.balance(market.state, market.people["user0"].id) == 300 * WH
+    assert grid.balance(market.state, market.people["grid"].id) == 0
+    assert market.row(tables.EPOCHS, epoch_key(E)).grid_absorbed_wh == 300
+    market.must("user0", "grid", "retire", 300 * WH)
+    market.must("user0", "market", "keep_surplus", market.meters[0].id, False)
+    market.to_epoch(E + 2)
+    report_at(market, E + 2, (1000, 6400), (1600, 5000), (1400, 5000))
+    assert by_meter(market.executions[-1])[market.meters[0].id].grid_income_aaip == 100 * FEED_IN * NANO

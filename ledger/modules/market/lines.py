@@ -7,7 +7,7 @@ account stands in for them, with energy that carries no GRID. What a buyer did n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ledger.errors import LedgerError
@@ -24,7 +24,10 @@ class ConservationError(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A meter's part in an epoch: its fills, and its interval if it reported. `sequence` is its first order's."""
+    """A meter's part in an epoch: its fills, and its interval if it reported. `sequence` is its first order's.
+
+    `keeps_surplus`: the GRID of what it exported unsold stays with its owner, who forgoes the feed-in payment.
+    """
 
     account: bytes
     meter: bytes
@@ -33,19 +36,29 @@ class Position:
     bought_wh: int
     sequence: int
     interval: Interval | None
+    keeps_surplus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A settlement line with the energies it was made of: each is what the other parts of the settlement move."""
+    """A settlement line with the energies it was made of: each is what the other parts of the settlement move.
+
+    The grid account takes `unsold_wh`, pays for it and gets its GRID; of `kept_wh` it takes the energy alone.
+    """
 
     record: SettlementLine
     retail_wh: int
     unsold_wh: int
+    kept_wh: int
     resold_wh: int
     shortfall_wh: int
     retail_aaip: int
     replacement_aaip: int
+
+    @property
+    def absorbed_wh(self) -> int:
+        """The energy that the grid account takes, paid for or not."""
+        return self.unsold_wh + self.kept_wh + self.resold_wh
 
     @property
     def net_aaip(self) -> int:
@@ -91,10 +104,7 @@ def draw_gap_line(epoch: int, book: EpochRow, position: Position, interval: Inte
 
 
 def _as_gap(position: Position, interval: Interval, flags: LineFlag) -> Position:
-    marked = Interval(
-        interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading,
-        interval.flags | int(flags),
-    )  # fmt: skip
+    marked = replace(interval, flags=interval.flags | int(flags))
     return Position(position.account, position.meter, position.key_thumbprint, 0, 0, 0, marked)
 
 
@@ -103,7 +113,9 @@ def _draw_line(epoch: int, book: EpochRow, position: Position, delivered_wh: int
     retail, feed_in = book.retail_uaip_per_kwh, book.feed_in_uaip_per_kwh
     covered_wh = min(interval.import_wh, position.bought_wh)
     retail_wh, resold_wh = interval.import_wh - covered_wh, position.bought_wh - covered_wh
-    unsold_wh, shortfall_wh = interval.export_wh - delivered_wh, position.sold_wh - delivered_wh
+    surplus_wh, shortfall_wh = interval.export_wh - delivered_wh, position.sold_wh - delivered_wh
+    kept_wh = surplus_wh if position.keeps_surplus else 0
+    unsold_wh = surplus_wh - kept_wh
     retail_aaip = retail_wh * retail * AAIP_PER_PRICE_WH
     replacement_aaip = shortfall_wh * (retail - price) * AAIP_PER_PRICE_WH
     record = SettlementLine(
@@ -127,9 +139,14 @@ def _draw_line(epoch: int, book: EpochRow, position: Position, delivered_wh: int
         penalty_aaip=shortfall_wh * book.penalty_uaip_per_kwh * AAIP_PER_PRICE_WH,
         minted_agrid=interval.export_wh * AGRID_PER_WH,
         burned_agrid=min(interval.import_wh, received_wh) * AGRID_PER_WH,
-        flags=interval.flags | (int(LineFlag.NOT_REPORTED) if position.interval is None else 0),
+        flags=_flags(position, kept_wh),
     )
-    return Line(record, retail_wh, unsold_wh, resold_wh, shortfall_wh, retail_aaip, replacement_aaip)
+    return Line(record, retail_wh, unsold_wh, kept_wh, resold_wh, shortfall_wh, retail_aaip, replacement_aaip)
+
+
+def _flags(position: Position, kept_wh: int) -> int:
+    not_reported = int(LineFlag.NOT_REPORTED) if position.interval is None else 0
+    return _interval(position).flags | not_reported | (int(LineFlag.KEPT) if kept_wh else 0)
 
 
 def _interval(position: Position) -> Interval:
@@ -146,7 +163,7 @@ def _check(book: EpochRow, lines: Sequence[Line]) -> None:
     _require(all(r.received_wh <= r.bought_wh for r in records), "somebody received more than was bought")
     shortfall_wh = sum(line.shortfall_wh for line in lines)
     energy_in = sum(r.export_wh + line.retail_wh for r, line in zip(records, lines, strict=True)) + shortfall_wh
-    energy_out = sum(r.import_wh + line.unsold_wh + line.resold_wh for r, line in zip(records, lines, strict=True))
+    energy_out = sum(r.import_wh for r in records) + sum(line.absorbed_wh for line in lines)
     _require(energy_in == energy_out, "energy in is not energy out")
     _require(sum(line.net_aaip for line in lines) + _grid_net(book, lines) == 0, "money paid is not money received")
 

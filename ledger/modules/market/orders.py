@@ -15,10 +15,12 @@ from ledger.modules.market.tables import (
     CLOCK,
     CLOCK_KEY,
     EPOCHS,
+    KEEPERS,
     ORDER_PLACES,
     ORDERS,
     UNCLEARED,
     EpochRow,
+    Keeper,
     OrderPlace,
     OrderRow,
     Waiting,
@@ -27,7 +29,7 @@ from ledger.modules.market.tables import (
     read_epoch,
 )  # fmt: skip
 from ledger.modules.meters import MeterStatus, epoch_key
-from ledger.modules.module import Context, Epoch, MeterId, OrderId, Price, Quantity
+from ledger.modules.module import Boolean, Context, Epoch, MeterId, OrderId, Price, Quantity
 from ledger.state import Reader
 
 MAX_EPOCHS_AHEAD: Final = 672
@@ -89,6 +91,25 @@ def cancel_order(context: Context, order: OrderId) -> Refusal | None:
     book = replace(book, orders=book.orders - 1, slots_used=book.slots_used - is_own_slot)
     context.state.put(EPOCHS, epoch_key(epoch), book)
     context.emit("market", "order_cancelled", order=order, epoch=epoch)
+    return None
+
+
+@module.call(Role.USER)
+def keep_surplus(context: Context, meter: MeterId, is_kept: Boolean) -> Refusal | None:
+    """Choose whether the GRID of what *meter* exports unsold stays with its owner, who then forgoes the payment.
+
+    It holds for every epoch settled from now on, but not for gap intervals. Kept GRID can be transferred and retired.
+    """
+    row, name = meters.find(context.state, meter), f"meter {meter.hex()}"
+    if row is None:
+        return Refusal(Code.UNKNOWN_METER, f"there is no {name}")
+    if row.owner != context.sender:
+        return Refusal(Code.NOT_METER_OWNER, f"{name} belongs to another account")
+    if is_kept:
+        context.state.put(KEEPERS, meter, Keeper(context.height))
+    else:
+        context.state.delete(KEEPERS, meter)
+    context.emit("market", "surplus_chosen", meter=meter, is_kept=is_kept)
     return None
 
 

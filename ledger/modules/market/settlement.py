@@ -18,6 +18,7 @@ from ledger.modules.market.tables import (
     CLOSINGS,
     EPOCHS,
     INTERVALS,
+    KEEPERS,
     ORDER_PLACES,
     ORDERS,
     UNCLEARED,
@@ -140,7 +141,8 @@ def _position(context: Context, meter_id: bytes, fills: list[OrderRow], interval
     sold_wh = sum(row.fill_wh or 0 for row in fills if row.side == Side.SELL)
     bought_wh = sum(row.fill_wh or 0 for row in fills if row.side == Side.BUY)
     sequence = min((row.sequence for row in fills), default=0)
-    return Position(meter.owner, meter_id, thumbprint(meter.public_key), sold_wh, bought_wh, sequence, interval)
+    key, keeps = thumbprint(meter.public_key), context.state.get(KEEPERS, meter_id) is not None
+    return Position(meter.owner, meter_id, key, sold_wh, bought_wh, sequence, interval, keeps)
 
 
 def _forget_books(context: Context) -> None:

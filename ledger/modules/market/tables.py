@@ -111,6 +111,13 @@ class Held:
     approved_by_authority: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """A meter whose owner keeps the GRID of what it exports unsold."""
+
+    since_height: int
+
+
 EPOCHS: Final = Table("market.epochs", EpochRow)
 ORDERS: Final = Table("market.orders", OrderRow)
 ORDER_PLACES: Final = Table("market.order_places", OrderPlace)
@@ -120,9 +127,12 @@ CLOSINGS: Final = Table("market.closings", Closing)
 UNCLEARED: Final = Table("market.uncleared", Waiting)
 UNSETTLED: Final = Table("market.unsettled", Waiting)
 HELD: Final = Table("market.held", Held)
+KEEPERS: Final = Table("market.keepers", Keeper)
 CLOCK_KEY: Final = b"clock"
 
-module = Module("market", tables=(EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK, CLOSINGS, UNCLEARED, UNSETTLED, HELD))
+module = Module(
+    "market", tables=(EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK, CLOSINGS, UNCLEARED, UNSETTLED, HELD, KEEPERS)
+)
 
 
 def read_clock(view: Reader) -> Clock:

@@ -97,7 +97,7 @@ def _deliver(state: Overlay, seller: bytes, delivered_wh: int, buyers: deque[tup
 def _add_energy(context: Context, epoch: int, lines: Sequence[Line]) -> None:
     row = read_epoch(context.state, epoch, context.parameters)
     supplied_wh = sum(line.retail_wh + line.shortfall_wh for line in lines)
-    absorbed_wh = sum(line.unsold_wh + line.resold_wh for line in lines)
+    absorbed_wh = sum(line.absorbed_wh for line in lines)
     after = replace(
         row,
         import_wh=row.import_wh + sum(line.record.import_wh for line in lines),
@@ -124,9 +124,12 @@ def _check_worth(context: Context, before: dict[bytes, int], lines: Sequence[Lin
 
 
 def _check_grid(context: Context, before: dict[bytes, int], lines: Sequence[Line]) -> None:
-    """All GRID of the epoch ends burned or with the grid account; nobody else's balance moved."""
+    """All GRID of the epoch ends burned, kept by its owner, or with the grid account; nothing else moved."""
     expected = dict(before)
-    expected[context.genesis.grid_account] += sum(line.record.minted_agrid - line.record.burned_agrid for line in lines)
+    for line in lines:
+        kept_agrid = line.kept_wh * AGRID_PER_WH
+        expected[line.record.account] += kept_agrid
+        expected[context.genesis.grid_account] += line.record.minted_agrid - line.record.burned_agrid - kept_agrid
     if any(grid.balance(context.state, account) != amount for account, amount in expected.items()):
         raise ConservationError(
             "GRID minted is not GRID burned and kept; stop this node and compare it with the others"
