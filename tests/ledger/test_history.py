@@ -156,7 +156,7 @@ def check_meters(history: History) -> None:
 
 
 def check_accounts(history: History, balance_aaip: int) -> None:
-    """Every account is worth what its lines and fees make of it, no lock is left, GRID is kept or the grid account's."""
+    """Every account is worth what its lines and fees make of it, no lock is left, GRID is kept or the grid's."""
     state, chain = history.chain.state, history.chain
     created = [
         dict(event.values)["account"]
