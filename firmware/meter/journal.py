@@ -20,6 +20,8 @@ from meter.segments import Record, Segments
 MAX_SEGMENTS = 256
 THIN_SEGMENTS = 192
 ARCHIVE_SEGMENTS = 18
+TRIM_SEGMENTS = 8
+"""Files given up on one receipt; more would keep the flash busy over a boundary. The next receipts take the rest."""
 RESERVED_NUMBERS = 64
 MAX_JUMP = 1_000_000
 """How far one receipt may push the numbers on: a stolen gateway key must not use them up."""
@@ -113,18 +115,19 @@ class Journal:
         return True
 
     def _trim(self):
-        span = self._log.oldest_span()
-        while span and span[0] <= self.receipted:
+        for _ in range(TRIM_SEGMENTS):
+            span = self._log.oldest_span()
+            if span is None or span[0] > self.receipted:
+                return
             self._keep_boundaries(span[1])
             self._log.drop_oldest()
-            span = self._log.oldest_span()
 
     def _keep_boundaries(self, records):
         self._archive.mend()
         newest = self._archive.last.sequence if self._archive.last else 0
-        for record in records:
-            if record.reason == reading.BOUNDARY and record.sequence > newest:
-                self._archive.append(record)
+        self._archive.extend(
+            [record for record in records if record.reason == reading.BOUNDARY and record.sequence > newest]
+        )
         while len(self._archive) > ARCHIVE_SEGMENTS:
             self._archive.drop_oldest()
 

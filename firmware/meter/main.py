@@ -47,6 +47,7 @@ def enrol(settings, key):
 def run(settings, key, storage):
     """Measure until told to stop."""
     board.check(settings)
+    claim = board.claim(settings.data_dir)
     log = board.Directory(settings.data_dir + "/journal")
     archive = board.Directory(settings.data_dir + "/archive")
     application = Application(settings, board, key, Journal(log, archive, storage))
@@ -56,6 +57,7 @@ def run(settings, key, storage):
     except KeyboardInterrupt:
         pass  # asked to stop, as by a `stop` line
     loop.run_until_complete(application.finish())
+    claim.close()
 
 
 if __name__ == "__main__":

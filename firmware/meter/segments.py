@@ -41,16 +41,12 @@ class Segments:
 
     def append(self, record):
         """Write *record* durably; its sequence is above all before it. After an OSError call `mend` first."""
-        data = pack(record)
-        if not self._spans or self._spans[-1][3] + len(data) > SEGMENT_BYTES:
-            self._spans.append(["{:010d}".format(record.sequence) + _SUFFIX, record.sequence, record.sequence, 0])
-        span = self._spans[-1]
-        self._suspect = span[0]
-        self._directory.append(span[0], data)
-        self._suspect = None
-        span[2] = record.sequence
-        span[3] += len(data)
-        self.last = record
+        self.extend([record])
+
+    def extend(self, records):
+        """Write *records* durably, in one go as far as they fit into one file: each go costs the flash an erasure."""
+        while records:
+            records = records[self._write_first(records) :]
 
     def mend(self):
         """Look, after a failed `append`, what of it reached the disk: a whole record counts, a torn one is cut off."""
@@ -96,6 +92,28 @@ class Segments:
         """Remove the oldest file; the newest one always stays, it holds the end of the chain."""
         self._directory.remove(self._spans[0][0])
         del self._spans[0]
+
+    def _write_first(self, records):
+        """Write as many of *records* as fit into the newest file, or else into a new one; return how many."""
+        if not self._spans or self._spans[-1][3] + len(pack(records[0])) > SEGMENT_BYTES:
+            first = records[0].sequence
+            self._spans.append(["{:010d}".format(first) + _SUFFIX, first, first, 0])
+        span = self._spans[-1]
+        data = b""
+        count = 0
+        for record in records:
+            packed = pack(record)
+            if span[3] + len(data) + len(packed) > SEGMENT_BYTES:
+                break
+            data += packed
+            count += 1
+        self._suspect = span[0]
+        self._directory.append(span[0], data)
+        self._suspect = None
+        span[2] = records[count - 1].sequence
+        span[3] += len(data)
+        self.last = records[count - 1]
+        return count
 
     def _records(self, name):
         return unpack(self._directory.read(name))[0]

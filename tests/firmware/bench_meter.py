@@ -6,6 +6,7 @@ import os
 import select
 import struct
 import threading
+import time
 import tty
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ class BenchMeter:
         self.words: dict[int, int] = {}
         self.mangle: Answer | None = None
         self.requests: list[bytes] = []
+        self.request_times: list[float] = []
         self._master, self.slave = os.openpty()
         tty.setraw(self.slave)
         self.path = link
@@ -65,6 +67,7 @@ class BenchMeter:
 
     def _answer(self, request: bytes) -> None:
         self.requests.append(request)
+        self.request_times.append(time.time())
         slave, function, address, count = struct.unpack(">BBHH", request[:6])
         words = [self.words.get(place, 0) for place in range(address, address + count)]
         answer = with_crc(struct.pack(f">BBB{count}H", slave, function, 2 * count, *words))

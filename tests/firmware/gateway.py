@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+from collections import Counter
 from typing import Self
 
 import paho.mqtt.client as mqtt
@@ -37,7 +38,7 @@ class Gateway:
 
     def __init__(self, broker: Broker, meter_id: bytes, key: PrivateKey, *, verify_name: bool = True) -> None:
         self.readings: dict[int, Reading] = {}
-        self.deliveries = 0
+        self.deliveries: Counter[int] = Counter()
         self.forks = 0
         self.answers = True
         self.beacon: Beacon | None = None
@@ -90,6 +91,6 @@ class Gateway:
         reading = decode(bytes(message.payload))
         known = self.readings.setdefault(reading.sequence, reading)
         self.forks += known.raw != reading.raw
-        self.deliveries += 1
+        self.deliveries[reading.sequence] += 1
         if self.answers:
             self.send(self.receipt())

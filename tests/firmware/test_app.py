@@ -167,6 +167,16 @@ def test_a_meter_restored_from_an_old_copy_goes_on_behind_the_receipts_mark(
     assert gateway.chain_breaks() == []
 
 
+def test_a_second_process_on_the_same_journal_is_refused(device: Device, gateway: Gateway) -> None:
+    device.start()
+    device.wait_for(is_signed)
+    refused = device.command("run")
+    assert refused.returncode == 2
+    assert "another process is already running the meter" in refused.stderr
+    device.stop()
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
 def test_a_dying_parent_leaves_no_meter_behind(device: Device, gateway: Gateway) -> None:
     device.start()
     device.wait_for(is_signed)

@@ -200,6 +200,18 @@ def test_the_archive_is_bounded_and_keeps_the_newest(monkeypatch: pytest.MonkeyP
     assert storage.open().last_epoch() == signed[-1][0]
 
 
+def test_one_receipt_keeps_the_flash_busy_for_a_bounded_time() -> None:
+    storage = Storage()
+    journal = storage.open()
+    signed = fill(journal, 2000)
+    storage.log.operations = storage.archive.operations = 0
+    journal.settle(signed[-2][0], digest(signed[-2][1]))
+    assert storage.log.operations == meter_journal.TRIM_SEGMENTS
+    assert storage.archive.operations <= 2 * meter_journal.TRIM_SEGMENTS
+    journal.settle(signed[-1][0], digest(signed[-1][1]))
+    assert storage.log.operations == 2 * meter_journal.TRIM_SEGMENTS
+
+
 def test_fourteen_days_of_boundaries_fit_into_the_archive() -> None:
     record = segments.pack(Record(1, 0, 1, 1, bytes(reading.MAX_READING_BYTES)))
     in_a_segment = segments.SEGMENT_BYTES // len(record)

@@ -1,7 +1,7 @@
 """Linux: a Raspberry Pi, or any machine, under MicroPython's unix port; CPython for unit tests.
 
 The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `ticks_ms`,
-`ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `Directory`, `command_line_ended`.
+`ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `claim`, `Directory`, `command_line_ended`.
 """
 
 import asyncio
@@ -10,33 +10,28 @@ import os
 import sys
 import time
 
-try:
-    import tls  # MicroPython's unix port in Debian has no `ssl`
-
-    MICROPYTHON = True
-except ImportError:
-    import ssl
-
-    MICROPYTHON = False
+MICROPYTHON = sys.implementation.name == "micropython"
+if MICROPYTHON:
+    import ffi
+else:
+    import fcntl
 
 from meter.board import tty
+from meter.board.network import connect  # noqa: F401  part of a board's interface
 from meter.errors import ConfigError
 
 INTERPRETER = "{} {}".format(sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))
-CONNECT_POLL_S = 0.02
 
 _FIFO, _SOCKET, _KIND = 0o010000, 0o140000, 0o170000
 _SIGHUP, _SIG_IGN = 1, 1
+_LOCK_EX_NB = 2 | 4
 
 
 def prepare():
     """Make files private to their owner, and outlive the hang-up of a serial line that became the controlling tty."""
     if MICROPYTHON:
-        import ffi
-
-        libc = ffi.open("libc.so.6")
-        libc.func("i", "umask", "i")(0o077)
-        libc.func("p", "signal", "ii")(_SIGHUP, _SIG_IGN)
+        _libc().func("i", "umask", "i")(0o077)
+        _libc().func("p", "signal", "ii")(_SIGHUP, _SIG_IGN)
     else:
         os.umask(0o077)
 
@@ -75,6 +70,18 @@ def emit(event):
     sys.stdout.write(json.dumps(event) + "\n")
     if not MICROPYTHON:
         sys.stdout.flush()  # MicroPython does not buffer it
+
+
+def claim(path):
+    """Return a file that holds folder *path* for this process while it is open; raises ConfigError where it is taken.
+
+    Two processes on one journal would use the same numbers for different readings.
+    """
+    file = open(path + "/lock", "ab")  # noqa: SIM115  open as long as the process lives
+    if _lock(file.fileno()):
+        return file
+    file.close()
+    raise ConfigError("another process is already running the meter in {}: stop that one first".format(path))
 
 
 class Directory:
@@ -168,60 +175,6 @@ class Uart:
         self._file.close()
 
 
-async def connect(host, port, authority_path, timeout_s):
-    """Return (reader, writer) of a TLS connection whose server certificate *authority_path* vouches for as *host*.
-
-    Raises OSError when it cannot be made in *timeout_s*.
-    """
-    if MICROPYTHON:
-        return await asyncio.wait_for(_connect_micropython(host, port, authority_path), timeout_s)
-    context = ssl.create_default_context(cafile=authority_path)
-    return await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), timeout_s)
-
-
-async def _connect_micropython(host, port, authority_path):
-    context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = tls.CERT_REQUIRED
-    with open(authority_path, "rb") as file:
-        context.load_verify_locations(file.read() + b"\0")
-    sock = await _open_socket(host, port)
-    try:
-        secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        secure.setblocking(False)
-    except Exception:
-        sock.close()
-        raise
-    stream = asyncio.StreamReader(secure)
-    return stream, stream
-
-
-async def _open_socket(host, port):
-    """Return a connected, non-blocking socket: the first address of *host* that answers. Names are looked up afresh."""
-    import errno
-    import select
-    import socket
-
-    failure = OSError(errno.ECONNREFUSED)
-    for family, kind, _, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
-        sock = socket.socket(family, kind)
-        sock.setblocking(False)
-        try:
-            sock.connect(address)
-        except OSError as error:
-            if error.errno != errno.EINPROGRESS:
-                failure = error
-                sock.close()
-                continue
-        poller = select.poll()
-        poller.register(sock, select.POLLOUT)
-        while not (events := poller.poll(0)):
-            await asyncio.sleep(CONNECT_POLL_S)
-        if not events[0][1] & (select.POLLERR | select.POLLHUP):
-            return sock
-        sock.close()
-    raise failure
-
-
 async def command_line_ended():
     """Return when the line `stop`, or the end of the input, comes on a piped stdin; never where it is not piped."""
     if os.stat("/dev/stdin")[0] & _KIND not in (_FIFO, _SOCKET):
@@ -239,6 +192,20 @@ async def _stdin_reader():
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     return reader
+
+
+def _lock(descriptor):
+    if MICROPYTHON:
+        return _libc().func("i", "flock", "ii")(descriptor, _LOCK_EX_NB) == 0
+    try:
+        fcntl.flock(descriptor, _LOCK_EX_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _libc():
+    return ffi.open("libc.so.6")
 
 
 def _sync(file):
