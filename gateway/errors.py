@@ -11,5 +11,9 @@ class SettingsError(GatewayError):
     """A configuration file that cannot be used: whoever wrote it must act."""
 
 
+class ReportError(GatewayError):
+    """The ledger did not execute a report as a whole: the gateway tries again, slowly; its operator must look."""
+
+
 class StoreError(GatewayError):
     """The database is damaged, or newer than this program: the operator must restore or upgrade."""

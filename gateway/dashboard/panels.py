@@ -175,7 +175,7 @@ class Meters:
         late_s = 3 * snapshot.epoch_s
         head = ["Meter", "Last reading", "Power", "Import", "Export", "Number", "Receipted"]
         rows = [_meter_row(view, late_s) for view in views]
-        self._table.content = _table(head, rows, right={2, 3, 4, 5, 6}, wide_only={4, 5, 6})
+        self._table.content = _table(head, rows, right={2, 3, 4, 5, 6}, wide_only={3, 4, 5, 6})
 
 
 def _tile(title: str) -> tuple[ui.element, ui.label, ui.label]:
@@ -252,9 +252,9 @@ def _chart_options() -> dict[str, Any]:
             },
         ],
         "series": [
-            {"name": "matched energy (Wh)", "type": "bar", "data": [], "itemStyle": {"color": "#a9c4e2"}},
+            {"name": "matched (Wh)", "type": "bar", "data": [], "itemStyle": {"color": "#a9c4e2"}},
             {
-                "name": "clearing price (AIP/kWh)", "type": "line", "yAxisIndex": 1, "data": [],
+                "name": "price (AIP/kWh)", "type": "line", "yAxisIndex": 1, "data": [],
                 "itemStyle": {"color": "#1f5fa8"}, "symbolSize": 6,
             },
         ],

@@ -12,6 +12,7 @@ from typing import Final
 import structlog
 
 from gateway.epochs.calendar import Calendar
+from gateway.errors import ReportError
 from gateway.store.outbox import OutboxStore, Owed
 from ledger.api.resources import Receipt
 from ledger.client import AccountClient, ClientError, LedgerClient, NotFinalError, RefusedError
@@ -46,7 +47,7 @@ class Reporter:
             while True:
                 try:
                     worked = await self.work()
-                except (ClientError, RefusedError, NotFinalError) as error:
+                except (ClientError, RefusedError, NotFinalError, ReportError) as error:
                     self._note(str(error))
                     await asyncio.sleep(delay_s)
                     delay_s = min(2 * delay_s, RETRY_LIMIT_S)
@@ -58,18 +59,18 @@ class Reporter:
             await self._client.close()
 
     async def work(self) -> bool:
-        """Settle what is under way, then submit the next batch; tell whether there was anything to do."""
-        under_way = await self._outbox.find_submitted()
-        for transaction_id, owed in under_way.items():
-            await self._conclude(transaction_id, owed)
+        """Settle what is under way, then submit the next batch; tell whether any reading was closed."""
+        closed = 0
+        for transaction_id, owed in (await self._outbox.find_submitted()).items():
+            closed += await self._conclude(transaction_id, owed)
         unlinked_before = int(self._calendar.now()) - UNLINKED_EPOCHS * self._calendar.epoch_s
         meters = await self._reportable_meters()
         batch = await self._outbox.find_waiting(meters, unlinked_before, MAX_READINGS_PER_REPORT)
         if batch:
             transaction_id = await self._account.call("market", "report_intervals", [owed.raw for owed in batch])
             await self._outbox.mark_submitted(batch, transaction_id)
-            await self._conclude(transaction_id, batch)
-        return bool(under_way or batch)
+            closed += await self._conclude(transaction_id, batch)
+        return closed > 0
 
     async def _reportable_meters(self) -> set[bytes]:
         waiting = await self._outbox.waiting_meters()
@@ -77,18 +78,20 @@ class Reporter:
             return waiting
         return waiting & {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
 
-    async def _conclude(self, transaction_id: bytes, owed: list[Owed]) -> None:
-        """Wait for the transaction and close its readings, or free them if the ledger does not know it."""
+    async def _conclude(self, transaction_id: bytes, owed: list[Owed]) -> int:
+        """Wait for the transaction, close its readings and return how many were.
+
+        If it was not executed its readings wait again, and ReportError is raised.
+        """
         receipt = await self._client.receipt(transaction_id)
         if receipt.status == "pending":
             receipt = await self._client.wait_final(transaction_id, FINAL_TIMEOUT_S)
         if receipt.status != "final" or receipt.code != Code.DONE:
-            log.warning("report not executed, its readings wait again", code=receipt.code_name, text=receipt.text)
             await self._outbox.mark_waiting(owed)
-            return
-        await self._close(owed, read_codes(receipt))
+            raise ReportError(f"a report is {receipt.status}: {receipt.code_name or 'no code'} {receipt.text or ''}")
+        return await self._close(owed, read_codes(receipt))
 
-    async def _close(self, owed: list[Owed], codes: list[int]) -> None:
+    async def _close(self, owed: list[Owed], codes: list[int]) -> int:
         """Close the readings that the ledger answered for; those that it will take later wait again."""
         answers = list(zip(owed, codes, strict=False))
         done = [(item, code) for item, code in answers if code in _COUNTED]
@@ -98,6 +101,7 @@ class Reporter:
             log.warning("ledger refuses a reading", meter=item.meter_id.hex(), epoch=item.epoch, code=Code(code).name)
         await self._outbox.mark_answered(done, refused)
         await self._outbox.mark_waiting([item for item in owed if item.key not in closed])
+        return len(closed)
 
     def _note(self, fault: str | None) -> None:
         if fault != self.fault and fault is not None:
