@@ -7,6 +7,7 @@ from __future__ import annotations
 
 PARTS = {
     "cli": "tests.bench.command:measure",
+    "gateway": "tests.bench.gateway:measure",
     "firmware": "tests.bench.firmware:measure",
     "market": "tests.bench.market:measure",
 }
