@@ -13,6 +13,7 @@ from ledger.authority import AuthoritySet
 from ledger.block import Commit
 from ledger.consensus import messages
 from ledger.consensus.messages import Message
+from ledger.errors import CorruptedError, MalformedError
 from ledger.node.chain import Candidate, decide
 from ledger.node.store import Signed, SignedType, Store
 
@@ -52,7 +53,20 @@ def read_height(store: Store, height: int) -> StoredHeight:
 
 
 def restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int) -> tuple[Message, ...]:
-    """Return authority *own*'s messages, then the inputs, as `HeightStarted.log` wants them."""
+    """Return authority *own*'s messages, then the inputs, as `HeightStarted.log` wants them.
+
+    Raises CorruptedError where what is stored is no consensus message.
+    """
+    try:
+        return _restore(stored, chain_id, authorities, own)
+    except MalformedError as error:
+        raise CorruptedError(
+            f"the stored messages of height {stored.height} are damaged ({error}): move the data directory away and"
+            " start again to copy the chain from the other authorities"
+        ) from error
+
+
+def _restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int) -> tuple[Message, ...]:
     found: list[Message] = []
     public_key = authorities.members[own].vote_key
     for signed in stored.signed:

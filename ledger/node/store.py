@@ -22,6 +22,8 @@ from ledger.errors import CorruptedError, LedgerError
 from ledger.roots import Write
 
 BUSY_TIMEOUT_S: Final = 5.0
+KEPT_SIGNED_HEIGHTS: Final = 1_000
+"""How far back signatures are kept; nothing is ever signed again at a height whose block is stored here."""
 _SCHEMA: Final = resources.files("ledger.node") / "schema"
 
 
@@ -219,6 +221,7 @@ class Store:
         self._many("INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)", results)
         self._run("DELETE FROM inputs WHERE height <= ?", (decision.height,))
         self._run("DELETE FROM candidates WHERE height <= ?", (decision.height,))
+        self._run("DELETE FROM sign_state WHERE height < ?", (decision.height - KEPT_SIGNED_HEIGHTS,))
 
     def save_genesis(self, head: bytes, rows: Iterable[Write]) -> None:
         """Write the genesis state."""

@@ -13,7 +13,7 @@ CREATE TABLE blocks (
     "commit" BLOB NOT NULL
 ) STRICT;
 
--- Everything this node ever signed as an authority: one value for one (height, round, type), for ever.
+-- What this node signed as an authority: one value for one (height, round, type). Kept well beyond the decision.
 CREATE TABLE sign_state (
     height  INTEGER NOT NULL,
     round   INTEGER NOT NULL,
