@@ -59,7 +59,7 @@ def boundary_readings(store: Path) -> dict[bytes, Reading]:
 
 def _query(store: Path, statement: str) -> list[Any]:
     try:
-        with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{store.resolve().as_uri()}?mode=ro", uri=True)) as database:
             return list(database.execute(statement))
     except sqlite3.Error as error:
         raise DemoError(f"cannot read the gateway's database {store}: {error}") from error

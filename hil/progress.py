@@ -114,12 +114,14 @@ def _table(snapshot: Snapshot, address: str) -> Table:
     for name in ("epoch", "phase", "orders", "matched Wh", "import Wh", "export Wh", "price"):
         table.add_column(name, justify="left" if name == "phase" else "right")
     for epoch in snapshot.epochs[-EPOCHS_SHOWN:]:
-        numbers = (epoch.orders, epoch.matched_wh, epoch.import_wh, epoch.export_wh)
-        table.add_row(str(epoch.epoch), epoch.phase, *map(str, numbers), _price(epoch))
+        measured = (epoch.import_wh, epoch.export_wh) if epoch.phase == "settled" else ("", "")
+        cleared = ("", "") if epoch.phase == "open" else (epoch.matched_wh, _price(epoch))
+        cells = (epoch.epoch, epoch.phase, epoch.orders, cleared[0], *measured, cleared[1])
+        table.add_row(*map(str, cells))
     readings = f"readings: {snapshot.signed} signed, {snapshot.stored} stored"
-    remaining_s = snapshot.gateway.get("epoch_remaining_s", "?")
+    now, remaining_s = snapshot.gateway.get("epoch", "?"), snapshot.gateway.get("epoch_remaining_s", "?")
     nodes = ", ".join(f"{name} {_node(status)}" for name, status in snapshot.nodes.items())
-    table.caption = f"{readings} · epoch {snapshot.gateway.get('epoch', '?')}, {remaining_s} s left\nledger: {nodes}"
+    table.caption = f"{readings} · epoch {now}, {remaining_s} s left\nledger height: {nodes}"
     table.caption_justify = "left"
     return table
 
@@ -128,7 +130,7 @@ def _node(status: NodeStatus | None) -> str:
     if status is None:
         return "away"
     peers = sum(peer.connected for peer in status.peers)
-    return f"height {status.height} ({peers} of {len(status.peers)} peers)"
+    return f"{status.height} ({peers}/{len(status.peers)} peers)"
 
 
 def _price(epoch: Epoch) -> str:
