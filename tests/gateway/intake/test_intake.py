@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from gateway.intake.refusals import RefusalCode
 from ledger import reading
 from tests.gateway.killed_gateway import STEPS
-from tests.gateway.plant import Pen, Plant, wait_for
+from tests.gateway.plant import Pen, Plant, ended, wait_for
+
+OF_METER = "SELECT raw FROM readings WHERE meter_id = ? ORDER BY sequence"
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """A plant with a running gateway; each test takes meters of its own from its `pens`."""
+    with ended(Plant(tmp_path_factory.mktemp("intake") / "plant", meters=8)) as made:
+        made.start()
+        yield made
+
+
+def stored_of(plant: Plant, pen: Pen) -> int:
+    """Return how many readings of a meter are committed."""
+    return len(plant.rows(OF_METER, pen.meter_id))
 
 
 def test_a_reading_is_committed_and_receipted(plant: Plant) -> None:
@@ -83,69 +99,65 @@ def test_a_reading_survives_a_broker_that_is_killed_and_comes_back(plant: Plant)
     assert plant.stored() == 2
 
 
-def test_duplicates_are_dropped_and_receipted_again(plant: Plant) -> None:
-    pen = plant.pens[0]
-    plant.start()
-    line = plant.line(pen.meter_id.hex())
+def test_duplicates_are_dropped_and_receipted_again(running: Plant) -> None:
+    pen = running.pens.pop()
+    line = running.line(pen.meter_id.hex())
     first = pen.sign()
     for _ in range(3):
         line.send(pen.topic, first)
-        line.newest_receipt(1, plant.receipt_key.public_key)
+        line.newest_receipt(1, running.receipt_key.public_key)
     line.send(pen.topic, *[first] * 5, pen.sign())
-    line.newest_receipt(2, plant.receipt_key.public_key)
+    line.newest_receipt(2, running.receipt_key.public_key)
 
-    assert plant.stored() == 2
-    assert plant.rows("SELECT value FROM counters WHERE name = 'duplicates'") == [(7,)]
+    assert stored_of(running, pen) == 2
+    assert running.rows("SELECT value FROM counters WHERE name = 'duplicates'") == [(7,)]
 
 
-def test_a_reading_that_overtook_its_predecessor_waits_and_is_receipted_with_it(plant: Plant) -> None:
-    pen = plant.pens[0]
-    plant.start()
-    line = plant.line(pen.meter_id.hex())
+def test_a_reading_that_overtook_its_predecessor_waits_and_is_receipted_with_it(running: Plant) -> None:
+    pen = running.pens.pop()
+    line = running.line(pen.meter_id.hex())
     first, second, third, fourth = (pen.sign() for _ in range(4))
     line.send(pen.topic, first, third, fourth)
-    wait_for(lambda: plant.stored() == 3, "three readings")
-    assert line.newest_receipt(1, plant.receipt_key.public_key)[1] == 1
+    wait_for(lambda: stored_of(running, pen) == 3, "three readings")
+    assert line.newest_receipt(1, running.receipt_key.public_key)[1] == 1
 
     line.send(pen.topic, second)
 
-    assert line.newest_receipt(4, plant.receipt_key.public_key)[2] == reading.decode(fourth).hash
+    assert line.newest_receipt(4, running.receipt_key.public_key)[2] == reading.decode(fourth).hash
 
 
-def test_two_readings_with_one_number_are_kept_as_evidence_and_named_in_the_receipt(plant: Plant) -> None:
-    pen = plant.pens[0]
-    line = plant.line(pen.meter_id.hex())
-    plant.start()
+def test_two_readings_with_one_number_are_kept_as_evidence_and_named_in_the_receipt(running: Plant) -> None:
+    pen = running.pens.pop()
+    line = running.line(pen.meter_id.hex())
     line.send(pen.topic, pen.sign())
     restored = pen.copy()
     sent = [pen.sign(), pen.sign(skip=1)]
     line.send(pen.topic, *sent)
-    line.newest_receipt(4, plant.receipt_key.public_key)
+    line.newest_receipt(4, running.receipt_key.public_key)
 
     forks = [restored.sign(r180=7), restored.sign(r180=8)]
     line.send(pen.topic, *forks)
-    wait_for(lambda: plant.rows("SELECT count(*) FROM evidence") == [(2,)], "the evidence")
+    wait_for(lambda: running.rows("SELECT count(*) FROM evidence") == [(2,)], "the evidence")
     line.send(pen.topic, pen.sign())
 
-    refused = line.newest_receipt(5, plant.receipt_key.public_key)[3]
+    refused = line.newest_receipt(5, running.receipt_key.public_key)[3]
     assert refused == [[2, RefusalCode.FORK], [3, RefusalCode.OFF_CHAIN]]
-    assert [raw for (raw,) in plant.rows("SELECT raw FROM evidence ORDER BY sequence")] == forks
-    assert [raw for (raw,) in plant.rows("SELECT raw FROM readings ORDER BY sequence")][1:3] == sent
+    assert [raw for (raw,) in running.rows("SELECT raw FROM evidence ORDER BY sequence")] == forks
+    assert [raw for (raw,) in running.rows(OF_METER, pen.meter_id)][1:3] == sent
 
 
-def test_refused_messages_never_stall_good_ones_and_each_has_its_reason(plant: Plant) -> None:
-    pen, other = plant.pens
-    plant.start()
-    line = plant.line(pen.meter_id.hex())
+def test_refused_messages_never_stall_good_ones_and_each_has_its_reason(running: Plant) -> None:
+    pen, other = running.pens.pop(), running.pens.pop()
+    line = running.line(pen.meter_id.hex())
     bad = refused_messages(pen, other)
     for code, payload in bad:
         line.send(pen.topic, payload)
         assert code is not None
     line.send(pen.topic, good := pen.sign())
 
-    line.newest_receipt(1, plant.receipt_key.public_key)
-    assert [raw for (raw,) in plant.rows("SELECT raw FROM readings")] == [good]
-    found = plant.rows("SELECT refusal, raw, size FROM quarantine ORDER BY id")
+    line.newest_receipt(1, running.receipt_key.public_key)
+    assert [raw for (raw,) in running.rows(OF_METER, pen.meter_id)] == [good]
+    found = running.rows("SELECT refusal, raw, size FROM quarantine ORDER BY id")
     assert found == [(code, payload[:1024], len(payload)) for code, payload in bad]
 
 
