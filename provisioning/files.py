@@ -43,7 +43,7 @@ def read_text(path: Path) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DirectoryError(f"cannot read {path}: {cause}. Is this a campus directory?") from error
+        raise DirectoryError(f"cannot read {path}: {cause}. Check the path.") from error
 
 
 def _write(path: Path, content: str | bytes, mode: int) -> None:
