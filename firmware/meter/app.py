@@ -12,7 +12,9 @@ MAX_SLEEP_MS = 500
 """The clock is looked at this often, so that one that was set is noticed."""
 DRAIN_POLL_S = 0.05
 RETRY_S = 0.5
-"""Pause before a meter that did not answer for a boundary is asked again."""
+"""Pause before a meter that did not answer for a boundary is asked again, while its reading can still count for it."""
+LATE_RETRIES = 60
+"""How often in an epoch it is asked after that."""
 
 
 class Application:
@@ -82,17 +84,19 @@ class Application:
             now_ms = board.now_ms()
             epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
             if epoch is not None:
-                await self._take_boundary(epoch, boundaries)
+                await self._take_boundary(epoch)
             elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and not self._journal.is_thin():
                 await self._try_reading(reading.PERIODIC, None)
             else:
                 pause_ms = min(boundaries.wait_ms(now_ms), telemetry.wait_ms(now_ms), MAX_SLEEP_MS)
                 await asyncio.sleep(pause_ms / 1000)
 
-    async def _take_boundary(self, epoch, boundaries):
+    async def _take_boundary(self, epoch):
         """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""
         while not await self._try_reading(reading.BOUNDARY, epoch):
-            await asyncio.sleep(RETRY_S)
+            late_ms = self._board.now_ms() - 1000 * epoch * self._config.epoch_s
+            is_late = late_ms > clock.tolerance_ms(self._config.epoch_s)
+            await asyncio.sleep(max(RETRY_S, self._config.epoch_s / LATE_RETRIES) if is_late else RETRY_S)
             if self._board.now_ms() // 1000 // self._config.epoch_s != epoch:
                 self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
                 return
@@ -131,13 +135,24 @@ class Application:
             reading.Reading(
                 sequence, time_ms // 1000, reading.SYNCED if clock.is_set(time_ms) else reading.UNSET, 0,
                 self._beacon if reason == reading.BOUNDARY else None, reason, epoch, values,
-                self._status | (reading.JOURNAL_THINNED if self._journal.is_thin() else 0), previous,
+                self._flags(values), previous,
             ),
             self._key,
         )  # fmt: skip
         self._journal.append(sequence, reason, sealed)
         self._status = 0
         return sequence
+
+    def _flags(self, values):
+        """Return the status of a reading with *values*: what happened since the one before."""
+        flags = self._status
+        if self._journal.is_thin():
+            flags |= reading.JOURNAL_THINNED
+        before = self._journal.last_reading()
+        known = dict(before.registers) if before else {}
+        if any(code in profile.ENERGY and value < known.get(code, 0) for code, value in values):
+            flags |= reading.REGISTER_SET_BACK
+        return flags
 
     def _accept(self, message):
         """Take a message from the receipt topic; tell whether it was a receipt that brought the journal on."""

@@ -66,6 +66,10 @@ class Journal:
         record = self._log.newest(reading.BOUNDARY) or self._archive.newest(reading.BOUNDARY)
         return reading.decode(record.data).epoch if record else None
 
+    def last_reading(self):
+        """Return the newest reading, or None."""
+        return reading.decode(self._log.last.data) if self._log.last else None
+
     def link(self):
         """Return (sequence number, previous hash head) of the reading to be signed next."""
         self._log.mend()

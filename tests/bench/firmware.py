@@ -8,11 +8,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ledger.keys import PrivateKey
 from provisioning.toolchain.micropython import find_micropython
 from tests.bench.measure import Row, at_most
+from tests.firmware.bench_meter import BenchMeter
+from tests.firmware.device import Device
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "data" / "reading-vectors.json"
@@ -21,6 +24,9 @@ MESSAGE_BYTES = 130  # a boundary reading's Sig_structure
 SIGN_RATIO_BAR = 400
 SIGN_MS_BAR = 100
 READING_BYTES_BAR = 180
+BOUNDARY_MS_BAR = 100
+EPOCH_S = 2
+EPOCHS = 8
 BOUNDARY_VECTOR = 1
 PERIODIC_VECTOR = 3
 SCRIPT = f"""
@@ -47,6 +53,8 @@ def measure() -> Iterator[Row]:
     ratio = median(ours_us) / median(theirs_us)
     yield at_most("firmware.sign_ratio", round(ratio, 1), "ours/libsodium", SIGN_RATIO_BAR)
     yield at_most("firmware.sign_ms", round(median(ours_us) / 1000, 2), "ms", SIGN_MS_BAR)
+    delays_ms = _time_boundaries_ms()
+    yield at_most("firmware.boundary_delay_ms", max(delays_ms), f"ms, worst of {len(delays_ms)}", BOUNDARY_MS_BAR)
     readings: list[dict[str, Any]] = json.loads(VECTORS.read_text())["readings"]
     for name, place in (("boundary", BOUNDARY_VECTOR), ("periodic", PERIODIC_VECTOR)):
         size = len(readings[place]["envelope"]) // 2
@@ -57,6 +65,23 @@ def _time_micropython_us() -> list[int]:
     done = subprocess.run([find_micropython(), "-c", SCRIPT], check=True, capture_output=True, timeout=120)
     spent: list[int] = json.loads(done.stdout)
     return spent
+
+
+def _time_boundaries_ms() -> list[int]:
+    """Return how long after each boundary the request for the energy registers reached the meter."""
+    with TemporaryDirectory() as name, BenchMeter(Path(name) / "tty") as meter:
+        (Path(name) / "ca.crt").touch()
+        device = Device(Path(name), epoch_s=EPOCH_S, telemetry_s=1)
+        device.start()
+        for _ in range(EPOCHS):
+            device.wait_for(lambda event: event["event"] == "signed" and event["reason"] == "boundary")
+        device.kill()
+        epochs = [event["epoch"] for event in device.of_kind("signed") if event["reason"] == "boundary"]
+        return [_delay_ms(meter.request_times, epoch * EPOCH_S) for epoch in epochs]
+
+
+def _delay_ms(request_times: list[float], boundary: int) -> int:
+    return min(round(1000 * (moment - boundary)) for moment in request_times if moment >= boundary)
 
 
 def _time_libsodium_us() -> list[float]:

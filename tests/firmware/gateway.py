@@ -61,8 +61,8 @@ class Gateway:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.loop_stop()
         self._client.disconnect()
+        self._client.loop_stop()
 
     def send(self, message: bytes) -> None:
         """Publish *message* on the meter's receipt topic."""

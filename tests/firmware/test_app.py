@@ -86,6 +86,21 @@ def test_a_meter_that_is_silent_over_a_boundary_is_read_late_and_says_so(
     assert gateway.chain_breaks() == []
 
 
+def test_a_register_that_was_set_back_is_flagged_across_a_restart(
+    device: Device, gateway: Gateway, bench_meter: BenchMeter
+) -> None:
+    device.start()
+    before = device.wait_for(is_signed)["sequence"]
+    device.stop()
+    bench_meter.set_float(72, 1234.0)
+    device.start()
+    after = device.wait_for(is_signed)["sequence"]
+    device.stop()
+    assert Status.REGISTER_SET_BACK not in gateway.readings[before].status
+    assert gateway.readings[after].status == Status.REGISTER_SET_BACK | Status.METER_RESTARTED
+    assert gateway.readings[after].register(180) == 1234000
+
+
 def test_nothing_is_lost_renumbered_or_unlinked_by_kill_9(device: Device, gateway: Gateway) -> None:
     signed: list[int] = []
     for pause_s in (0.0, 0.3, 0.05, 0.7, 0.15):

@@ -112,13 +112,13 @@ def test_a_broker_that_stops_answering_is_given_up(device: Device, broker: Broke
 def test_a_long_backlog_drains_oldest_first_and_whole(
     tmp_path: Path, device: Device, broker: Broker, gateway_key: PrivateKey, run_script: Any
 ) -> None:
-    run_script(FILL_JOURNAL, str(device.config), "400")
+    run_script(FILL_JOURNAL, str(device.config), "150")
     device.start()
     with Gateway(broker, METER_ID, gateway_key) as gateway:
-        device.wait_for(lambda event: event["event"] == "receipted" and event["sequence"] >= 400)
-        assert list(gateway.readings)[:400] == list(range(1, 401))
+        device.wait_for(lambda event: event["event"] == "receipted" and event["sequence"] >= 150)
+        assert list(gateway.readings)[:150] == list(range(1, 151))
         stopped = device.stop()
-    assert stopped["signed"] == len(gateway.readings) > 400
+    assert stopped["signed"] == len(gateway.readings) > 150
     assert gateway.chain_breaks() == []
 
 
