@@ -43,7 +43,10 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """One node: its newest block, where consensus stands, how far its log is provable. `alarm` is None when well."""
+    """One node: its newest block, where consensus stands, how far its log is provable. `alarm` is None when well.
+
+    `dropped_events` counts messages and transactions that came while a queue was full; they are sent again.
+    """
 
     chain_id: Hex
     name: str
@@ -57,6 +60,7 @@ class NodeStatus:
     log_size: int
     checkpoint_size: int
     mempool: int
+    dropped_events: int
     alarm: str | None
     peers: tuple[PeerStatus, ...]
 

@@ -12,6 +12,8 @@ import uvicorn
 from ledger.node.settings import Address, SettingsError
 
 BACKLOG: Final = 128
+MAX_CONNECTIONS: Final = 256
+"""Connections and running requests together; beyond it a client is answered 503 and goes to another node."""
 
 
 class ApiServer(uvicorn.Server):
@@ -40,6 +42,13 @@ def bind(address: Address) -> socket.socket:
 def make_server(app: Any) -> ApiServer:
     """Return a server for *app*, to be run with `serve(sockets=[bind(…)])` and ended by `should_exit = True`."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none"
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
     )
     return ApiServer(config)

@@ -22,6 +22,7 @@ def describe(node: Node) -> NodeStatus:
         log_size=header.log_size,
         checkpoint_size=node.cosigning.provable_size,
         mempool=len(node.mempool),
+        dropped_events=node.driver.dropped_jobs + node.dropped_gossip,
         alarm=node.driver.alarm,
         peers=tuple(
             PeerStatus(name, peer.linked, peer.height, peer.outbox.dropped) for name, peer in node.peers.by_name.items()
