@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import time
 from collections.abc import Iterator
 
@@ -97,6 +98,26 @@ def test_a_reading_survives_a_broker_that_is_killed_and_comes_back(plant: Plant)
 
     line.newest_receipt(2, plant.receipt_key.public_key)
     assert plant.stored() == 2
+
+
+def test_on_a_full_disk_intake_waits_says_so_and_goes_on_when_there_is_room(plant: Plant) -> None:
+    pen = plant.pens[0]
+    gateway = plant.start()
+    line = plant.line(pen.meter_id.hex())
+    line.send(pen.topic, pen.sign())
+    line.newest_receipt(1, plant.receipt_key.public_key)
+    full = plant.store.with_name(plant.store.name + "-wal").stat().st_size
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+
+    sent = [pen.sign() for _ in range(300)]
+    line.send(pen.topic, *sent)
+    wait_for(lambda: "commit failed, intake waits" in plant.gateway_log(), "the gateway to say so")
+    assert plant.stored() < 301
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    assert line.newest_receipt(301, plant.receipt_key.public_key)[2] == reading.decode(sent[-1]).hash
+    assert plant.stored() == 301
+    assert gateway.stop() == 0
 
 
 def test_duplicates_are_dropped_and_receipted_again(running: Plant) -> None:
