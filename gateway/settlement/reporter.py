@@ -7,6 +7,7 @@ final transaction answered for it. A meter without a baseline on the ledger wait
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Final
 
 import structlog
@@ -22,6 +23,8 @@ MAX_READINGS_PER_REPORT: Final = 50
 UNLINKED_EPOCHS: Final = 1
 """How many epochs a boundary reading waits for a missing predecessor before it is reported without it."""
 POLL_S: Final = 0.5
+BASELINE_POLL_S: Final = 2.0
+"""How often the ledger is asked for the baselines of meters that wait for one."""
 RETRY_FIRST_S: Final = 1.0
 RETRY_LIMIT_S: Final = 30.0
 FINAL_TIMEOUT_S: Final = 30.0
@@ -38,6 +41,8 @@ class Reporter:
         self._client = client
         self._account = account
         self._outbox = outbox
+        self._baselined: set[bytes] = set()
+        self._asked_at = float("-inf")
         self.fault: str | None = None
 
     async def run(self) -> None:
@@ -73,10 +78,12 @@ class Reporter:
         return closed > 0
 
     async def _reportable_meters(self) -> set[bytes]:
+        """Return those meters with waiting readings that have a baseline on the ledger; none ever loses it."""
         waiting = await self._outbox.waiting_meters()
-        if not waiting:
-            return waiting
-        return waiting & {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
+        if waiting - self._baselined and time.monotonic() - self._asked_at > BASELINE_POLL_S:
+            self._asked_at = time.monotonic()
+            self._baselined = {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
+        return waiting & self._baselined
 
     async def _conclude(self, transaction_id: bytes, owed: list[Owed]) -> int:
         """Wait for the transaction, close its readings and return how many were.
