@@ -215,9 +215,9 @@ class Overlay:
         self._base = base
         self._tables: dict[str, Table[Any]] = {}
         self._rows: dict[tuple[str, bytes], Any] = {}
-        self._dirty: set[tuple[str, bytes]] = set()
+        self._touched: set[tuple[str, bytes]] = set()
         self._added: dict[str, list[bytes]] = {}
-        self._journal: list[tuple[tuple[str, bytes], Any, bool]] = []
+        self._journal: list[tuple[tuple[str, bytes], Any]] = []
 
     def get(self, table: Table[Row], key: bytes) -> Row | None:
         """Return the row of *table* under *key*, or None."""
@@ -254,22 +254,20 @@ class Overlay:
     def roll_back(self, mark: int) -> None:
         """Undo every change since *mark*."""
         while len(self._journal) > mark:
-            place, row, was_dirty = self._journal.pop()
+            place, row = self._journal.pop()
             self._rows[place] = row
-            if not was_dirty:
-                self._dirty.discard(place)
 
     def writes(self) -> tuple[Write, ...]:
         """Return the rows that differ from the state below, ascending by table and key."""
-        changed = (self._write(place) for place in sorted(self._dirty))
+        changed = (self._write(place) for place in sorted(self._touched))
         return tuple(write for write in changed if write.value != self._base.value(write.table, write.key))
 
     def _change(self, table: Table[Row], key: bytes, row: Row | None) -> None:
         place = (table.name, key)
         self._tables[table.name] = table
-        self._journal.append((place, self._rows[place], place in self._dirty))
+        self._journal.append((place, self._rows[place]))
         self._rows[place] = row
-        self._dirty.add(place)
+        self._touched.add(place)
 
     def _note_added(self, table: str, key: bytes) -> None:
         added = self._added.setdefault(table, [])

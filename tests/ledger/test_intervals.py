@@ -70,14 +70,14 @@ def test_a_register_that_drops_and_recovers_never_mints_its_lifetime_total(chain
     for epoch, export_wh, counted, flags in (
         (E, 5100, 100, 0),
         (E + 1, 0, 0, LineFlag.BELOW_MARK),
-        (E + 2, 400, 0, LineFlag.BELOW_MARK),
+        (E + 2, 4400, 0, LineFlag.BELOW_MARK),
         (E + 3, 5100, 0, 0),
         (E + 4, 5150, 50, 0),
     ):
         chain.to_epoch(epoch)
-        assert chain.report(meter.boundary(epoch, 1000, export_wh)) == [Code.DONE]
+        assert chain.report(meter.boundary(epoch, export_wh - 4000 if export_wh else 0, export_wh)) == [Code.DONE]
         (line,) = last_lines(chain)
-        assert (line.export_wh, line.flags) == (counted, flags), epoch
+        assert (line.import_wh, line.export_wh, line.flags) == (counted, counted, flags), epoch
     assert grid.supply(chain.state).minted_agrid == 150 * WH
 
 

@@ -74,3 +74,12 @@ def test_nobody_takes_the_slots_that_are_somebody_elses_whoever_comes_and_goes(
         assert book.slots_used == sum(min(count, 3) for count in counts.values())
         assert len(live) <= 12
     assert refused
+
+
+def test_an_order_in_the_first_block_of_its_epoch_comes_too_late() -> None:
+    chain = make_chain()
+    meter = chain.add_based_meter("user0", 0)
+    call = ("market", "create_sell_order", meter.id, E, 3_000_000, 100)
+    on_time = chain.block(chain.sign("user0", *call), time_ms=E * 900_000 - 1)
+    assert on_time.receipts[0].code is Code.DONE
+    assert chain.block(chain.sign("user0", *call), time_ms=E * 900_000).receipts[0].code is Code.GATE_CLOSED

@@ -13,7 +13,8 @@ from ledger import merkle, records
 from ledger.block import decode
 from ledger.codes import Code, Refusal
 from ledger.execution import LoggedRecord, Receipt
-from ledger.modules import MODULES, describe_calls
+from ledger.modules import MODULES, accounts, describe_calls, money
+from ledger.modules.module import AccountId, Amount, Context
 from ledger.runtime import MAX_NONCE_AHEAD, InvalidBlockError, Runtime
 from ledger.signatures import SignatureCache
 from ledger.state import LedgerState
@@ -209,3 +210,22 @@ def test_a_block_may_not_hold_more_signatures_than_its_limit(monkeypatch: pytest
     with pytest.raises(InvalidBlockError) as caught:
         chain.runtime.execute(chain.state, replace(block, transactions=tuple(raws)))
     assert caught.value.code is Code.BLOCK_TOO_LARGE
+
+
+def test_a_refused_call_leaves_nothing_of_what_it_wrote_but_its_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = make_chain()
+    payer, payee = chain.people["user0"].id, chain.people["user1"].id
+
+    def change_one_s_mind(context: Context, to: AccountId, amount_aaip: Amount) -> Refusal:
+        money.pay(context.state, context.sender, to, amount_aaip)
+        context.emit("money", "transferred")
+        return Refusal(Code.NOT_PERMITTED, "second thoughts")
+
+    definition = replace(money.module.calls["transfer"], function=change_one_s_mind)
+    monkeypatch.setitem(money.module.calls, "transfer", definition)
+    before = money.find(chain.state, payer), money.find(chain.state, payee)
+    receipt = chain.run("user0", "money", "transfer", payee, 5)
+    assert (receipt.code, receipt.events) == (Code.NOT_PERMITTED, ())
+    assert (money.find(chain.state, payer), money.find(chain.state, payee)) == before
+    assert chain.row(accounts.ACCOUNTS, payer).nonce == 1
+    assert [write.table for write in chain.executions[-1].writes] == ["accounts.accounts"]

@@ -162,7 +162,7 @@ def test_an_epoch_waits_for_a_missing_meter_until_its_deadline(market: Chain) ->
 
 def test_a_meter_without_readings_never_gains_by_withholding_them(market: Chain) -> None:
     """The same export, reported in time or withheld past the deadline: late is never worth more."""
-    worth = []
+    worth, flags = [], []
     for late in (False, True):
         chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=1)
         for number in range(3):
@@ -176,8 +176,10 @@ def test_a_meter_without_readings_never_gains_by_withholding_them(market: Chain)
             chain.block()
         chain.report(final)
         worth.append(money.find(chain.state, chain.people["user0"].id).worth_aaip)
+        flags += [line.flags for line in by_meter(chain.executions[-1]).values()]
         assert money.find(chain.state, chain.people["user0"].id).locked_aaip == 0
     assert worth[1] < worth[0]
+    assert flags == [LineFlag.GAP]  # the epoch was settled already: what comes late serves no order of it
 
 
 def test_a_debtor_without_money_owes_and_pays_later_first_in_first_out() -> None:
@@ -300,3 +302,15 @@ def test_an_owner_who_keeps_the_surplus_forgoes_the_payment_and_holds_the_grid(m
     market.to_epoch(E + 2)
     report_at(market, E + 2, (1000, 6400), (1600, 5000), (1400, 5000))
     assert by_meter(market.executions[-1])[market.meters[0].id].grid_income_aaip == 100 * FEED_IN * NANO
+
+
+def test_the_blocks_of_a_deadline_are_counted_for_each_epoch_by_itself() -> None:
+    chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=3)
+    for number in range(2):
+        chain.add_based_meter(f"user{number}", number)
+    for epoch in (E, E + 1):
+        chain.must("user0", "market", "create_sell_order", chain.meters[0].id, epoch, 3_000_000, 100)
+        chain.must("user1", "market", "create_buy_order", chain.meters[1].id, epoch, 3_000_000, 100)
+    executions = [chain.to_epoch(E + 1), chain.to_epoch(E + 2), *(chain.block() for _ in range(3))]
+    settled = [{line.epoch for line in lines_of(execution)} for execution in executions]
+    assert settled == [set(), set(), set(), {E}, {E + 1}]

@@ -208,3 +208,10 @@ def test_an_execution_made_on_another_state_is_not_applied() -> None:
     with pytest.raises(LedgerError, match="was not executed on block"):
         chain.state.apply(execution)
     assert chain.state.root == before
+
+
+def test_rows_that_share_a_bucket_may_come_in_any_order() -> None:
+    """Three thousand rows in 2^16 buckets: some seventy of them share one."""
+    writes = [Write("t", number.to_bytes(2, "big"), b"\x01") for number in range(3000)]
+    forwards, backwards = Buckets(), Buckets()
+    assert forwards.change(writes).root == backwards.change(reversed(writes)).root
