@@ -128,15 +128,13 @@ class Driver:
         """Take in a proposal with the bytes that are said to be its block; raises MalformedError."""
         _, statement = messages.read_statement(envelope.parse(raw).payload)
         if isinstance(statement, Proposal):
-            self._parts.blocks.offer(statement.height, statement.block_id, body)
+            self._offer(statement.height, statement.block_id, body)
         self.take_message(raw)
 
     def take_candidate(self, block_id: bytes, body: bytes) -> None:
         """Take in the answer to a request for a block of the height in progress."""
         if block_id in self._parts.blocks.wanted:
-            self._parts.blocks.wanted.discard(block_id)
-            self._parts.blocks.offer(self.height, block_id, body)
-            self._begin(fx.ValidateBlock(self.height, block_id))
+            self._offer(self.height, block_id, body)
 
     def take_decided(self) -> None:
         """See whether the block of this height came with its certificate."""
@@ -158,6 +156,14 @@ class Driver:
         """Let the core begin the next block if there is something to decide."""
         if self._has_work():
             self.take_event(ev.WorkAvailable(self.height))
+
+    def _offer(self, height: int, block_id: bytes, body: bytes) -> None:
+        """Keep what is said to be a block; the core asks only once, so one that it waits for is executed now."""
+        blocks = self._parts.blocks
+        blocks.offer(height, block_id, body)
+        if block_id in blocks.wanted:
+            blocks.wanted.discard(block_id)
+            self._begin(fx.ValidateBlock(blocks.height, block_id))
 
     # ---- events and effects
 
@@ -288,7 +294,7 @@ class Driver:
             log.warning("bad commit certificate", peer=found.peer, height=found.commit.height)
             self._parts.sync.distrust(found.peer, time.monotonic())
             return
-        self._parts.blocks.offer(self.height, found.commit.block_id, found.body)
+        self._offer(self.height, found.commit.block_id, found.body)
         await self._feed(ev.CommitReceived(found.commit))
 
     # ---- slow work
