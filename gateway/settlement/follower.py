@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -81,8 +81,7 @@ class LedgerFollower:
         try:
             self.roots_agree = await self._compare_roots()
             if self.newest is not None:
-                now = self._calendar.epoch_now()
-                self.epochs = await self._any.epochs(max(0, now - EPOCHS_SHOWN), now + 1)
+                self.epochs = await self._follow_epochs()
         except LedgerError as error:
             log.info("ledger not fully followed", cause=str(error))
 
@@ -91,6 +90,17 @@ class LedgerFollower:
             return NodeView(url, await self._clients[url].status())
         except LedgerError:
             return NodeView(url, None)
+
+    async def _follow_epochs(self) -> tuple[Epoch, ...]:
+        """Return the newest epochs without their lines; those that are settled already are not asked for again."""
+        now = self._calendar.epoch_now()
+        settled = {epoch.epoch: epoch for epoch in self.epochs if epoch.phase == "settled"}
+        unsettled = (epoch.epoch for epoch in self.epochs if epoch.phase != "settled")
+        oldest = max(0, now - EPOCHS_SHOWN)
+        first = min(unsettled, default=max(settled, default=oldest - 1) + 1)
+        for epoch in await self._any.epochs(max(first, oldest), now + 1):
+            settled[epoch.epoch] = replace(epoch, lines=())
+        return tuple(settled[number] for number in sorted(settled) if number >= oldest)
 
     async def _compare_roots(self) -> bool | None:
         heights = {node.url: node.status.height for node in self.nodes if node.status is not None}
