@@ -133,7 +133,12 @@ class Peers:
     def _spawn(self, coroutine: object) -> None:
         task = asyncio.ensure_future(coroutine)  # type: ignore[call-overload]
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a link is given up; restart the node", exc_info=error)
 
     async def _dial(self, peer: Peer) -> None:
         backoff_s = FIRST_BACKOFF_S

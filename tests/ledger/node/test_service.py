@@ -1,0 +1,175 @@
+"""One node among peers that lie: it believes signatures and its own execution, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from ledger import transaction
+from ledger.block import Block, Commit
+from ledger.codes import Code, Refusal
+from ledger.consensus.messages import Vote, sign
+from ledger.envelope import Kind
+from ledger.node import settings, wire
+from ledger.node.mempool import PoolCode, PoolRefusal
+from ledger.node.service import Admitted, Node
+from ledger.node.wire import Frame, FrameType, NodeReport
+from ledger.runtime import Runtime
+from ledger.state import LedgerState
+from ledger.transaction import Call
+from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, make_network, until
+
+
+class Authorities:
+    """The other three, in the hands of the test: they make blocks and certificates."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.runtime = Runtime(network.genesis)
+        self.state: LedgerState = self.runtime.genesis_state()
+        self.keys = [settings.read_key(network.directory(place) / "vote.key") for place in range(4)]
+        self.last_commit: Commit | None = None
+
+    def certify(self, block: Block, signers: tuple[int, ...] = (1, 2, 3)) -> Commit:
+        vote = Vote(Kind.PRECOMMIT, block.header.height, 0, block.id)
+        chain_id = self.network.genesis.chain_id
+        signatures = tuple((place, sign(vote, chain_id, place, self.keys[place]).signature) for place in signers)
+        return Commit(block.header.height, 0, block.id, signatures)
+
+    def decide(self, *transactions: bytes) -> tuple[Block, Commit]:
+        """Return the next block with its certificate, and go on from it."""
+        header = self.state.header
+        block, execution = self.runtime.build(
+            self.state, height=header.height + 1, time_ms=header.time_ms + 1000, proposer=1,
+            transactions=transactions, evidence=(), last_commit=self.last_commit,
+        )  # fmt: skip
+        self.state.apply(execution)
+        self.last_commit = self.certify(block)
+        return block, self.last_commit
+
+
+class Lone:
+    """The node under test, and what reaches it."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def hear(self, name: str, frame: Frame) -> None:
+        self.node._take_frame(name, frame)
+
+    async def reach(self, height: int) -> None:
+        async def is_there() -> bool:
+            return self.node.driver.position.header.height >= height
+
+        await until(is_there, f"height {height}", 10)
+
+
+@pytest_asyncio.fixture
+async def lone(tmp_path: Path) -> AsyncIterator[tuple[Lone, Authorities]]:
+    """One node whose peers are away; it heard that they are at height 1."""
+    network = make_network(tmp_path)
+    node = Node.open(settings.load(network.directory(0) / "node.toml"))
+    working = asyncio.create_task(node.run())
+    made = Lone(node)
+    for name in NAMES[1:]:
+        made.hear(name, wire.report(NodeReport(None, 1, 0)))
+    yield made, Authorities(network)
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+    await node.close()
+
+
+def transfer(network: Network, nonce: int, amount_aaip: int = 1) -> bytes:
+    call = Call("money", "transfer", (OTHER, amount_aaip))
+    return transaction.sign(network.genesis.chain_id, USER, nonce, 100, call, account_key(USER))
+
+
+async def test_decided_blocks_are_taken_from_anybody_with_their_certificates(lone: tuple[Lone, Authorities]) -> None:
+    node, others = lone
+    for nonce in range(3):
+        block, commit = others.decide(transfer(others.network, nonce))
+        node.hear(NAMES[1 + nonce], wire.decided(block.encode(), commit))
+        await node.reach(1 + nonce)
+    assert node.node.driver.position.header == others.state.header
+
+
+async def test_a_certificate_without_a_quorum_of_good_signatures_moves_nothing(lone: tuple[Lone, Authorities]) -> None:
+    node, others = lone
+    block, commit = others.decide(transfer(others.network, 0))
+    forged = Commit(1, 0, block.id, ((1, b"x" * 64), *commit.signatures[1:]))
+    for bad in (others.certify(block, (1, 2)), others.certify(block, ()), forged):
+        node.hear(NAMES[1], wire.decided(block.encode(), bad))
+    await asyncio.sleep(0.2)
+    assert node.node.driver.position.header.height == 0
+    node.hear(NAMES[2], wire.decided(block.encode(), commit))
+    await node.reach(1)
+
+
+async def test_a_wrong_body_under_a_good_certificate_is_dropped_and_the_right_one_taken(
+    lone: tuple[Lone, Authorities],
+) -> None:
+    node, others = lone
+    rival = Authorities(others.network)
+    wrong, _ = rival.decide(transfer(others.network, 0, 999))
+    block, commit = others.decide(transfer(others.network, 0))
+    altered = Block(block.header, wrong.transactions, (), None)
+    for body in (b"", b"garbage", wrong.encode(), altered.encode()):
+        node.hear(NAMES[3], wire.decided(body, commit))
+        await asyncio.sleep(0.05)
+    assert node.node.driver.position.header.height == 0
+    node.hear(NAMES[1], wire.decided(block.encode(), commit))
+    await node.reach(1)
+    assert node.node.driver.position.header.id == block.id
+    assert node.node.driver.alarm is None
+
+
+async def test_a_certified_block_that_is_invalid_raises_the_alarm_and_is_not_applied(
+    lone: tuple[Lone, Authorities],
+) -> None:
+    node, others = lone
+    good, _ = others.decide(transfer(others.network, 0))
+    values = {name: getattr(good.header, name) for name in good.header.__slots__}
+    lying = Block(type(good.header)(**(values | {"state_root": bytes(32)})), good.transactions, (), None)
+    node.hear(NAMES[1], wire.decided(lying.encode(), others.certify(lying)))
+
+    async def is_alarmed() -> bool:
+        return node.node.driver.alarm is not None
+
+    await until(is_alarmed, "the alarm", 10)
+    assert "invalid_block_committed" in str(node.node.driver.alarm)
+    assert node.node.driver.position.header.height == 0
+
+
+async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:
+    node, others = lone
+    for kind in FrameType:
+        for payload in (b"", b"\x80", b"\xff" * 100, bytes(1000)):
+            node.hear(NAMES[1], Frame(kind, payload))
+    node.hear(NAMES[2], wire.block_range(1, 2**62))
+    node.hear(NAMES[2], wire.wanted(2**62, b"short"))
+    block, commit = others.decide()
+    node.hear(NAMES[1], wire.decided(block.encode(), commit))
+    await node.reach(1)
+
+
+async def test_transactions_are_admitted_once_and_refused_by_name(lone: tuple[Lone, Authorities]) -> None:
+    node, others = lone
+    network = others.network
+    assert isinstance(await node.node.admit(transfer(network, 0)), Admitted)
+    assert isinstance(await node.node.admit(transfer(network, 0)), Admitted)
+    assert len(node.node.mempool) == 1
+    taken = await node.node.admit(transfer(network, 0, 2))
+    assert isinstance(taken, PoolRefusal)
+    assert taken.code is PoolCode.NONCE_TAKEN
+    unknown = await node.node.admit(b"nonsense")
+    assert isinstance(unknown, Refusal)
+    assert unknown.code is Code.UNDECODABLE
+    block, commit = others.decide(transfer(network, 0))
+    node.hear(NAMES[1], wire.decided(block.encode(), commit))
+    await node.reach(1)
+    assert len(node.node.mempool) == 0
