@@ -169,7 +169,14 @@ def test_what_cannot_be_done_is_one_clear_line(tmp_path: Path, arguments: list[s
 
 @pytest.mark.parametrize(
     ("tool", "hiding"),
-    [("mosquitto", "m.SYSTEM_FOLDERS = (); m.UNPACKED = Path('/no')"), ("micropython", "m._found = lambda: None")],
+    [
+        # without a PATH only an unpacked MicroPython would be found, not an installed one
+        (
+            "mosquitto",
+            "import hil.tools as t; t.find_micropython = Path; m.SYSTEM_FOLDERS = (); m.UNPACKED = Path('/no')",
+        ),
+        ("micropython", "m._found = lambda: None"),
+    ],
 )
 def test_an_absent_tool_is_one_clear_line_with_the_command_that_gets_it(tmp_path: Path, tool: str, hiding: str) -> None:
     hide = f"from pathlib import Path; from provisioning.toolchain import {tool} as m; {hiding}"
