@@ -13,10 +13,6 @@ import pytest
 
 from ledger.checkpoint import parse_note
 from ledger.client import AccountClient
-from ledger.consensus.messages import Vote
-from ledger.envelope import Kind
-from ledger.node.service import DATABASE
-from ledger.node.store import Signed, SignedType, Store
 from ledger.node.sync import WINDOW_BLOCKS
 from tests.ledger.node.network import NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
 
@@ -103,26 +99,6 @@ async def test_nodes_killed_in_mid_vote_come_back_and_sign_nothing_twice(network
     await assert_same_history(network, *EVERYONE)
     await assert_well(network)
     assert [network.stop(place) for place in EVERYONE] == [0, 0, 0, 0]
-
-
-async def test_a_node_that_would_sign_a_second_value_stops_signing_and_says_so(network: Network) -> None:
-    other = Vote(Kind.PREVOTE, 2, 0, bytes(32))
-    database = network.directory(1) / "data" / DATABASE
-    store = Store.open(database, network.genesis.chain_id)
-    with store.transaction():
-        store.sign(Signed(2, 0, SignedType.PREVOTE, other.payload(network.genesis.chain_id), bytes(64)))
-    store.close()
-    for place in EVERYONE:
-        network.start(place)
-    await network.ready()
-    async with network.client(0) as client:
-        for _ in range(3):
-            await client.wait_final((await transfer(network.account(client), 1))[0])
-    await assert_same_history(network, *EVERYONE)
-    async with network.client(1) as client:
-        assert "refused to sign a second prevote at height 2, round 0" in str((await client.status()).alarm)
-    for place in (0, 2, 3):
-        assert "signed two values" not in network.log(place)
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from ledger.consensus.messages import Vote, sign
 from ledger.envelope import Kind
 from ledger.node import settings, wire
 from ledger.node.mempool import PoolCode, PoolRefusal
-from ledger.node.service import Admitted, Node
+from ledger.node.service import DATABASE, Admitted, Node
+from ledger.node.store import Signed, SignedType, Store
 from ledger.node.wire import Frame, FrameType, NodeReport
 from ledger.runtime import Runtime
 from ledger.state import LedgerState
@@ -68,10 +69,9 @@ class Lone:
         await until(is_there, f"height {height}", 10)
 
 
-@pytest_asyncio.fixture
-async def lone(tmp_path: Path) -> AsyncIterator[tuple[Lone, Authorities]]:
-    """One node whose peers are away; it heard that they are at height 1."""
-    network = make_network(tmp_path)
+@contextlib.asynccontextmanager
+async def run_alone(network: Network) -> AsyncIterator[tuple[Lone, Authorities]]:
+    """Run the first node, whose peers are away; it heard that they are at height 1."""
     node = Node.open(settings.load(network.directory(0) / "node.toml"))
     working = asyncio.create_task(node.run())
     made = Lone(node)
@@ -82,6 +82,12 @@ async def lone(tmp_path: Path) -> AsyncIterator[tuple[Lone, Authorities]]:
     with contextlib.suppress(asyncio.CancelledError):
         await working
     await node.close()
+
+
+@pytest_asyncio.fixture
+async def lone(tmp_path: Path) -> AsyncIterator[tuple[Lone, Authorities]]:
+    async with run_alone(make_network(tmp_path)) as made:
+        yield made
 
 
 def transfer(network: Network, nonce: int, amount_aaip: int = 1) -> bytes:
@@ -173,3 +179,30 @@ async def test_transactions_are_admitted_once_and_refused_by_name(lone: tuple[Lo
     node.hear(NAMES[1], wire.decided(block.encode(), commit))
     await node.reach(1)
     assert len(node.node.mempool) == 0
+
+
+async def test_a_node_that_would_sign_a_second_value_signs_no_more_and_says_so(tmp_path: Path) -> None:
+    network = make_network(tmp_path)
+    chain_id = network.genesis.chain_id
+    store = Store.open(network.directory(0) / "data" / DATABASE, chain_id)
+    for height in (2, 3):
+        vote = Vote(Kind.PREVOTE, height, 0, b"another block" + bytes(19))
+        with store.transaction():
+            store.sign(Signed(height, 0, SignedType.PREVOTE, vote.payload(chain_id), bytes(64)))
+    store.close()
+    async with run_alone(network) as (lone, others):
+        block, commit = others.decide()
+        lone.hear(NAMES[1], wire.decided(block.encode(), commit))
+        await lone.reach(1)
+        await lone.node.admit(transfer(network, 0))  # something to decide: at the propose timeout it votes
+
+        async def is_alarmed() -> bool:
+            return lone.node.driver.alarm is not None
+
+        await until(is_alarmed, "the alarm", 20)
+        assert "refused to sign a second prevote at height 2, round 0" in str(lone.node.driver.alarm)
+        block, commit = others.decide(transfer(network, 0))
+        lone.hear(NAMES[1], wire.decided(block.encode(), commit))
+        await lone.reach(2)
+        stored = await lone.node.disk.read(lambda store: store.signed(2))
+        assert [signed.type for signed in stored] == [SignedType.PREVOTE], "it goes on following, and signs nothing"
