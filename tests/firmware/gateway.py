@@ -68,10 +68,16 @@ class Gateway:
         """Publish *message* on the meter's receipt topic."""
         self._client.publish(f"meter/{self._meter_id.hex()}/receipt", message, qos=1)
 
-    def receipt(self) -> bytes:
-        """Return the receipt for all that is stored."""
-        last = self.readings[max(self.readings)]
-        return make_receipt(self._key, self._meter_id, last.sequence, last.hash, self.beacon)
+    def receipt(self) -> bytes | None:
+        """Return the receipt for the chain as far as it is complete, or None where its beginning is missing."""
+        head: Reading | None = None
+        for _, reading in sorted(self.readings.items()):
+            if reading.previous != (head.hash[:8] if head else NO_PREVIOUS):
+                break
+            head = reading
+        if head is None:
+            return None
+        return make_receipt(self._key, self._meter_id, head.sequence, head.hash, self.beacon)
 
     def chain_breaks(self) -> list[int]:
         """Return the sequence numbers whose `previous` is not the hash head of the reading stored before them."""
@@ -92,5 +98,6 @@ class Gateway:
         known = self.readings.setdefault(reading.sequence, reading)
         self.forks += known.raw != reading.raw
         self.deliveries[reading.sequence] += 1
-        if self.answers:
-            self.send(self.receipt())
+        receipt = self.receipt() if self.answers else None
+        if receipt:
+            self.send(receipt)
