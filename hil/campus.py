@@ -30,7 +30,8 @@ from provisioning.campus import Campus
 from provisioning.enrolment import Enrolment, firmware_command
 from provisioning.meters import EnrolledMeter
 
-START_TIMEOUT_S: Final = 60.0
+START_TIMEOUT_S: Final = 90.0
+"""Ample: four nodes without a compiled clearing kernel need half a minute on two busy cores."""
 STOP_GRACE_S: Final = 8.0
 HTTP_TIMEOUT_S: Final = 5.0
 PORTS: Final = 9

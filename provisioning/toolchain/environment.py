@@ -81,6 +81,8 @@ def _build() -> None:
         _run([sys.executable, "-m", "venv", str(ENVIRONMENT)])
     _run([pip, "install", "--require-hashes", "-r", "constraints.txt"])
     _run([pip, "install", "--no-deps", "--no-build-isolation", "-e", "."])
+    # compiles the clearing kernel into its cache: else four nodes of the first demo do it at the same time
+    _run([str(ENVIRONMENT / "bin" / "python"), "-c", "import ledger.market.clearing"])
 
 
 def _has_our_python() -> bool:
