@@ -106,10 +106,10 @@ class Chain:
         except InvalidBlockError as error:
             return Invalid(f"{error.code.name.lower()}: {error}")
 
-    def advance(self, candidate: Candidate, senders: Iterable[bytes]) -> tuple[Position, dict[bytes, int]]:
-        """Move on to the decided *candidate*; return the new position and the next nonces of *senders*."""
+    def advance(self, candidate: Candidate) -> Position:
+        """Move on to the decided *candidate* and return the new position."""
         self.state.apply(candidate.execution)
-        return self.position(), {account: self.next_nonce(account) for account in senders}
+        return self.position()
 
     def position(self) -> Position:
         """Return where the chain stands."""
@@ -119,6 +119,10 @@ class Chain:
         """Return the transaction with its sender's next nonce if it may wait for a block."""
         checked = self.runtime.check_transaction(self.state, raw)
         return checked if isinstance(checked, Refusal) else (checked, self.next_nonce(checked.sender))
+
+    def next_nonces(self, accounts_: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the next nonce of each account."""
+        return {account: self.next_nonce(account) for account in accounts_}
 
     def next_nonce(self, account: bytes) -> int:
         """Return the nonce that the next transaction of *account* must have."""

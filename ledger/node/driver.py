@@ -250,9 +250,9 @@ class Driver:
             identity = parts.identity
             own = parts.cosigning.sign(header, identity.index, identity.cosign_key, _now_ms() // 1000)
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own))
-        senders = parts.mempool.senders()
-        self.position, nonces = await parts.ledger.run(lambda chain: chain.advance(candidate, senders))
-        parts.mempool.settle(nonces, header.height)
+        self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
+        senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
+        parts.mempool.settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)), header.height)
         self._forget_committed_evidence(candidate)
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)

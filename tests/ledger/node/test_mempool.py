@@ -82,3 +82,13 @@ def test_what_was_included_or_expired_is_forgotten_after_a_block() -> None:
     pool.settle({ALICE: 2}, 10)
     assert len(pool) == 0
     assert not pool.has_ready()
+
+
+def test_a_sender_that_came_while_a_block_was_settled_keeps_its_place() -> None:
+    pool = Mempool()
+    pool.add(make(0), 0)
+    known = dict.fromkeys(pool.senders(), 1)
+    pool.add(make(7, BOB), 7)
+    pool.settle(known, 3)
+    assert pool.senders() == [BOB]
+    assert pool.next_nonce(BOB, 7) == 8
