@@ -25,6 +25,7 @@ from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence
 from ledger.consensus.machine import Machine
 from ledger.consensus.messages import Message, Proposal, Statement
+from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.node import promises, wire
@@ -38,7 +39,7 @@ from ledger.node.store import DoubleSigningError, Signed, SignedType
 from ledger.node.sync import Sync
 
 MAX_QUEUED_JOBS: Final = 10_000
-"""Events that wait for the core; beyond it new ones are dropped and counted, and the peers send them again."""
+"""Jobs that wait; beyond it what peers send is dropped and counted, they send it again. Own results always get in."""
 MAX_PENDING_EVIDENCE: Final = 64
 
 Job = Callable[[], Awaitable[None]]
@@ -85,7 +86,7 @@ class Driver:
         self.dropped_jobs = 0
         self._parts = parts
         self._chain_id = parts.genesis.chain_id
-        self._jobs: asyncio.Queue[Job] = asyncio.Queue(MAX_QUEUED_JOBS)
+        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
         self._records: list[Message] = []
         self._executed: list[Candidate] = []
         self._evidence: list[bytes] = []
@@ -122,7 +123,7 @@ class Driver:
 
     def take_message(self, raw: bytes) -> None:
         """Take in a consensus message's envelope as it came."""
-        self._post(partial(self._receive, raw))
+        self._post_from_peer(partial(self._receive, raw))
 
     def take_proposal(self, raw: bytes, body: bytes) -> None:
         """Take in a proposal with the bytes that are said to be its block; raises MalformedError."""
@@ -138,7 +139,7 @@ class Driver:
 
     def take_decided(self) -> None:
         """See whether the block of this height came with its certificate."""
-        self._post(self._try_decided)
+        self._post_from_peer(self._try_decided)
 
     def take_cosignature(self, report: wire.CosignatureReport) -> None:
         """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept."""
@@ -148,14 +149,14 @@ class Driver:
             self._kept_size, stored = cosigning.provable_size, cosigning.provable.encode()
             self._spawn(self._parts.disk.commit(lambda store: store.set_meta("provable", stored)))
 
-    def take_event(self, event: ev.Event) -> None:
-        """Hand *event* to the core when its turn comes."""
-        self._post(partial(self._feed, event))
+    def take_status(self, peer: str, status: Status) -> None:
+        """Take in where a peer stands."""
+        self._post_from_peer(partial(self._feed, ev.StatusReceived(peer, status)))
 
     def offer_work(self) -> None:
         """Let the core begin the next block if there is something to decide."""
         if self._has_work():
-            self.take_event(ev.WorkAvailable(self.height))
+            self._post(partial(self._feed, ev.WorkAvailable(self.height)))
 
     def _offer(self, height: int, block_id: bytes, body: bytes) -> None:
         """Keep what is said to be a block; the core asks only once, so one that it waits for is executed now."""
@@ -168,9 +169,12 @@ class Driver:
     # ---- events and effects
 
     def _post(self, job: Job) -> None:
-        try:
-            self._jobs.put_nowait(job)
-        except asyncio.QueueFull:
+        self._jobs.put_nowait(job)
+
+    def _post_from_peer(self, job: Job) -> None:
+        if self._jobs.qsize() < MAX_QUEUED_JOBS:
+            self._post(job)
+        else:
             self.dropped_jobs += 1
 
     async def _feed(self, event: ev.Event) -> None:
@@ -206,8 +210,8 @@ class Driver:
                 if body is not None:
                     self._spawn(self._validate(height, block_id, body))
             case fx.SetTimer(timer, delay_ms):
-                loop = asyncio.get_running_loop()
-                loop.call_later(delay_ms / 1000, self.take_event, ev.TimeoutFired(timer))
+                fired = partial(self._feed, ev.TimeoutFired(timer))
+                asyncio.get_running_loop().call_later(delay_ms / 1000, self._post, fired)
             case fx.SendTo(peer, found):
                 for message in found:
                     self._parts.peers.send(peer, wire.message(message.raw))

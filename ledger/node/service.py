@@ -16,7 +16,6 @@ import structlog
 from ledger import checkpoint, genesis
 from ledger.checkpoint import Checkpoint
 from ledger.codes import Refusal
-from ledger.consensus import events as ev
 from ledger.consensus.machine import Machine
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
@@ -236,7 +235,7 @@ class Node:
         self.peers.by_name[name].height = report.height
         self._parts.sync.note(name, report.height)
         if report.status is not None:
-            self.driver.take_event(ev.StatusReceived(name, report.status))
+            self.driver.take_status(name, report.status)
         if report.height == self.driver.height and report.provable_size < self.cosigning.newest.size:
             for cosignature in self.cosigning.reports():
                 self.peers.send(name, wire.cosignature(cosignature))

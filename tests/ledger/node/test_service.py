@@ -15,6 +15,7 @@ from ledger.codes import Code, Refusal
 from ledger.consensus.messages import Vote, sign
 from ledger.envelope import Kind
 from ledger.node import settings, wire
+from ledger.node.driver import MAX_QUEUED_JOBS
 from ledger.node.mempool import PoolCode, PoolRefusal
 from ledger.node.service import DATABASE, Admitted, Node
 from ledger.node.store import Signed, SignedType, Store
@@ -206,3 +207,18 @@ async def test_a_node_that_would_sign_a_second_value_signs_no_more_and_says_so(t
         await lone.reach(2)
         stored = await lone.node.disk.read(lambda store: store.signed(2))
         assert [signed.type for signed in stored] == [SignedType.PREVOTE], "it goes on following, and signs nothing"
+
+
+async def test_a_flood_of_messages_is_dropped_and_the_chain_goes_on(lone: tuple[Lone, Authorities]) -> None:
+    node, others = lone
+    vote = sign(Vote(Kind.PREVOTE, 1, 0, None), others.network.genesis.chain_id, 1, others.keys[1])
+    for _ in range(MAX_QUEUED_JOBS + 500):
+        node.hear(NAMES[1], wire.message(vote.raw))
+    assert node.node.driver.dropped_jobs > 0
+    block, commit = others.decide()
+
+    async def is_taken() -> bool:
+        node.hear(NAMES[2], wire.decided(block.encode(), commit))  # as a status every 400 ms brings it about
+        return node.node.driver.position.header.height == 1
+
+    await until(is_taken, "height 1", 20)
