@@ -37,6 +37,8 @@ HTTP_TIMEOUT_S: Final = 5.0
 PORTS: Final = 9
 """Broker, and API and peers of four nodes; the dashboard's port is chosen by the caller."""
 FIRST_SERIAL_NUMBER: Final = 20_000_001
+READY_MARK: Final = b'{"event": "ready"'
+"""How the line process begins what it says once all lines are open."""
 
 Announce = Callable[[str], None]
 
@@ -153,7 +155,7 @@ class VirtualCampus:
         }
 
     def _note_lines(self, line: bytes) -> None:
-        if json.loads(line)["event"] == "ready":
+        if line.startswith(READY_MARK):
             self._lines_ready.set()
 
     async def _await_lines(self) -> None:
