@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import sys
 from pathlib import Path
@@ -27,10 +28,22 @@ def find_chromium() -> Path:
 
 
 def get_chromium() -> Path:
-    """Return the browser's executable, after installing the distribution's package where it is missing."""
-    if not any(map(shutil.which, NAMES)):
-        apt.install(["chromium"], "testing the dashboard")
+    """Return the browser's executable, after installing the distribution's packages where they are missing."""
+    missing = [] if any(map(shutil.which, NAMES)) else ["chromium"]
+    if not _has_driver_library():
+        missing.append("libatomic1")
+    if missing:
+        apt.install(missing, "testing the dashboard")
     return find_chromium()
+
+
+def _has_driver_library() -> bool:
+    """Tell whether the one library is here that Playwright's driver needs and its wheel does not carry."""
+    try:
+        ctypes.CDLL("libatomic.so.1")
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
