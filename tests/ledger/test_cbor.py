@@ -76,9 +76,26 @@ def test_foreign_types_cannot_be_encoded(value: object) -> None:
         b"\xc2\x41\x01",
         b"\x81" * 5000 + b"\x00",
         b"\x9b" + b"\xff" * 8,
+        bytes.fromhex("c5821b7fffffffffffffff01"),
+        bytes.fromhex("c4821b7fffffffffffffff01"),
+        bytes.fromhex("d81c81d81d00"),
+        bytes.fromhex("d82361") + b"(",
+        b"\xc2\x80",
+        b"\xc2" * 300 + b"\x40",
+        b"\x5b" + b"\xff" * 8,
     ],
-    ids=["empty", "long-one", "indefinite", "trailing", "map", "two", "small-bignum", "deep", "huge-length"],
+    ids=[
+        *("empty", "long-one", "indefinite", "trailing", "map", "two", "small-bignum", "deep", "huge-length"),
+        *("huge-power", "huge-fraction", "holds-itself", "pattern", "bignum-of-list", "bignums", "huge-string"),
+    ],
 )
 def test_hostile_encodings_are_refused(data: bytes) -> None:
     with pytest.raises(MalformedError):
         cbor.decode(data)
+
+
+def test_lists_that_share_one_another_are_refused_before_they_multiply() -> None:
+    """Sixteen lists of ten references to the one before: a few hundred bytes that stand for 10^16 items."""
+    shared = b"".join(b"\xd8\x1c\x8a" + (b"\xd8\x1d" + bytes([number])) * 10 for number in range(15))
+    with pytest.raises(MalformedError):
+        cbor.decode(b"\x90\xd8\x1c\x8a" + b"\x00" * 10 + shared)
