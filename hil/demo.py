@@ -143,8 +143,9 @@ async def _watch(campus: VirtualCampus, first_epoch: int, progress: Progress, op
 
 
 def _is_enough(snapshot: Snapshot, wanted: int) -> bool:
-    """Tell whether *wanted* epochs with orders have settled: the market needs an epoch to know what it forecasts."""
-    return sum(epoch.orders > 0 for epoch in snapshot.settled()) >= wanted
+    """Tell whether *wanted* epochs have settled, and the market, whose agents first need a history, has traded."""
+    settled = snapshot.settled()
+    return len(settled) >= wanted and any(epoch.matched_wh > 0 for epoch in settled)
 
 
 def _tell(report: Report, progress: Progress) -> None:

@@ -79,8 +79,8 @@ METERS: Final = (
     _load("workshops", "SDM120", (1, 100), "engineering faculty", 654_321),
     _load("library stacks", "SDM120", (6, 100), "library", 765_432),
 )
-TENANT: Final = "bakery"
-"""The tenant whose settlement line the demo proves."""
+TENANTS: Final = frozenset(user.name for user in USERS if user.kind == "consumer")
+"""Those of whom the demo proves one settlement line."""
 
 
 def line_name(place: int) -> str:

@@ -124,7 +124,7 @@ async def _conservation(campus: VirtualCampus, epochs: Sequence[Epoch], store: P
 
 
 async def _prove(run: Run, epochs: Sequence[Epoch]) -> Proof:
-    """Fetch the proof of the tenant's newest line with a trade, and have `campusgrid verify` judge it."""
+    """Fetch the proof of a tenant's newest line with a trade, and have `campusgrid verify` judge it."""
     line = _line_to_prove(run.campus, epochs)
     proof, keys = run.output / PROOF_NAME, run.output / KEYS_NAME
     content = await until("a provable settlement", lambda: _fetch_proof(run.campus, line), PROOF_TIMEOUT_S)
@@ -139,11 +139,11 @@ async def _prove(run: Run, epochs: Sequence[Epoch]) -> Proof:
 
 
 def _line_to_prove(campus: VirtualCampus, epochs: Sequence[Epoch]) -> SettlementLine:
-    tenant = next(user.account for user in campus.campus.users if user.plan.name == plan.TENANT)
-    lines = [line for epoch in epochs for line in epoch.lines if line.account == tenant]
+    tenants = {user.account for user in campus.campus.users if user.plan.name in plan.TENANTS}
+    lines = [line for epoch in epochs for line in epoch.lines if line.account in tenants]
     if not lines:
-        raise DemoError(f"no settlement line of the tenant {plan.TENANT!r} to prove: its meter did not report")
-    return max(lines, key=lambda line: (line.bought_wh > 0, line.epoch))
+        raise DemoError("there is no tenant's settlement line to prove: none of their meters reported")
+    return max(lines, key=lambda line: (line.bought_wh > 0, line.epoch, line.bought_wh))
 
 
 async def _fetch_proof(campus: VirtualCampus, line: SettlementLine) -> bytes | None:
