@@ -71,6 +71,7 @@ class Code(IntEnum):
     ORDER_EXISTS = 154
     NOTHING_HELD = 155
     ALREADY_APPROVED = 156
+    MAY_NOT_REPORT = 157
     # Readings of an interval report.
     READING_REPEATED = 200
     READING_UNDECODABLE = 201
@@ -83,6 +84,7 @@ class Code(IntEnum):
     READING_OUTDATED = 208
     READING_FORKED = 209
     READING_NOT_OF_METER = 210
+    READING_OF_FOREIGN_METER = 211
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,11 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
         (Code.ORDER_EXISTS, "An order has this id already.", "Send the order again with the next nonce."),
         (Code.NOTHING_HELD, "No energy is held there.", "Check meter and epoch; it may be released already."),
         (Code.ALREADY_APPROVED, "That approval is there already.", "Wait for the other role's approval."),
+        (
+            Code.MAY_NOT_REPORT,
+            "The sender is no gateway, no authority, and owns no meter.",
+            "Send it from a registered gateway's or the meter's owner's account.",
+        ),
         (Code.READING_REPEATED, "The reading counts already.", "Nothing; repeats change nothing."),
         (Code.READING_UNDECODABLE, "The bytes are not a canonical reading.", "Report the meter's own bytes unchanged."),
         (Code.READING_NOT_BOUNDARY, "It was not taken at an epoch boundary.", "Report boundary readings only."),
@@ -191,5 +198,10 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
         (Code.READING_OUTDATED, "A later reading is booked already.", "Nothing; its energy is in the later one."),
         (Code.READING_FORKED, "The meter signed two readings for one boundary.", "Have an admin inspect the meter."),
         (Code.READING_NOT_OF_METER, "The reading is another meter's.", "Give a reading of the meter itself."),
+        (
+            Code.READING_OF_FOREIGN_METER,
+            "The sender is an owner, but not this meter's.",
+            "Report only your own meters; a gateway or an authority may report any.",
+        ),
     )
 }

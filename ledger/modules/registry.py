@@ -169,6 +169,12 @@ def reinstate_meter(context: Context, meter: MeterId) -> Refusal | None:
     return None
 
 
+def owns_meters(view: Reader, account: bytes) -> bool:
+    """Tell whether *account* is a user to whom a meter is assigned."""
+    user = view.get(USERS, account)
+    return user is not None and user.meters > 0
+
+
 def count_verified_users(view: Reader) -> int:
     """Return how many users may trade."""
     totals = view.get(TOTALS, TOTALS_KEY)

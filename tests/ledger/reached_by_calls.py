@@ -54,9 +54,21 @@ def _(chain: Chain) -> Code:
         ("grid", "market", "cancel_order", bytes(8)),
         ("user0", "market", "release_energy", meter.id, E),
     ]
-    assert {must_refuse(chain, *call) for call in forbidden} == {Code.NOT_PERMITTED}
+    codes = {must_refuse(chain, *call) for call in forbidden}
+    assert len(codes) == 1
+    return codes.pop()
+
+
+@reaches(Code.MAY_NOT_REPORT)
+def _(chain: Chain) -> Code:
+    """An admin, the grid account and a user without a meter may not even repeat what a gateway reported."""
     chain.to_epoch(E)
-    return chain.report(meter.boundary(E, 0, 0), who="user1")[0]
+    readings = [meter.boundary(E, 0, 0) for meter in chain.meters]
+    codes = {must_refuse(chain, who, "market", "report_intervals", readings) for who in ("admin", "grid", "user2")}
+    assert chain.report(*readings) == [Code.DONE] * 2
+    codes |= {must_refuse(chain, "user2", "market", "report_intervals", readings)}
+    assert len(codes) == 1
+    return codes.pop()
 
 
 @reaches(Code.UNKNOWN_ACCOUNT)

@@ -87,6 +87,16 @@ def _(chain: Chain) -> Code:
     return fork(chain)
 
 
+@reaches(Code.READING_OF_FOREIGN_METER)
+def _(chain: Chain) -> Code:
+    """An owner's own reading counts; the one of somebody else's meter beside it does not."""
+    chain.to_epoch(E)
+    readings = [meter.boundary(E, 0, 0) for meter in chain.meters]
+    codes = chain.report(*readings, who="user1")
+    assert codes[1] is Code.DONE
+    return codes[0]
+
+
 @reaches(Code.READING_NOT_OF_METER)
 def _(chain: Chain) -> Code:
     raw = chain.meters[0].boundary(chain.epoch, 0, 0)

@@ -13,7 +13,7 @@ from typing import Final
 from ledger.codes import Code, Refusal
 from ledger.errors import CorruptedError
 from ledger.genesis import Role
-from ledger.modules import meters
+from ledger.modules import meters, registry
 from ledger.modules.market.settlement import book_gap
 from ledger.modules.market.tables import HELD, INTERVALS, Held, Interval, module, read_clock, wait_for_settlement
 from ledger.modules.meters import Mark, MeterStatus, epoch_key
@@ -34,9 +34,13 @@ _SECONDS_PER_HOUR: Final = 3600
 def report_intervals(context: Context, readings: ReadingEnvelopes) -> Refusal | None:
     """Report boundary readings as the meters signed them, each meter's in the order of epochs.
 
-    For gateways, authorities, and owners for their own meters. Each reading has its own code in the events; good ones
-    count though others are refused, and repeats change nothing.
+    For registered gateways, authorities, and owners for their own meters; anybody else is refused. Each reading has
+    its own code in the events; good ones count though others are refused, and repeats change nothing.
     """
+    if not _may_report_any(context) and not registry.owns_meters(context.state, context.sender):
+        return Refusal(
+            Code.MAY_NOT_REPORT, f"account {context.sender.hex()} is no gateway, no authority and owns no meter"
+        )
     for raw in readings:
         _report(context, raw)
     return None
@@ -70,6 +74,10 @@ def release_energy(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | 
     return None
 
 
+def _may_report_any(context: Context) -> bool:
+    return bool(context.roles & (Role.GATEWAY | Role.AUTHORITY))
+
+
 def _report(context: Context, raw: bytes) -> None:
     checked = check_boundary(context, raw)
     if isinstance(checked, Refusal):
@@ -86,8 +94,8 @@ def _report(context: Context, raw: bytes) -> None:
 
 def _refuse(context: Context, checked: CheckedBoundary) -> Refusal | None:
     name, mark = f"meter {checked.meter_id.hex()}", context.state.get(meters.MARKS, checked.meter_id)
-    if checked.meter.owner != context.sender and not context.roles & (Role.GATEWAY | Role.AUTHORITY):
-        return Refusal(Code.NOT_PERMITTED, f"{name} belongs to another account")
+    if checked.meter.owner != context.sender and not _may_report_any(context):
+        return Refusal(Code.READING_OF_FOREIGN_METER, f"{name} belongs to another account")
     if mark is None:
         return Refusal(Code.METER_WITHOUT_BASELINE, f"{name} has no baseline yet")
     known = context.state.get(meters.BOUNDARIES, checked.meter_id + epoch_key(checked.epoch))
