@@ -11,7 +11,7 @@ from ledger.consensus.machine import HEIGHTS_AHEAD, Machine
 from ledger.consensus.messages import FRESH, Proposal, Vote, sign
 from ledger.consensus.status import REPORTED_ROUNDS
 from ledger.envelope import Kind
-from tests.ledger.consensus.scenario import CHAIN_ID, START_MS, Stage, authorities, key
+from tests.ledger.consensus.scenario import CHAIN_ID, START_MS, Stage, authorities, block_id, key
 
 BLOCKS = [bytes([number]) * 32 for number in range(3)]
 MEMBERS = authorities(4)
@@ -111,3 +111,11 @@ def test_a_status_stays_small_however_many_rounds_pass() -> None:
     assert status is not None
     assert status.round == 200
     assert len(status.votes) <= 4 * REPORTED_ROUNDS
+
+
+def test_an_invalid_block_gets_nil_however_timely_it_is() -> None:
+    stage = Stage()
+    for line in ("start 1", "work", "timeout new 0", "proposal 0 A"):
+        stage.play(line)
+    (effect,) = stage.run(ev.BlockValidated(1, block_id("A"), False, START_MS))
+    assert effect == do.Cast(Vote(Kind.PREVOTE, 1, 0, None))
