@@ -16,7 +16,7 @@ if MICROPYTHON:
 else:
     import fcntl
 
-from meter.board import tty
+from meter.board import folder, tty
 from meter.board.network import connect  # noqa: F401  part of a board's interface
 from meter.errors import ConfigError
 
@@ -84,66 +84,31 @@ def claim(path):
     raise ConfigError("another process is already running the meter in {}: stop that one first".format(path))
 
 
-class Directory:
-    """A folder with durable files: what `append`, `replace` and `remove` did is on the disk when they return."""
+class Directory(folder.Directory):
+    """A folder of this machine with durable files."""
 
     def __init__(self, path):
-        self._path = path
-        self._name = None
-        self._file = None
-        _make_folder(path)
-
-    def names(self):
-        """Return the names of all files."""
-        return os.listdir(self._path)
-
-    def read(self, name):
-        """Return the content of file *name*."""
-        with open(self._path + "/" + name, "rb") as file:
-            return file.read()
-
-    def append(self, name, data):
-        """Write *data* at the end of file *name*, which is made if it is new."""
-        if name != self._name:
-            self._close()
-            self._file = open(self._path + "/" + name, "ab")  # noqa: SIM115  stays open for the next append
-            self._name = name
-            sync_folder(self._path)
-        self._file.write(data)
-        _sync(self._file)
-
-    def replace(self, name, data):
-        """Give file *name* the content *data*: after a power cut it has the old content or the new, never a mixture."""
-        self._close()
-        path = self._path + "/" + name
-        with open(path + ".new", "wb") as file:
-            file.write(data)
-            _sync(file)
-        os.rename(path + ".new", path)
-        sync_folder(self._path)
-
-    def remove(self, name):
-        """Remove file *name*."""
-        if name == self._name:
-            self._close()
-        os.remove(self._path + "/" + name)
-        sync_folder(self._path)
-
-    def _close(self):
-        if self._file is not None:
-            self._file.close()
-            self._file = self._name = None
+        super().__init__(path, Disk())
 
 
-def sync_folder(path):
-    """Make the names in folder *path* durable."""
-    if MICROPYTHON:
-        with open(path) as folder:  # the unix port opens folders too, and its flush is an fsync
-            folder.flush()
-    else:
-        folder = os.open(path, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+class Disk(folder.Disk):
+    """The files of this machine; here a name is durable only when its folder is synced too."""
+
+    def sync(self, file):
+        """Make the content of *file* durable."""
+        file.flush()  # an fsync on MicroPython
+        if not MICROPYTHON:
+            os.fsync(file.fileno())
+
+    def sync_folder(self, path):
+        """Make the names in folder *path* durable."""
+        if MICROPYTHON:
+            with open(path) as names:  # the unix port opens folders too, and its flush is an fsync
+                names.flush()
+        else:
+            names = os.open(path, os.O_RDONLY)
+            os.fsync(names)
+            os.close(names)
 
 
 def open_uart(settings):
@@ -206,29 +171,3 @@ def _lock(descriptor):
 
 def _libc():
     return ffi.open("libc.so.6")
-
-
-def _sync(file):
-    file.flush()  # an fsync on MicroPython
-    if not MICROPYTHON:
-        os.fsync(file.fileno())
-
-
-def _make_folder(path):
-    """Make folder *path* and those above it; raises ConfigError where that is not possible."""
-    built = ""
-    for part in path.split("/"):
-        built += part + "/"
-        if part and not _exists(built):
-            try:
-                os.mkdir(built)
-            except OSError as error:
-                raise ConfigError("cannot make folder {}: {}".format(built, error)) from None
-
-
-def _exists(path):
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
