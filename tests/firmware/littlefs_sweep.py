@@ -123,9 +123,11 @@ def sweep():
     blank = bytes(flash.content)
     flash.trace.clear()
     signed, receipted = live(flash)
+    operations = len(flash.trace)
+    flash.trace.append((0, b""))  # nothing: the cut after the last of them
     content = bytearray(blank)
     tried, seen = 0, set()
-    for number, operation in enumerate([*flash.trace, (0, b"")]):
+    for number, operation in enumerate(flash.trace):
         torn = bytearray(content)
         apply(torn, operation, True)
         for image in (content, torn):
@@ -139,4 +141,4 @@ def sweep():
             except AssertionError as error:
                 raise AssertionError(f"cut at flash operation {number}: {error}") from error
         apply(content, operation)
-    print(f"littlefs power cuts: {len(flash.trace)} flash operations, {tried} images")
+    print(f"littlefs power cuts: {operations} flash operations, {tried} images")
