@@ -363,7 +363,11 @@ class Driver:
     def _finish(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a step of consensus failed; its round goes without this node", exc_info=error)
+            log.error("a step of consensus failed", exc_info=error)
+            self._raise_alarm(
+                f"height {self.height}: a step of consensus failed unexpectedly ({error!r}); keep the log for the"
+                " developers, mend the cause, then start the node again"
+            )
 
     # ---- small decisions
 

@@ -21,7 +21,6 @@ from ledger.node import wire
 from ledger.node.settings import Address, NodeSettings, PeerAddress, SettingsError, TlsFiles
 from ledger.node.wire import Frame, FrameType
 
-MAX_FRAME_BYTES: Final = 4 * 2**20
 MAX_QUEUED_FRAMES: Final = 4096
 MAX_QUEUED_BYTES: Final = 16 * 2**20
 FIRST_BACKOFF_S: Final = 0.1
@@ -247,13 +246,16 @@ def _write(writer: asyncio.StreamWriter, frame: Frame) -> None:
 
 
 async def _read(reader: asyncio.StreamReader) -> Frame:
-    length = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
-    if not 0 < length <= MAX_FRAME_BYTES:
-        raise PeerFaultError(f"a frame of {length} bytes; at most {MAX_FRAME_BYTES} are read")
-    data = await reader.readexactly(length)
-    if data[0] not in FrameType._value2member_map_:
-        raise PeerFaultError(f"a frame of unknown type {data[0]}")
-    return Frame(FrameType(data[0]), data[1:])
+    size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big") - 1
+    if not 0 <= size <= max(wire.MAX_PAYLOAD_BYTES.values()):
+        raise PeerFaultError(f"a frame with {size} bytes")
+    number = (await reader.readexactly(1))[0]
+    if number not in FrameType._value2member_map_:
+        raise PeerFaultError(f"a frame of unknown type {number}")
+    kind = FrameType(number)
+    if size > wire.MAX_PAYLOAD_BYTES[kind]:
+        raise PeerFaultError(f"a {kind.name} frame with {size} bytes; at most {wire.MAX_PAYLOAD_BYTES[kind]} are read")
+    return Frame(kind, await reader.readexactly(size))
 
 
 def _require_name(writer: asyncio.StreamWriter, name: str) -> None:

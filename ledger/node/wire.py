@@ -11,11 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from ledger import cbor
-from ledger.block import HASH_BYTES, Commit, decode_commit
-from ledger.consensus.status import Status, decode_status
+from ledger.block import HASH_BYTES, MAX_BLOCK_BYTES, Commit, decode_commit
+from ledger.consensus.messages import MAX_MESSAGE_BYTES
+from ledger.consensus.status import MAX_STATUS_BYTES, Status, decode_status
 from ledger.errors import MalformedError
+from ledger.transaction import MAX_TRANSACTION_BYTES
+
+_FEW_BYTES: Final = 512
+"""Room for ids, numbers, one signature or one consensus message, and for the framing around something larger."""
 
 
 class FrameType(IntEnum):
@@ -31,6 +37,21 @@ class FrameType(IntEnum):
     DECIDED = 7
     TRANSACTION = 8
     COSIGNATURE = 9
+
+
+MAX_PAYLOAD_BYTES: Final = {
+    FrameType.HELLO: _FEW_BYTES,
+    FrameType.MESSAGE: MAX_MESSAGE_BYTES,
+    FrameType.PROPOSAL: MAX_BLOCK_BYTES + _FEW_BYTES,
+    FrameType.STATUS: MAX_STATUS_BYTES + _FEW_BYTES,
+    FrameType.WANTED: _FEW_BYTES,
+    FrameType.CANDIDATE: MAX_BLOCK_BYTES + _FEW_BYTES,
+    FrameType.RANGE: _FEW_BYTES,
+    FrameType.DECIDED: 2 * MAX_BLOCK_BYTES,  # the certificate grows with the number of authorities
+    FrameType.TRANSACTION: MAX_TRANSACTION_BYTES,
+    FrameType.COSIGNATURE: _FEW_BYTES,
+}
+"""How long a payload can be: queues are counted in frames, so no peer may fill one with long frames of a short kind."""
 
 
 @dataclass(frozen=True, slots=True)

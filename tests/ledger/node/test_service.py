@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from ledger import transaction
@@ -14,7 +15,8 @@ from ledger.block import Block, Commit
 from ledger.codes import Code, Refusal
 from ledger.consensus.messages import Vote, sign
 from ledger.envelope import Kind
-from ledger.node import settings, wire
+from ledger.node import settings, status, wire
+from ledger.node.chain import Chain
 from ledger.node.driver import MAX_QUEUED_JOBS
 from ledger.node.mempool import PoolCode, PoolRefusal
 from ledger.node.service import DATABASE, Admitted, Node
@@ -150,6 +152,27 @@ async def test_a_certified_block_that_is_invalid_raises_the_alarm_and_is_not_app
     await until(is_alarmed, "the alarm", 10)
     assert "invalid_block_committed" in str(node.node.driver.alarm)
     assert node.node.driver.position.header.height == 0
+
+
+async def test_a_node_that_fails_while_it_executes_a_block_raises_the_alarm_and_signs_nothing(
+    lone: tuple[Lone, Authorities], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, others = lone
+
+    def fail(*_: object) -> None:
+        raise MemoryError("no more memory")
+
+    monkeypatch.setattr(Chain, "validate", fail)
+    block, commit = others.decide(transfer(others.network, 0))
+    node.hear(NAMES[1], wire.decided(block.encode(), commit))
+
+    async def is_alarmed() -> bool:
+        return node.node.driver.alarm is not None
+
+    await until(is_alarmed, "the alarm", 10)
+    assert "height 1: a step of consensus failed unexpectedly (MemoryError" in str(status.describe(node.node).alarm)
+    assert await node.node.driver._cast(Vote(Kind.PREVOTE, 1, 0, None)) == ()
+    assert await node.node.disk.read(lambda store: store.signed(1)) == []
 
 
 async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:
