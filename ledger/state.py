@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
+from heapq import merge
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ledger import block, cbor
@@ -42,7 +43,7 @@ class Table(Generic[Row]):
     def decode(self, value: bytes) -> Row:
         """Return the row stored as *value*; raises CorruptedError where it is no row of this table."""
         try:
-            values = cbor.decode(value)
+            values = cbor.decode_own(value)  # the state root vouches for it
         except MalformedError as error:
             raise CorruptedError(f"a row of table {self.name} is damaged ({error}); restore or synchronise") from error
         if type(values) is not list or len(values) != len(self.columns):
@@ -231,7 +232,7 @@ class Overlay:
         """Yield (key, row) of the rows whose keys start with *prefix*, in order; writes meanwhile do not disturb it."""
         keys = self._base.keys(table.name, prefix)
         added = _range(self._added.get(table.name, []), prefix)
-        for key in sorted([*keys, *added]) if added else keys:
+        for key in merge(keys, added) if added else keys:
             row = self.get(table, key)
             if row is not None:
                 yield key, row
@@ -310,11 +311,14 @@ class _Rows:
 
 def _range(ordered: list[bytes], prefix: bytes) -> list[bytes]:
     """Return the keys of *ordered* that start with *prefix*."""
-    start = bisect_left(ordered, prefix)
-    end = start
-    while end < len(ordered) and ordered[end].startswith(prefix):
-        end += 1
-    return ordered[start:end]
+    after = _successor(prefix)
+    return ordered[bisect_left(ordered, prefix) : len(ordered) if after is None else bisect_left(ordered, after)]
+
+
+def _successor(prefix: bytes) -> bytes | None:
+    """Return the first key after all that start with *prefix*; None where none comes after them."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes([head[-1] + 1]) if head else None
 
 
 def _freeze(value: cbor.Value) -> cbor.Value:

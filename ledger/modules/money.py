@@ -23,12 +23,16 @@ _SEQUENCE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """An account's money: free, locked in orders, what it owes others and what others owe it."""
+    """An account's money: free, locked in orders, what it owes others and what others owe it.
+
+    `last_debt` is the sequence number of its newest row of `owed`, which may be paid by now.
+    """
 
     balance_aaip: int = 0
     locked_aaip: int = 0
     owes_aaip: int = 0
     claims_aaip: int = 0
+    last_debt: int = 0
 
     @property
     def worth_aaip(self) -> int:
@@ -45,6 +49,11 @@ class Debt:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A mark under creditor ‖ debtor ‖ sequence that there is such a debt, so that setting off need not search."""
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """All money ever issued, and the sequence number of the next debt."""
 
@@ -54,10 +63,11 @@ class Totals:
 
 HOLDINGS: Final = Table("money.holdings", Holding)
 OWED: Final = Table("money.owed", Debt)
+CLAIMS: Final = Table("money.claims", Claim)
 TOTALS: Final = Table("money.totals", Totals)
 TOTALS_KEY: Final = b"aip"
 
-module = Module("money", tables=(HOLDINGS, OWED, TOTALS))
+module = Module("money", tables=(HOLDINGS, OWED, CLAIMS, TOTALS))
 
 
 class MoneyError(LedgerError):
@@ -152,13 +162,17 @@ def _pay_debts(state: Overlay, debtor: bytes) -> list[tuple[bytes, int]]:
 def _owe(state: Overlay, debtor: bytes, creditor: bytes, amount_aaip: int) -> None:
     _change(state, debtor, owes=amount_aaip)
     _change(state, creditor, claims=amount_aaip)
-    rows = list(state.scan(OWED, debtor))
-    if rows and rows[-1][1].creditor == creditor:
-        key, last = rows[-1]
-        state.put(OWED, key, replace(last, amount_aaip=last.amount_aaip + amount_aaip))
+    holding = find(state, debtor)
+    newest = debtor + holding.last_debt.to_bytes(_SEQUENCE_BYTES, "big")
+    last = state.get(OWED, newest)
+    if last is not None and last.creditor == creditor:
+        state.put(OWED, newest, replace(last, amount_aaip=last.amount_aaip + amount_aaip))
         return
     totals = state.get(TOTALS, TOTALS_KEY) or Totals(0, 0)
-    state.put(OWED, debtor + totals.next_debt.to_bytes(_SEQUENCE_BYTES, "big"), Debt(creditor, amount_aaip))
+    key = debtor + totals.next_debt.to_bytes(_SEQUENCE_BYTES, "big")
+    state.put(OWED, key, Debt(creditor, amount_aaip))
+    state.put(CLAIMS, creditor + key, Claim())
+    state.put(HOLDINGS, debtor, replace(holding, last_debt=totals.next_debt))
     state.put(TOTALS, TOTALS_KEY, replace(totals, next_debt=totals.next_debt + 1))
 
 
@@ -166,8 +180,10 @@ def _set_off(state: Overlay, debtor: bytes, creditor: bytes, amount_aaip: int) -
     """Set a new debt off against what *creditor* owes *debtor*; return what is left of it."""
     if not (find(state, debtor).claims_aaip and find(state, creditor).owes_aaip):
         return amount_aaip
-    for key, debt in state.scan(OWED, creditor):
-        if debt.creditor == debtor and amount_aaip:
+    for claim, _ in state.scan(CLAIMS, debtor + creditor):
+        key = claim[_ACCOUNT_BYTES:]
+        debt = state.get(OWED, key)
+        if debt is not None and amount_aaip:
             part = min(debt.amount_aaip, amount_aaip)
             _reduce(state, key, debt, part)
             amount_aaip -= part
@@ -181,6 +197,7 @@ def _reduce(state: Overlay, key: bytes, debt: Debt, amount_aaip: int) -> None:
         state.put(OWED, key, replace(debt, amount_aaip=left))
     else:
         state.delete(OWED, key)
+        state.delete(CLAIMS, debt.creditor + key)
     _change(state, key[:_ACCOUNT_BYTES], owes=-amount_aaip)
     _change(state, debt.creditor, claims=-amount_aaip)
 
@@ -189,7 +206,7 @@ def _change(state: Overlay, account: bytes, balance: int = 0, locked: int = 0, o
     before = find(state, account)
     after = Holding(
         before.balance_aaip + balance, before.locked_aaip + locked,
-        before.owes_aaip + owes, before.claims_aaip + claims,
+        before.owes_aaip + owes, before.claims_aaip + claims, before.last_debt,
     )  # fmt: skip
     if min(after.balance_aaip, after.locked_aaip, after.owes_aaip, after.claims_aaip) < 0:
         raise MoneyError(f"account {account.hex()} would fall below zero: {after}; stop and compare the nodes")

@@ -119,3 +119,20 @@ def test_grid_is_transferred_and_retired_by_its_holder() -> None:
     assert grid.balance(chain.state, chain.people["user1"].id) == 50 * WH
     assert grid.supply(chain.state) == grid.Supply(500 * WH, 150 * WH)
     assert chain.run("user1", "grid", "retire", 51 * WH).code is Code.BALANCE_TOO_LOW
+
+
+def test_among_many_debts_the_opposite_ones_alone_are_set_off_and_no_claim_is_left_behind(state: Overlay) -> None:
+    creditors = [bytes([number]) * 8 for number in range(20, 40)]
+    for _ in range(2):
+        for creditor in creditors:
+            money.pay(state, G, creditor, 10)
+    money.pay(state, creditors[7], G, 13)
+    owed = {debt.creditor: 0 for _, debt in state.scan(money.OWED, G)}
+    for _, debt in state.scan(money.OWED, G):
+        owed[debt.creditor] += debt.amount_aaip
+    assert owed == {creditor: 7 if creditor == creditors[7] else 20 for creditor in creditors}
+    debts = {debt.creditor + key for key, debt in state.scan(money.OWED)}
+    assert {key for key, _ in state.scan(money.CLAIMS)} == debts
+    money.receive(state, G, 400)
+    assert not list(state.scan(money.OWED))
+    assert not list(state.scan(money.CLAIMS))
