@@ -143,7 +143,10 @@ class Event:
 
 @dataclass(slots=True)
 class Context:
-    """What a call or hook sees and changes. `sender`, `transaction_id` are empty in hooks. Times are block times."""
+    """What a call or hook sees and changes. `sender`, `transaction_id` are empty in hooks. Times are block times.
+
+    `hook_work` is how many orders and lines the block's hooks have been through so far.
+    """
 
     state: Overlay
     genesis: Genesis
@@ -157,6 +160,7 @@ class Context:
     transaction_id: bytes = b""
     events: list[Event] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    hook_work: int = 0
 
     @property
     def parameters(self) -> Parameters:

@@ -267,20 +267,34 @@ def test_old_books_are_forgotten_and_their_epochs_kept(market: Chain, monkeypatc
     assert meters.first_unreported_epoch(market.state) == E + 2
 
 
-def test_large_books_are_cleared_and_settled_one_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.modules.market.auction.MAX_ORDERS_CLEARED_PER_BLOCK", 2)
-    monkeypatch.setattr("ledger.modules.market.settlement.MAX_LINES_PER_BLOCK", 2)
+def play_large_books() -> Chain:
+    """Three books of two orders each, all due at once; six blocks."""
     chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=1)
     for number in range(2):
         chain.add_based_meter(f"user{number}", number)
     for epoch in range(E, E + 3):
         chain.must("user0", "market", "create_sell_order", chain.meters[0].id, epoch, 3_000_000, 100)
         chain.must("user1", "market", "create_buy_order", chain.meters[1].id, epoch, 3_000_000, 100)
-    executions = [chain.to_epoch(E + 10), *(chain.block() for _ in range(5))]
-    cleared = [[clearing.epoch for clearing in clearings_of(execution)] for execution in executions]
-    settled = [sorted({line.epoch for line in lines_of(execution)}) for execution in executions]
+    chain.to_epoch(E + 10)
+    for _ in range(5):
+        chain.block()
+    return chain
+
+
+def test_large_books_are_cleared_and_settled_one_a_block_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Chain.block` holds money, GRID and energy against the tables after each block of the carried-over work, too."""
+    at_once = play_large_books()
+    monkeypatch.setattr(tables, "MAX_HOOK_WORK_PER_BLOCK", 2)
+    carried = play_large_books()
+    cleared = [[clearing.epoch for clearing in clearings_of(execution)] for execution in carried.executions[-6:]]
+    settled = [sorted({line.epoch for line in lines_of(execution)}) for execution in carried.executions[-6:]]
     assert cleared == [[E], [E + 1], [E + 2], [], [], []]
-    assert [epochs for epochs in settled if epochs] == [[E], [E + 1], [E + 2]]
+    assert settled == [[], [], [], [E], [E + 1], [E + 2]]
+    assert lines_of(at_once.executions[-6]) + lines_of(at_once.executions[-5]) == [
+        line for execution in carried.executions for line in lines_of(execution)
+    ]
+    for name in ("user0", "user1", "grid"):
+        assert balance(carried, name) == balance(at_once, name)
 
 
 def test_an_owner_who_keeps_the_surplus_forgoes_the_payment_and_holds_the_grid(market: Chain) -> None:

@@ -24,6 +24,7 @@ from ledger.modules.market.tables import (
     first_waiting,
     read_clock,
     read_epoch,
+    take_on,
     wait_for_settlement,
 )  # fmt: skip
 from ledger.modules.meters import epoch_key
@@ -31,8 +32,7 @@ from ledger.modules.module import Context
 from ledger.records import ClearingRecord
 
 MAX_CLEARINGS_PER_BLOCK: Final = 4
-MAX_ORDERS_CLEARED_PER_BLOCK: Final = 2_500
-"""No further book is cleared in a block once either is reached; after an outage the rest is carried over."""
+"""After an outage the other books are carried over to the next blocks; so they are where `take_on` has no room."""
 
 Entry = tuple[bytes, OrderRow]
 
@@ -43,24 +43,25 @@ def close_gates(context: Context) -> None:
     clock = read_clock(context.state)
     if epoch > clock.last_epoch:
         context.state.put(CLOSINGS, epoch_key(epoch - 1), Closing(context.height))
-    cleared = 0
     for _ in range(MAX_CLEARINGS_PER_BLOCK):
         waiting = first_waiting(context.state, UNCLEARED)
-        if waiting is None or waiting > epoch or cleared >= MAX_ORDERS_CLEARED_PER_BLOCK:
+        if waiting is None or waiting > epoch:
             break
-        cleared += _clear(context, waiting)
+        if not take_on(context, read_epoch(context.state, waiting, context.parameters).orders):
+            break
+        _clear(context, waiting)
     waiting = first_waiting(context.state, UNCLEARED)
     next_clear = epoch + 1 if waiting is None else min(epoch + 1, waiting)
     context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=next_clear, last_epoch=epoch))
 
 
-def _clear(context: Context, epoch: int) -> int:
-    """Clear the book of *epoch*; return how many orders were in it."""
+def _clear(context: Context, epoch: int) -> None:
+    """Clear the book of *epoch*."""
     context.state.delete(UNCLEARED, epoch_key(epoch))
     entries = sorted(context.state.scan(ORDERS, epoch_key(epoch)), key=lambda entry: entry[1].sequence)
     book = read_epoch(context.state, epoch, context.parameters)
     if not entries:
-        return 0
+        return
     bids = [entry for entry in entries if entry[1].side == Side.BUY]
     asks = [entry for entry in entries if entry[1].side == Side.SELL]
     arrays = build_arrays([_order(entry) for entry in bids], [_order(entry) for entry in asks])
@@ -76,7 +77,6 @@ def _clear(context: Context, epoch: int) -> int:
     if cleared.matched_wh:
         wait_for_settlement(context.state, epoch, context.height)
     _record(context, epoch, book, sorted(filled, key=lambda entry: entry[1].sequence))
-    return len(entries)
 
 
 def _with_result(book: EpochRow, cleared: ArrayClearing) -> EpochRow:

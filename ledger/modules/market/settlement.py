@@ -28,6 +28,7 @@ from ledger.modules.market.tables import (
     first_waiting,
     read_clock,
     read_epoch,
+    take_on,
 )  # fmt: skip
 from ledger.modules.market.transfers import book_lines
 from ledger.modules.meters import epoch_key
@@ -36,8 +37,7 @@ from ledger.records import LineFlag
 from ledger.state import Reader
 
 MAX_SETTLEMENTS_PER_BLOCK: Final = 4
-MAX_LINES_PER_BLOCK: Final = 2_500
-"""No further epoch is settled in a block once either is reached; after an outage the rest is carried over."""
+"""After an outage the other epochs are carried over to the next blocks; so they are where `take_on` has no room."""
 MAX_FORGOTTEN_PER_BLOCK: Final = 16
 RETAINED_EPOCHS: Final = 96
 """For how many epochs after its settlement a book stays in the state, for its users to look at."""
@@ -46,12 +46,11 @@ RETAINED_EPOCHS: Final = 96
 def settle_epochs(context: Context) -> None:
     """Settle the epochs that ended and whose meters have all reported, or whose deadline has passed."""
     limit = _settleable_before(context)
-    lines = 0
     for _ in range(MAX_SETTLEMENTS_PER_BLOCK):
         epoch = first_waiting(context.state, UNSETTLED)
-        if epoch is None or epoch >= limit or lines >= MAX_LINES_PER_BLOCK:
+        if epoch is None or epoch >= limit or not take_on(context, _measure_work(context, epoch)):
             break
-        lines += _settle(context, epoch)
+        _settle(context, epoch)
     waiting = first_waiting(context.state, UNSETTLED)
     reached = limit if waiting is None else min(limit, waiting)
     clock = read_clock(context.state)
@@ -104,8 +103,14 @@ def _overdue_before(context: Context) -> int:
     return min(by_time, by_blocks)
 
 
-def _settle(context: Context, epoch: int) -> int:
-    """Settle *epoch*; return how many lines it has."""
+def _measure_work(context: Context, epoch: int) -> int:
+    """Return how many orders and intervals settling *epoch* goes through."""
+    orders = read_epoch(context.state, epoch, context.parameters).orders
+    return orders + sum(1 for _ in context.state.scan(INTERVALS, epoch_key(epoch)))
+
+
+def _settle(context: Context, epoch: int) -> None:
+    """Settle *epoch*."""
     book = read_epoch(context.state, epoch, context.parameters)
     orders = list(context.state.scan(ORDERS, epoch_key(epoch)))
     lines = draw_lines(epoch, book, _positions(context, epoch, orders))
@@ -119,7 +124,6 @@ def _settle(context: Context, epoch: int) -> int:
         context.state.delete(INTERVALS, key)
     context.state.delete(UNSETTLED, epoch_key(epoch))
     _emit(context, epoch, lines)
-    return len(lines)
 
 
 def _positions(context: Context, epoch: int, orders: list[tuple[bytes, OrderRow]]) -> list[Position]:

@@ -7,11 +7,13 @@ from typing import Final
 
 from ledger.genesis import Parameters
 from ledger.modules.meters import epoch_key
-from ledger.modules.module import Module
+from ledger.modules.module import Context, Module
 from ledger.state import Overlay, Reader, Table
 
 AAIP_PER_PRICE_WH: Final = 10**9
 """Price (µAIP per kWh) x Wh in aAIP: settlement never rounds."""
+MAX_HOOK_WORK_PER_BLOCK: Final = 2_500
+"""So many orders and lines a block clears and settles; one epoch that has more is done in a block of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,14 @@ def read_epoch(view: Reader, epoch: int, parameters: Parameters) -> EpochRow:
 def first_waiting(view: Reader, table: Table[Waiting]) -> int | None:
     """Return the first epoch that waits in *table*, or None."""
     return next((int.from_bytes(key, "big") for key, _ in view.scan(table)), None)
+
+
+def take_on(context: Context, work: int) -> bool:
+    """Take on *work* more orders and lines in this block's hooks; tell whether there was room for them."""
+    if context.hook_work and context.hook_work + work > MAX_HOOK_WORK_PER_BLOCK:
+        return False
+    context.hook_work += work
+    return True
 
 
 def wait_for_settlement(state: Overlay, epoch: int, height: int) -> None:
