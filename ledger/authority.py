@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from ledger import cbor
 from ledger.errors import LedgerError
@@ -24,6 +26,10 @@ class Authority:
         return [self.id, self.name, self.vote_key, self.cosign_key, self.log_key]
 
 
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+"""Fit for the key names of signed notes, for certificates and for folders."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuthoritySet:
     """The authorities in force, ordered by id; an authority's index is its place here. Weights are equal."""
@@ -37,6 +43,13 @@ class AuthoritySet:
         for name in ("vote_key", "cosign_key", "log_key", "name"):
             if len({getattr(member, name) for member in self.members}) != len(ids):
                 raise LedgerError(f"two authorities share one {name.replace('_', ' ')}")
+        for member in self.members:
+            if _NAME.fullmatch(member.name) is None:
+                raise LedgerError(f"authority name {member.name!r} is not 1 to 32 of A-Z, a-z, 0-9, '.', '_' and '-'")
+        if len({key for member in self.members for key in (member.vote_key, member.cosign_key, member.log_key)}) != (
+            3 * len(ids)
+        ):
+            raise LedgerError("one key serves two purposes; make separate keys for votes, cosignatures and the log")
 
     def __len__(self) -> int:
         return len(self.members)

@@ -20,6 +20,8 @@ from ledger.errors import LedgerError, MalformedError
 KEY_HASH_BYTES: Final = 4
 TIME_BYTES: Final = 8
 MAX_NOTE_BYTES: Final = 64 * 1024
+MAX_KEYS_BYTES: Final = 64 * 1024
+MAX_TIME_S: Final = 2**63 - 1
 _DASH: Final = "\u2014 "
 
 
@@ -123,7 +125,9 @@ def is_signed(checkpoint: Checkpoint, line: SignatureLine, key: VerifierKey) -> 
     if len(body) != TIME_BYTES + keys.SIGNATURE_BYTES:
         return False
     time_s = int.from_bytes(body[:TIME_BYTES], "big")
-    return keys.verify(key.public_key, _cosigned_bytes(checkpoint, time_s), body[TIME_BYTES:])
+    return 0 < time_s <= MAX_TIME_S and keys.verify(
+        key.public_key, _cosigned_bytes(checkpoint, time_s), body[TIME_BYTES:]
+    )
 
 
 def note(checkpoint: Checkpoint, lines: Sequence[SignatureLine]) -> str:
@@ -147,7 +151,7 @@ def parse_key(text: str) -> VerifierKey:
     """Return the verifier key that *text* writes; raises MalformedError."""
     name, hash_text, encoded = [*text.split("+", 2), "", ""][:3]
     decoded = _decode_base64(encoded)
-    if not name or len(decoded) != 1 + keys.PUBLIC_KEY_BYTES:
+    if not name or any(character.isspace() for character in name) or len(decoded) != 1 + keys.PUBLIC_KEY_BYTES:
         raise MalformedError("a verifier key reads name+hash+base64 of a type and an Ed25519 key")
     if decoded[0] not in SignatureType._value2member_map_:
         raise MalformedError(f"key type 0x{decoded[0]:02x} is neither a log key (0x01) nor a cosigner key (0x04)")
@@ -160,15 +164,19 @@ def parse_key(text: str) -> VerifierKey:
 def parse_keys(text: str) -> list[VerifierKey]:
     """Return the verifier keys that *text* lists, one a line, in order; raises KeyFileError."""
     found: list[VerifierKey] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    if len(text.encode()) > MAX_KEYS_BYTES:
+        raise KeyFileError(f"it is longer than the {MAX_KEYS_BYTES} bytes of a list of keys")
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            key = parse_key(line)
+            key = parse_key(line.removesuffix("\r"))
         except MalformedError as error:
             raise KeyFileError(f"line {number}: {error}") from error
         if any(key.public_key == other.public_key for other in found):
             raise KeyFileError(f"line {number}: this public key is already listed")
+        if any(key.name == other.name for other in found if SignatureType.COSIGNATURE in (key.type, other.type)):
+            raise KeyFileError(f"line {number}: the name {key.name!r} is already listed")
         found.append(key)
     if not any(key.type is SignatureType.COSIGNATURE for key in found):
         raise KeyFileError("no cosigner key (type 0x04) is listed: ask an authority for its verifier keys")

@@ -120,6 +120,7 @@ class Genesis:
 
     def __post_init__(self) -> None:
         _require(0 < len(self.name) <= MAX_NAME_CHARACTERS, f"the name has 1 to {MAX_NAME_CHARACTERS} characters")
+        _require(self.name.isprintable(), "the name holds a character that cannot be shown")
         _require(0 <= self.time_ms < 2**53, "time_ms is a Unix time in milliseconds")
         _require(len(self.secret) == SECRET_BYTES, f"the secret has {SECRET_BYTES} bytes")
         _check_accounts(self)

@@ -118,9 +118,8 @@ def _check_signatures(proof: Proof, verifiers: Sequence[VerifierKey]) -> tuple[s
     cosigners = [key for key in verifiers if key.type is SignatureType.COSIGNATURE]
     quorum = 2 * len(cosigners) // 3 + 1
     log_line, *lines = proof.signatures
-    if not any(
-        checkpoint.is_signed(proof.checkpoint, log_line, key) for key in verifiers if key.type is SignatureType.LOG
-    ):
+    logs = [key for key in verifiers if key.type is SignatureType.LOG and key.name == proof.checkpoint.origin]
+    if not any(checkpoint.is_signed(proof.checkpoint, log_line, key) for key in logs):
         raise ProofRefusedError("checkpoint: the log signature is not by a listed log key")
     if len(lines) != quorum:
         raise ProofRefusedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}")
@@ -169,9 +168,11 @@ def _check_reading(place: str, raw: bytes | None, expected: bytes | None, meter_
 
 
 def _check_interval(line: records.SettlementLine, first: reading.Reading | None, last: reading.Reading | None) -> None:
-    """A line without flags must be the plain difference of its two boundary readings."""
-    if line.flags or first is None or last is None:
+    """A line with nothing unusual but kept GRID must be the plain difference of its two boundary readings."""
+    if line.flags & ~records.LineFlag.KEPT:
         return
+    if first is None or last is None:
+        raise ProofRefusedError("interval: the line claims a full epoch but names no two readings")
     if (first.epoch, last.epoch) != (line.epoch, line.epoch + 1):
         raise ProofRefusedError("interval: the readings are not those of the line's epoch")
     for obis, energy_wh in ((reading.ENERGY_IMPORT, line.import_wh), (reading.ENERGY_EXPORT, line.export_wh)):

@@ -44,7 +44,7 @@ def verify(
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(proof.MAX_PROOF_BYTES + 1)
+            return stream.read(max(proof.MAX_PROOF_BYTES, checkpoint.MAX_KEYS_BYTES) + 1)
     except OSError as error:
         raise UnreadableFileError(f"cannot read {path}: {error.strerror}. Check the path.") from error
 

@@ -155,4 +155,4 @@ class World:
 
 def _authority(index: int, key: PrivateKey) -> Authority:
     others = [hashlib.sha256(b"%d" % number + key.public_key).digest() for number in range(2)]
-    return Authority(bytes(7) + bytes([index]), f"authority {index}", key.public_key, *others)
+    return Authority(bytes(7) + bytes([index]), f"authority-{index}", key.public_key, *others)

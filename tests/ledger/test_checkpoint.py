@@ -69,6 +69,28 @@ def test_a_bad_key_file_is_refused_with_its_line(text: str, because: str) -> Non
         checkpoint.parse_keys(text)
 
 
+def test_a_list_of_keys_is_read_whole_or_not_at_all() -> None:
+    """A list cut off would need fewer cosignatures."""
+    text = "".join(f"{key}\n" for key in proof_kit.make().verifiers)
+    assert checkpoint.parse_keys(text.replace("\n", "\r\n")) == proof_kit.make().verifiers
+    with pytest.raises(checkpoint.KeyFileError, match="longer than"):
+        checkpoint.parse_keys(text + " " * checkpoint.MAX_KEYS_BYTES)
+
+
+@pytest.mark.parametrize("name", ["a b", "a\u2028b", "a\x0bb", "a\tb"])
+def test_a_key_name_with_a_space_or_line_break_of_any_kind_is_refused(name: str) -> None:
+    key = checkpoint.VerifierKey(name, checkpoint.SignatureType.COSIGNATURE, bytes(range(32)))
+    with pytest.raises(checkpoint.KeyFileError, match="line 1"):
+        checkpoint.parse_keys(str(key))
+
+
+def test_one_name_with_two_keys_does_not_count_twice() -> None:
+    keys = [proof_kit.private_key(name).public_key for name in ("ERC cosign", "MEA cosign")]
+    twice = [checkpoint.VerifierKey("a", checkpoint.SignatureType.COSIGNATURE, key) for key in keys]
+    with pytest.raises(checkpoint.KeyFileError, match="'a' is already listed"):
+        checkpoint.parse_keys("\n".join(map(str, twice)))
+
+
 def test_one_key_under_two_names_does_not_count_twice() -> None:
     key = proof_kit.private_key("ERC cosign").public_key
     twice = [checkpoint.VerifierKey(name, checkpoint.SignatureType.COSIGNATURE, key) for name in ("a", "b")]

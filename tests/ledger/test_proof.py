@@ -12,6 +12,8 @@ import pytest
 
 from ledger import checkpoint, proof
 from ledger.checkpoint import SignatureType
+from ledger.proof import ProofRefusedError
+from ledger.records import LineFlag
 from tests.ledger import proof_kit
 
 KIT = proof_kit.make()
@@ -108,10 +110,40 @@ def test_a_line_that_is_not_the_difference_of_its_readings_is_refused_though_aut
 
 
 def test_a_line_of_a_meter_that_did_not_report_is_provable_without_readings() -> None:
-    kit = proof_kit.make(first_reading=None, last_reading=None)
-    good = kit.proof()
-    silent = replace(good, opening=replace(good.opening, readings=(None, None)))
-    assert proof.verify(silent.encode(), kit.verifiers).readings == (None, None)
+    for flags in (LineFlag.NOT_REPORTED, LineFlag(0), LineFlag.KEPT):
+        kit = proof_kit.make(first_reading=None, last_reading=None, flags=int(flags))
+        good = kit.proof()
+        silent = replace(good, opening=replace(good.opening, readings=(None, None))).encode()
+        if flags is LineFlag.NOT_REPORTED:
+            assert proof.verify(silent, kit.verifiers).readings == (None, None)
+        else:
+            with pytest.raises(ProofRefusedError, match="names no two readings"):
+                proof.verify(silent, kit.verifiers)
+
+
+def test_a_checkpoint_of_another_chain_does_not_pass_under_this_chains_key_names() -> None:
+    """Signatures cover the origin, not the key names: the same keys in two chains must not be mistaken."""
+    good, here = KIT.proof(), KIT.verifiers
+    elsewhere = [replace(key, name=key.name.replace(KIT.origin, "campusgrid/elsewhere")) for key in here]
+    renamed = [
+        replace(line, name=key.name, data=key.hash + line.data[4:])
+        for line in good.signatures
+        for key in elsewhere
+        if any(checkpoint.is_signed(good.checkpoint, line, own) and own.public_key == key.public_key for own in here)
+    ]
+    assert len(renamed) == len(good.signatures)
+    assert all(any(checkpoint.is_signed(good.checkpoint, line, key) for key in elsewhere) for line in renamed)
+    with pytest.raises(ProofRefusedError, match="log signature"):
+        proof.verify(replace(good, signatures=tuple(renamed)).encode(), elsewhere)
+
+
+@pytest.mark.parametrize("time_s", [0, 2**63, 2**64 - 1])
+def test_a_cosignature_without_a_possible_time_is_refused(time_s: int) -> None:
+    good = KIT.proof()
+    name = checkpoint.cosigner_name(KIT.origin, KIT.authorities.members[0].name)
+    key = proof_kit.private_key(f"{KIT.authorities.members[0].name} cosign")
+    timeless = checkpoint.cosign(good.checkpoint, name, key, time_s)
+    refused(replace(good, signatures=(good.signatures[0], timeless, *good.signatures[2:])).encode(), "bad")
 
 
 def run_verify(file: Path, keys: Path, *options: str) -> subprocess.CompletedProcess[str]:

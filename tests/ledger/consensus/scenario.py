@@ -39,7 +39,7 @@ def key(index: int) -> PrivateKey:
 def authorities(count: int) -> AuthoritySet:
     def member(index: int) -> Authority:
         others = [hashlib.sha256(b"%d %d" % (index, number)).digest() for number in range(2)]
-        return Authority(bytes(7) + bytes([index]), f"authority {index}", key(index).public_key, *others)
+        return Authority(bytes(7) + bytes([index]), f"authority-{index}", key(index).public_key, *others)
 
     return AuthoritySet(tuple(member(index) for index in range(count)))
 
