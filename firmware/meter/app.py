@@ -4,6 +4,7 @@ import asyncio
 
 from meter import clock, profile, reading, receipt
 from meter.errors import JournalError, LineError, MalformedError
+from meter.instrument import Instrument
 from meter.line import Line
 from meter.uplink import Uplink
 
@@ -25,8 +26,8 @@ class Application:
         self._board = board
         self._key = key
         self._journal = journal
-        self._profile = profile.load(config.profile)
-        self._line = Line(config.line, board)
+        line = Line(config.line, board)
+        self._instrument = Instrument(profile.load(config.profile), line, config.slave, board)
         self._uplink = Uplink(board, config.broker, config.meter_id, journal, self._accept, self._complain)
         self._tasks = []
         self._ended = asyncio.Event()
@@ -104,7 +105,7 @@ class Application:
     async def _try_reading(self, reason, epoch):
         """Take a reading, journal it, tell the uplink; tell whether that went well."""
         try:
-            values, time_ms = await self._read_registers(reason)
+            values, time_ms = await self._instrument.read(reason == reading.BOUNDARY, self._last_registers())
             sequence = self._record(reason, epoch, values, time_ms)
         except LineError as error:
             self._status |= reading.METER_UNREACHABLE
@@ -116,17 +117,6 @@ class Application:
         self._board.emit({"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": epoch})
         self._uplink.wake()
         return True
-
-    async def _read_registers(self, reason):
-        """Return the register values by ascending code, and when (ms) the energy registers were read."""
-        values = []
-        time_ms = None
-        for request in self._profile.boundary if reason == reading.BOUNDARY else self._profile.telemetry:
-            data = await self._line.read(self._config.slave, request.function, request.address, request.words)
-            if time_ms is None or any(register.code in profile.ENERGY for register in request.registers):
-                time_ms = self._board.now_ms()
-            values += profile.decode(request, data)
-        return tuple(sorted(values)), time_ms
 
     def _record(self, reason, epoch, values, time_ms):
         """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
@@ -148,11 +138,14 @@ class Application:
         flags = self._status
         if self._journal.is_thin():
             flags |= reading.JOURNAL_THINNED
-        before = self._journal.last_reading()
-        known = dict(before.registers) if before else {}
+        known = dict(self._last_registers())
         if any(code in profile.ENERGY and value < known.get(code, 0) for code, value in values):
             flags |= reading.REGISTER_SET_BACK
         return flags
+
+    def _last_registers(self):
+        last = self._journal.last_reading()
+        return last.registers if last else ()
 
     def _accept(self, message):
         """Take a message from the receipt topic; tell whether it was a receipt that brought the journal on."""

@@ -4,6 +4,8 @@ from meter.errors import LineError
 
 MAX_FRAME_BYTES = 256
 EXCEPTION_FRAME_BYTES = 5
+ILLEGAL_DATA_ADDRESS, ACKNOWLEDGE, BUSY, TARGET_SILENT = 2, 5, 6, 11
+"""Exception codes that someone acts upon."""
 
 _EXCEPTION_BIT = 0x80
 _EXCEPTIONS = {

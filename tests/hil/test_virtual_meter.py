@@ -12,7 +12,7 @@ import pytest
 from hil.resources.trace import NS_PER_S, Schedule
 from hil.resources.virtual_meter import SDM120, SDM630, W_NS_PER_WH, Model, Plate, VirtualMeter
 
-FACTS = Path(__file__).resolve().parents[1] / "data" / "register-maps-eastron.csv"
+FACTS = Path(__file__).resolve().parents[1] / "data" / "register-maps.csv"
 INPUT, HOLDING = "4", "3"
 
 

@@ -1,13 +1,16 @@
 """Eastron SDM120 (single-phase, Modbus version).
 
-Sources: [M] SDM120 Modbus protocol v2.5 (Eastron); [V] volkszaehler/mbmd meters/rs485/sdm120.go;
-[S] nmakel/sdm_modbus sdm.py. All three agree on every register below; no source documents a reset of the energy
-registers. Resolution: an energy register is a float32 in kWh, so its step is 1 Wh up to 16 MWh and 8 Wh at 100 MWh.
+Sources: [M] SDM120 Modbus protocol v2.5 (Eastron); [V] volkszaehler/mbmd meters/rs485/sdm120.go; [S] nmakel/sdm_modbus
+sdm.py. All three agree on every register below; no source documents a reset of the energy registers.
 """
 
 MODEL = "Eastron SDM120"
+LINE = (2400, "none", 1, 1)  # baud, parity, stop bits, slave as delivered
 MAX_WORDS = 80  # 40 parameters of two words a request [M]
 MAX_GAP_WORDS = 10  # [S] reads 0..31 in one request, unlisted registers in it included
+RESOLUTION_WH = 8  # of a float32 in kWh at 100 MWh; 1 up to 16 MWh
+IDENTITY = ((3, 64514, "uint16", (0x0020,)),)  # meter code [M]
+SERIAL = (3, 64512, "uint32")  # M 464513, S
 REGISTERS = (
     # OBIS code, function, address, type, power of ten from the meter's unit to ours, sources
     (180, 4, 72, "float32", 3, "kWh: M 30073, V 0x0048, S"),

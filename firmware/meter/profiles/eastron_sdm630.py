@@ -1,16 +1,28 @@
 """Eastron SDM630 (three-phase, Modbus version).
 
 Sources: [M] SDM630 Modbus protocol v2.0 (Eastron); [V] volkszaehler/mbmd meters/rs485/sdm.go; [S] nmakel/sdm_modbus
-sdm.py; [E] esphome sdm_meter_registers.h. They agree on addresses. They disagree on the unit of energy: [M] says kWh
-*or* MWh by the user's setting in holding register 0x001E, the others assume kWh; kWh is the factory setting and what
-this profile reads, and a meter set to MWh must be set back before it is mounted. The word order can be reversed by
-holding register 0x0028; big-endian words are the factory setting. Resolution: float32, 1 Wh up to 16 MWh, 8 Wh at
-100 MWh.
+sdm.py; [E] esphome sdm_meter_registers.h. They agree on addresses and disagree twice:
+
+The unit of energy: [M] says kWh *or* MWh by the user's setting in holding register 0x001E, the others assume kWh. [M]
+knows its own meter: this profile reads kWh and checks the setting before it reads.
+The serial number: [S] has 0xFC00, [M] two parameters at 0x002A. [S] was written against meters, and later protocols of
+Eastron's (SDM120 v2.5, SDM72D-M v2) give 0xFC00 too: that one is taken.
+
+The word order can be reversed by holding register 0x0028, which then reads 2141.0 with its words swapped: checked too.
 """
 
 MODEL = "Eastron SDM630"
+LINE = (9600, "none", 1, 1)
 MAX_WORDS = 80  # 40 parameters of two words a request [M]
 MAX_GAP_WORDS = 10  # further gaps are cheaper as a request of their own
+RESOLUTION_WH = 8  # of a float32 in kWh at 100 MWh; 1 up to 16 MWh
+IDENTITY = ((3, 40, "uint32", (0x4505D000, 0xD0004505)),)  # 2141.0, in either word order [M 40041]
+SERIAL = (3, 64512, "uint32")  # S
+CHECKS = (
+    # what, function, address, type, wanted, what to do, sources
+    ("word order", 3, 40, "uint32", (0x4505D000,), "set the register order back to high word first", "M 40041"),
+    ("energy unit", 3, 30, "uint32", (0,), "set the energy unit back to kWh", "M 40031"),
+)
 REGISTERS = (
     # OBIS code, function, address, type, power of ten from the meter's unit to ours, sources
     (180, 4, 72, "float32", 3, "kWh: M 30073, V 0x0048, S, E"),

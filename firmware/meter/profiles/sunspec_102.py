@@ -1,0 +1,16 @@
+"""SunSpec model 102: split-phase inverter. Offsets as in model 101 (sunspec/models json/model_102.json)."""
+
+from meter.profiles.sunspec_101 import (  # noqa: F401
+    ABSENT,
+    IDENTITY,
+    LINE,
+    MAX_GAP_WORDS,
+    MAX_WORDS,
+    NEGATED,
+    REGISTERS,
+    RESOLUTION_WH,
+    SERIAL,
+)
+
+MODEL = "SunSpec inverter 102"
+SUNSPEC_MODEL = 102
