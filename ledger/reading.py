@@ -18,6 +18,7 @@ MAX_READING_BYTES: Final = 180
 PREVIOUS_BYTES: Final = 8
 NO_PREVIOUS: Final = bytes(PREVIOUS_BYTES)
 HASH_HEAD_BYTES: Final = 8
+HASH_BYTES: Final = 32
 MAX_REGISTERS: Final = 16
 ENERGY_IMPORT: Final = 180
 """OBIS 1.8.0, active energy import; codes are C.D.E written without dots (C·100 + D·10 + E, D and E below 10)."""
@@ -70,6 +71,20 @@ class Beacon:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinned:
+    """A run of readings that the meter gave up for want of room: numbers `first` to `last`, `count` of them.
+
+    `previous` is what the first of them named as its predecessor, `hash` (32 bytes) the identity of the last.
+    """
+
+    first: int
+    last: int
+    count: int
+    previous: bytes
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One snapshot of a meter's registers, as signed. `raw` is the envelope, `key_id` names the key it claims."""
 
@@ -85,6 +100,7 @@ class Reading:
     previous: bytes
     key_id: bytes
     raw: bytes
+    thinned: Thinned | None = None
 
     @property
     def hash(self) -> bytes:
@@ -114,17 +130,22 @@ def decode(raw: bytes) -> Reading:
         raise MalformedError(f"a reading has at most {MAX_READING_BYTES} bytes, not {len(raw)}")
     signed = envelope.parse(raw)
     values = envelope.fields(signed.payload, envelope.Kind.READING, _FIELDS)
-    sequence, time, quality, offset_ms, beacon, reason, epoch, registers, status, previous = values
+    sequence, time, quality, offset_ms, beacon, reason, about, registers, status, previous = values
     _require(_is_uint(sequence) and sequence > 0, "sequence is not in 1..2^32-1")
     _require(_is_uint(time), "time is not in 0..2^32-1")
     _require(type(offset_ms) is int and abs(offset_ms) <= 32767, "clock offset is beyond 32767 ms")
     _require(type(previous) is bytes and len(previous) == PREVIOUS_BYTES, "previous is not 8 bytes")
     _require(_is_uint(status) and status < 256, "status is not in 0..255")
     kind = _member(Reason, reason, "reason")
-    _require(_is_uint(epoch) if kind is Reason.BOUNDARY else epoch is None, "epoch does not fit the reason")
+    epoch = about if kind is Reason.BOUNDARY else None
+    _require(
+        kind is Reason.THINNED or (_is_uint(epoch) if kind is Reason.BOUNDARY else about is None),
+        "epoch does not fit the reason",
+    )
     return Reading(
         sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind, epoch,
         _registers(registers), Status(status), previous, signed.key_id, raw,
+        _thinned(about, sequence) if kind is Reason.THINNED else None,
     )  # fmt: skip
 
 
@@ -134,9 +155,11 @@ def encode_payload(reading: Reading) -> bytes:
         reading.beacon.height, reading.beacon.block_time, reading.beacon.block_id_head,
         reading.beacon.anchor, reading.beacon.anchor_time, reading.beacon.anchor_hash_head,
     ]  # fmt: skip
+    run = reading.thinned
+    thinned = run and [run.first, run.last, run.count, run.previous, run.hash]
     return cbor.encode([
         int(envelope.Kind.READING), reading.sequence, reading.time, int(reading.clock_quality),
-        reading.clock_offset_ms, beacon, int(reading.reason), reading.epoch,
+        reading.clock_offset_ms, beacon, int(reading.reason), thinned or reading.epoch,
         [item for register in reading.registers for item in register], int(reading.status), reading.previous,
     ])  # fmt: skip
 
@@ -156,6 +179,17 @@ def _beacon(values: cbor.Value) -> Beacon | None:
         all(type(head) is bytes and len(head) == HASH_HEAD_BYTES for head in heads), "beacon hash heads are not 8 bytes"
     )
     return Beacon(*values)
+
+
+def _thinned(values: cbor.Value, sequence: int) -> Thinned:
+    _require(type(values) is list and len(values) == 5, "what was thinned has not 5 fields")
+    first, last, count, previous, hash_ = values
+    _require(all(_is_uint(value) for value in (first, last, count)), "thinned numbers are not in 0..2^32-1")
+    _require(0 < first <= last < sequence, "thinned numbers are not below the record's own")
+    _require(0 < count <= last - first + 1, "more readings thinned than numbers")
+    _require(type(previous) is bytes and len(previous) == PREVIOUS_BYTES, "thinned previous is not 8 bytes")
+    _require(type(hash_) is bytes and len(hash_) == HASH_BYTES, "thinned hash is not 32 bytes")
+    return Thinned(first, last, count, previous, hash_)
 
 
 def _registers(values: cbor.Value) -> tuple[tuple[int, int], ...]:

@@ -86,11 +86,28 @@ class Application:
             epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
             if epoch is not None:
                 await self._take_boundary(epoch)
-            elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and not self._journal.is_thin():
+            elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and self._has_room():
                 await self._try_reading(reading.PERIODIC, None)
             else:
                 pause_ms = min(boundaries.wait_ms(now_ms), telemetry.wait_ms(now_ms), MAX_SLEEP_MS)
                 await asyncio.sleep(pause_ms / 1000)
+
+    def _has_room(self):
+        """Tell whether there is room for a periodic reading; a crowded journal is thinned by one run first."""
+        if not self._journal.is_crowded():
+            return True
+        run = self._journal.thinnable()
+        if run is None:
+            return False
+        try:
+            self._record(reading.THINNED, run, (), self._board.now_ms())
+            self._journal.thin(run[0], run[1])
+        except (JournalError, MalformedError, OSError) as error:
+            self._complain("journal not thinned: {}".format(error))
+            return False
+        self._board.emit({"event": "thinned", "first": run[0], "last": run[1], "readings": run[2]})
+        self._uplink.wake()
+        return True
 
     async def _take_boundary(self, epoch):
         """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""
@@ -130,7 +147,8 @@ class Application:
             self._key,
         )  # fmt: skip
         self._journal.append(sequence, reason, sealed)
-        self._status = 0
+        if reason != reading.THINNED:
+            self._status = 0
         return sequence
 
     def _flags(self, values):

@@ -3,9 +3,11 @@
 Numbers. A block of sequence numbers is reserved in a file of its own before the first of them is used; a start goes on
 behind the reserved block. So no number is ever used twice, whatever was cut off when; the hash chain links the gap.
 
-Room. The journal holds at most MAX_SEGMENTS files. From THIN_SEGMENTS on no periodic readings are taken (`is_thin`),
-which leaves a quarter of the room to boundary readings; when that is used up too, `append` raises JournalError and the
-next reading's registers, being cumulative, still account for the energy. Only a receipt makes room.
+Room. The journal holds at most MAX_SEGMENTS files. From THIN_SEGMENTS on it is thinned, oldest first: a run of at least
+THIN_RUN periodic readings between two others gives way to one signed record of what was removed (`thinnable`, `thin`).
+Only where nothing is left to thin, no periodic readings are taken. A quarter of the room is left to the others; when
+that is used up too, `append` raises JournalError and the next reading's registers, being cumulative, still account for
+the energy. Other than that only a receipt makes room.
 
 Trimming. A file goes when a receipt covers all of it, its boundary readings having been copied to the archive, which
 keeps the newest ARCHIVE_SEGMENTS files of them: 14 days and more at 900 s.
@@ -19,6 +21,8 @@ from meter.segments import Record, Segments
 
 MAX_SEGMENTS = 256
 THIN_SEGMENTS = 192
+THIN_RUN = 3
+"""Shorter runs stay: the record of what was removed takes as much room as a reading."""
 ARCHIVE_SEGMENTS = 18
 TRIM_SEGMENTS = 8
 """Files given up on one receipt; more would keep the flash busy over a boundary. The next receipts take the rest."""
@@ -41,6 +45,10 @@ class Journal:
         self.lost_bytes = self._log.lost_bytes + self._archive.lost_bytes
         self._reserved, self._forgotten, self._forgotten_link = self._read_mark()
         self._next = max(self._reserved, last.sequence if last else 0) + 1
+        record = self._log.newest(reading.THINNED)
+        self._thinned = record.sequence if record else 0
+        self._measured = self._newest_measured()
+        self._looked_at = 0  # no run to thin is left up to this number
 
     @property
     def sequence(self):
@@ -57,9 +65,30 @@ class Journal:
         """How many files the log takes."""
         return len(self._log)
 
-    def is_thin(self):
+    def is_crowded(self):
         """Tell whether periodic readings must make way for boundary readings."""
         return len(self._log) >= THIN_SEGMENTS
+
+    def is_thin(self):
+        """Tell whether readings are being given up, or were since the newest receipt."""
+        return self.is_crowded() or self._thinned > self.receipted
+
+    def thinnable(self):
+        """Return (first number, last, count, link of the first, hash of the last) of the next run to remove, or None."""
+        while True:
+            records = self._log.oldest_holding(reading.PERIODIC, max(self.receipted, self._looked_at))
+            if not records:
+                return None
+            run = _first_run(records, self.receipted)
+            if len(run) >= THIN_RUN:
+                first = reading.decode(run[0].data)
+                last = run[-1]
+                return run[0].sequence, last.sequence, len(run), first.previous, envelope.digest(last.data)
+            self._looked_at = records[-1].sequence
+
+    def thin(self, first, last):
+        """Remove the readings *first* to *last*, as `thinnable` gave them; the record of it must be appended by now."""
+        self._log.remove(first, last)
 
     def last_epoch(self):
         """Return the epoch of the newest boundary reading, or None."""
@@ -67,8 +96,8 @@ class Journal:
         return reading.decode(record.data).epoch if record else None
 
     def last_reading(self):
-        """Return the newest reading, or None."""
-        return reading.decode(self._log.last.data) if self._log.last else None
+        """Return the newest reading with registers, or None."""
+        return reading.decode(self._measured) if self._measured else None
 
     def link(self):
         """Return (sequence number, previous hash head) of the reading to be signed next."""
@@ -88,6 +117,10 @@ class Journal:
             raise JournalError("the journal is full: no receipt for {} readings".format(self.sequence - self.receipted))
         self._log.append(Record(sequence, reason, self.signed + 1, self.receipted, sealed))
         self._next = sequence + 1
+        if reason == reading.THINNED:
+            self._thinned = sequence
+        else:
+            self._measured = sealed
 
     def pending(self, after, limit):
         """Return [(sequence, envelope), ...] of the oldest readings above *after* that have no receipt yet."""
@@ -117,6 +150,11 @@ class Journal:
         self._reserve(sequence + RESERVED_NUMBERS)
         self._next = sequence + 1
         return True
+
+    def _newest_measured(self):
+        found = [self._log.newest(reason) for reason in range(reading.THINNED)]
+        newest = max([(record.sequence, record.data) for record in found if record] or [(0, None)])
+        return newest[1]
 
     def _trim(self):
         for _ in range(TRIM_SEGMENTS):
@@ -151,3 +189,16 @@ class Journal:
                 mark, forgotten, link = text.decode().split(" ")
                 return int(mark), int(forgotten), bytes.fromhex(link)
         return self.sequence + RESERVED_NUMBERS if self.sequence else 0, 0, reading.NO_PREVIOUS
+
+
+def _first_run(records, receipted):
+    """Return the first THIN_RUN or more periodic readings in a row above *receipted*; the last such run if shorter."""
+    run = []
+    for record in records:
+        if record.reason == reading.PERIODIC and record.sequence > receipted:
+            run.append(record)
+        elif len(run) >= THIN_RUN:
+            return run
+        else:
+            run = []
+    return run

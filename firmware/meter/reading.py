@@ -25,7 +25,8 @@ Reading = namedtuple(
     "Reading",
     ("sequence", "time", "quality", "offset_ms", "beacon", "reason", "epoch", "registers", "status", "previous"),
 )
-"""registers: ((code, value), ...) by ascending code; beacon: list of 6 or None; epoch: None unless a boundary."""
+"""registers: ((code, value), ...) by ascending code; beacon: list of 6 or None; epoch: None unless a boundary, or, of
+the record of a thinning, what was removed: (first number, last, count, link of the first, hash of the last)."""
 
 
 def encode(reading):

@@ -5,7 +5,8 @@ A file is named by the sequence number of its first record. Record, big-endian:
     length of data (2) | CRC-32 of all that follows (4) | sequence (4) | reason (1) | count (4) | receipted (4) | data
 
 A power cut can leave the last record torn. At start every file is read up to its first record that does not hold; what
-follows is cut off and counted in `lost_bytes`.
+follows is cut off and counted in `lost_bytes`. It can also leave a file beside the one into which it was merged:
+records whose numbers are not above those of the file before are what was merged or removed, and go.
 """
 
 import struct
@@ -29,7 +30,7 @@ class Segments:
 
     def __init__(self, directory):
         self._directory = directory
-        self._spans = []  # [file name, first sequence, last sequence, bytes], oldest first
+        self._spans = []  # [file name, first sequence, last sequence, bytes, 1 << reason of each record], oldest first
         self._suspect = None
         self.last = None
         self.lost_bytes = 0
@@ -59,7 +60,7 @@ class Segments:
     def after(self, sequence, limit):
         """Return up to *limit* records with a sequence above *sequence*, oldest first."""
         found = []
-        for name, _, last, _ in self._spans:
+        for name, _, last, _, _ in self._spans:
             if last > sequence:
                 found += [record for record in self._records(name) if record.sequence > sequence][: limit - len(found)]
             if len(found) >= limit:
@@ -68,24 +69,42 @@ class Segments:
 
     def find(self, sequence):
         """Return the record with number *sequence*, or None."""
-        for name, first, last, _ in self._spans:
+        for name, first, last, _, _ in self._spans:
             if first <= sequence <= last:
                 return next((record for record in self._records(name) if record.sequence == sequence), None)
         return None
 
     def newest(self, reason):
         """Return the newest record with *reason*, or None."""
-        for name, _, _, _ in reversed(self._spans):
-            found = [record for record in self._records(name) if record.reason == reason]
-            if found:
-                return found[-1]
+        for name, _, _, _, reasons in reversed(self._spans):
+            if reasons & 1 << reason:
+                return [record for record in self._records(name) if record.reason == reason][-1]
         return None
+
+    def oldest_holding(self, reason, above):
+        """Return the records of the oldest file with one of *reason* and a number above *above*; not of the newest."""
+        for name, _, last, _, reasons in self._spans[:-1]:
+            if last > above and reasons & 1 << reason:
+                return self._records(name)
+        return []
+
+    def remove(self, first, last):
+        """Remove the records from *first* to *last*, all of one file but the newest; merge what is left of it."""
+        place = next(place for place, span in enumerate(self._spans) if span[1] <= first <= span[2])
+        kept = [record for record in self._records(self._spans[place][0]) if not first <= record.sequence <= last]
+        before = self._records(self._spans[place - 1][0]) if place else []
+        if sum([_size(record) for record in before + kept]) <= SEGMENT_BYTES and (before or not kept):
+            if kept:
+                self._rewrite(place - 1, before + kept)
+            self._directory.remove(self._spans.pop(place)[0])
+        else:
+            self._rewrite(place, kept)
 
     def oldest_span(self):
         """Return (last sequence, records) of the oldest file, or None where only the one in use is left."""
         if len(self._spans) < 2:
             return None
-        name, _, last, _ = self._spans[0]
+        name, _, last = self._spans[0][:3]
         return last, self._records(name)
 
     def drop_oldest(self):
@@ -97,7 +116,7 @@ class Segments:
         """Write as many of *records* as fit into the newest file, or else into a new one; return how many."""
         if not self._spans or self._spans[-1][3] + len(pack(records[0])) > SEGMENT_BYTES:
             first = records[0].sequence
-            self._spans.append(["{:010d}".format(first) + _SUFFIX, first, first, 0])
+            self._spans.append(["{:010d}".format(first) + _SUFFIX, first, first, 0, 0])
         span = self._spans[-1]
         data = b""
         count = 0
@@ -112,22 +131,31 @@ class Segments:
         self._suspect = None
         span[2] = records[count - 1].sequence
         span[3] += len(data)
+        span[4] |= _reasons(records[:count])
         self.last = records[count - 1]
         return count
 
     def _records(self, name):
         return unpack(self._directory.read(name))[0]
 
+    def _rewrite(self, place, records):
+        data = b"".join([pack(record) for record in records])
+        name = self._spans[place][0]
+        self._directory.replace(name, data)
+        self._spans[place] = _span(name, records, len(data))
+
     def _recover(self, name):
         data = self._directory.read(name)
-        records, good_bytes = unpack(data)
+        found, good_bytes = unpack(data)
         self.lost_bytes += len(data) - good_bytes
+        before = self._spans[-1][2] if self._spans else 0
+        records = [record for record in found if record.sequence > before]
         if not records:
             self._directory.remove(name)
             return
-        if good_bytes < len(data):
-            self._directory.replace(name, data[:good_bytes])
-        self._spans.append([name, records[0].sequence, records[-1].sequence, good_bytes])
+        self._spans.append(_span(name, records, good_bytes))
+        if len(records) < len(found) or good_bytes < len(data):
+            self._rewrite(len(self._spans) - 1, records)
         self.last = records[-1]
 
 
@@ -153,3 +181,18 @@ def unpack(data):
         records.append(Record(sequence, reason, count, receipted, body[_HEAD_BYTES - _PREFIX_BYTES :]))
         place = end
     return records, place
+
+
+def _span(name, records, size):
+    return [name, records[0].sequence, records[-1].sequence, size, _reasons(records)]
+
+
+def _reasons(records):
+    mask = 0
+    for record in records:
+        mask |= 1 << record.reason
+    return mask
+
+
+def _size(record):
+    return _HEAD_BYTES + len(record.data)

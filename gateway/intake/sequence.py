@@ -1,7 +1,8 @@
 """Each meter's hash chain: what is complete, what is here twice, what contradicts itself. Pure, no I/O.
 
 A reading names its predecessor by the head of its hash. The chain is complete up to `head`; what is stored above
-it waits for a predecessor that has not come yet. Numbers may be skipped, links may not.
+it waits for a predecessor that has not come yet. Numbers may be skipped, links may not, except over what the meter
+itself gave up for want of room and signed for (`ledger.reading.Thinned`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.intake.refusals import RefusalCode
-from ledger.reading import PREVIOUS_BYTES, Reading, Reason
+from ledger.reading import PREVIOUS_BYTES, Reading, Reason, Thinned
 
 MAX_REFUSED_LISTED: Final = 8
 """How many of a meter's newest refused numbers its receipts list."""
@@ -54,16 +55,31 @@ def place(chain: Chain, sequence: int, hash_: bytes, stored: bytes | None) -> Re
     return None
 
 
-def advance(chain: Chain, above: Sequence[Link], refused: Iterable[tuple[int, int]] = ()) -> Chain:
-    """Return *chain* moved along the links in *above* (stored readings above its head, by ascending number)."""
+def advance(
+    chain: Chain, above: Sequence[Link], refused: Iterable[tuple[int, int]] = (), thinned: Sequence[Thinned] = ()
+) -> Chain:
+    """Return *chain* moved along the links in *above* (stored readings above its head, by ascending number).
+
+    *thinned* are the runs that the meter gave up, by ascending number: they stand in for the readings removed.
+    """
     head, head_hash = chain.head, chain.head_hash
     for link in above:
-        if link.previous != head_hash[:PREVIOUS_BYTES]:
+        if link.previous != head_hash[:PREVIOUS_BYTES] and not _is_bridged(head, head_hash, link, thinned):
             break
         head, head_hash = link.sequence, link.hash
     highest = max(chain.highest, above[-1].sequence) if above else chain.highest
     newest = sorted({*chain.refused, *refused})[-MAX_REFUSED_LISTED:]
     return Chain(head, head_hash, highest, tuple(newest))
+
+
+def _is_bridged(head: int, head_hash: bytes, link: Link, thinned: Sequence[Thinned]) -> bool:
+    """Tell whether what lies between the chain's head and *link* is signed for as removed, in one run or several."""
+    for run in thinned:
+        if run.last >= link.sequence:
+            break
+        if run.previous == head_hash[:PREVIOUS_BYTES] or run.first <= head <= run.last:
+            head, head_hash = run.last, run.hash
+    return link.previous == head_hash[:PREVIOUS_BYTES]
 
 
 def find_fault(reading: Reading, epoch_s: int) -> RefusalCode | None:

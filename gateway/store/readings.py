@@ -16,7 +16,7 @@ import aiosqlite
 from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.sequence import MAX_REFUSED_LISTED, Chain, Link, advance
 from gateway.store.database import Database
-from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, VerifiedReading
+from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reason, Thinned, VerifiedReading, decode
 
 QUARANTINE_MESSAGES: Final = 10_000
 """Limit of the quarantine; beyond it the oldest message goes, and is counted."""
@@ -165,15 +165,20 @@ async def _advance(connection: aiosqlite.Connection, batch: Batch, chains: Mappi
         if admission.refusal:
             number = (admission.verified.reading.sequence, int(admission.refusal))
             refused.setdefault(admission.verified.meter_id, []).append(number)
+    thinned: dict[bytes, list[Thinned]] = {}
     for admission in batch.readings:
         reading = admission.verified.reading
+        if reading.thinned:
+            thinned.setdefault(admission.verified.meter_id, []).append(reading.thinned)
         link = Link(reading.sequence, admission.hash, reading.previous)
         links.setdefault(admission.verified.meter_id, []).append(link)
     moved = {}
     for meter_id in links.keys() | refused.keys():
         chain = chains.get(meter_id, Chain())
         above = sorted(links.get(meter_id, ()), key=lambda link: link.sequence)
-        moved[meter_id] = await _follow(connection, meter_id, advance(chain, above, refused.get(meter_id, ())), chain)
+        runs = sorted(thinned.get(meter_id, ()), key=lambda run: run.first)
+        further = advance(chain, above, refused.get(meter_id, ()), runs)
+        moved[meter_id] = await _follow(connection, meter_id, further, chain)
     return moved
 
 
@@ -186,10 +191,20 @@ async def _follow(connection: aiosqlite.Connection, meter_id: bytes, chain: Chai
             " ORDER BY sequence LIMIT ?",
             (meter_id, chain.head, _LINKS_PER_QUERY),
         )
-        further = advance(chain, [Link(*row) for row in rows])
+        further = advance(chain, [Link(*row) for row in rows], (), await _thinned(connection, meter_id, chain.head))
         waiting = further.head > chain.head
         chain = further
     return chain
+
+
+async def _thinned(connection: aiosqlite.Connection, meter_id: bytes, head: int) -> list[Thinned]:
+    """Return the runs of readings above *head* that the meter gave up, by ascending number."""
+    rows = await connection.execute_fetchall(
+        "SELECT raw FROM readings WHERE meter_id = ? AND sequence > ? AND reason = ?",
+        (meter_id, head, int(Reason.THINNED)),
+    )
+    runs = [run for (raw,) in rows if (run := decode(raw).thinned)]
+    return sorted(runs, key=lambda run: run.first)
 
 
 async def _quarantine(connection: aiosqlite.Connection, refusals: Iterable[Refusal], received_at: int) -> int:

@@ -218,18 +218,76 @@ def test_fourteen_days_of_boundaries_fit_into_the_archive() -> None:
     assert (meter_journal.ARCHIVE_SEGMENTS - 1) * in_a_segment >= 14 * 96
 
 
+def thin_one(journal: Journal) -> tuple[int, int] | None:
+    """Thin *journal* by one run, as the application does; return its first and last number."""
+    run = journal.thinnable()
+    if run is None:
+        return None
+    sequence, previous = journal.link()
+    taken = reading.Reading(sequence, 5, 0, 0, None, reading.THINNED, run, (), 4, previous)
+    journal.append(sequence, reading.THINNED, reading.seal(taken, CheapKey()))
+    journal.thin(run[0], run[1])
+    return run[0], run[1]
+
+
+def bridged(pending: list[tuple[int, bytes]], head: bytes) -> list[int]:
+    """Follow the chain from hash head *head*, over what was thinned; return the numbers reached."""
+    readings = [(number, reading.decode(sealed), digest(sealed)[:8]) for number, sealed in pending]
+    bridges = {bytes(taken.epoch[3]): bytes(taken.epoch[4][:8]) for _, taken, _ in readings if taken.reason == 4}
+    reached = []
+    for number, taken, own in readings:
+        while taken.previous != head and head in bridges:
+            head = bridges[head]  # two runs can have been removed one after the other
+        if taken.previous != head:
+            break
+        head = own
+        reached.append(number)
+    return reached
+
+
+def test_thinning_gives_up_periodic_runs_alone_and_signs_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 2000)
+    storage = Storage()
+    journal = storage.open()
+    signed = dict(fill(journal, 200))
+    files = journal.segments
+    assert not journal.is_thin()
+    while thin_one(journal):
+        assert journal.is_thin()
+    pending = journal.pending(0, 1000)
+    assert bridged(pending, bytes(8)) == [number for number, _ in pending]
+    assert set(list(signed)[::BOUNDARY_EVERY]) <= dict(pending).keys()
+    removed = sum(reading.decode(sealed).epoch[2] for _, sealed in pending if reading.decode(sealed).reason == 4)
+    assert removed == len(signed) - sum(number in signed for number, _ in pending) > 100
+    assert journal.segments < files
+    again = storage.open()
+    assert again.pending(0, 1000) == pending
+    assert again.is_thin()
+    assert again.last_reading() == reading.decode([sealed for number, sealed in pending if number in signed][-1])
+    number, sealed = pending[-1]
+    assert again.settle(number, digest(sealed))
+    assert not again.is_thin()
+
+
+def test_a_receipted_reading_is_not_thinned() -> None:
+    journal = Storage().open()
+    signed = fill(journal, 300)
+    journal.settle(signed[250][0], digest(signed[250][1]))
+    assert journal.thinnable() is None
+
+
 def test_a_full_journal_thins_then_refuses_and_recovers_with_a_receipt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meter_journal, "THIN_SEGMENTS", 2)
     monkeypatch.setattr(meter_journal, "MAX_SEGMENTS", 3)
     journal = Storage().open()
     signed = []
-    while not journal.is_thin():
+    while not journal.is_crowded():
         signed.append(sign_one(journal))
     with pytest.raises(JournalError, match="full"):
         signed.extend(sign_one(journal, reading.BOUNDARY) for _ in range(1000))
     assert journal.pending(0, 10_000) == signed
     journal.settle(signed[-1][0], digest(signed[-1][1]))
-    assert not journal.is_thin()
+    assert not journal.is_crowded()
     sign_one(journal)
 
 

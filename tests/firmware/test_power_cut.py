@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from meter import journal as meter_journal
@@ -15,13 +14,15 @@ from meter.journal import Journal
 
 from hil.flash import FlashDisk, Image, distinct
 from tests.firmware.conftest import RunScript
-from tests.firmware.test_journal import digest, sign_one
+from tests.firmware.test_journal import CheapKey, bridged, digest, sign_one
 
 READINGS = 60
-BOUNDARY_EVERY = 4
-RECEIPT_EVERY = 9
+BOUNDARY_EVERY = 5
+RECEIPTS = (8, 14, 44, 55)
 STOPS = (17, 38)
 """Before these the meter is restarted in good order."""
+THINNED = (*range(24, 44, 2), *range(47, 55))
+"""After these the journal is thinned by one run, where it has one."""
 
 
 @dataclass
@@ -32,13 +33,15 @@ class History:
     sealed: dict[int, bytes] = field(default_factory=dict)
     acknowledged: list[tuple[int, int, int]] = field(default_factory=list)
     receipted: list[tuple[int, int]] = field(default_factory=list)
+    thinned: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @pytest.fixture(autouse=True)
 def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make files roll over, and numbers be reserved, every few readings."""
-    monkeypatch.setattr(segments, "SEGMENT_BYTES", 700)
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 1200)
     monkeypatch.setattr(meter_journal, "RESERVED_NUMBERS", 4)
+    monkeypatch.setattr(meter_journal, "THIN_RUN", 2)
 
 
 def open_journal(disk: FlashDisk) -> Journal:
@@ -59,10 +62,27 @@ def live(disk: FlashDisk) -> History:
         sequence, sealed = sign_one(journal, reason)
         history.sealed[sequence] = sealed
         history.acknowledged.append((disk.operations, sequence, reason))
-        if place % RECEIPT_EVERY == RECEIPT_EVERY - 1:
+        if place in RECEIPTS:
             history.receipted.append((disk.operations, sequence))
             assert journal.settle(sequence, digest(sealed))
+        if place in THINNED:
+            thin(journal, disk, history)
     return history
+
+
+def thin(journal: Journal, disk: FlashDisk, history: History) -> None:
+    """Give up one run of readings, and note what was promised."""
+    run = journal.thinnable()
+    if run is None:
+        return
+    number, previous = journal.link()
+    history.begun.append((disk.operations, number))
+    taken = reading.Reading(number, 5, 0, 0, None, reading.THINNED, run, (), 4, previous)
+    history.sealed[number] = reading.seal(taken, CheapKey())
+    journal.append(number, reading.THINNED, history.sealed[number])
+    history.acknowledged.append((disk.operations, number, reading.THINNED))
+    history.thinned.append((disk.operations, run[0], run[1]))
+    journal.thin(run[0], run[1])
 
 
 def check(image: Image, history: History, operations: int) -> FlashDisk:
@@ -73,13 +93,15 @@ def check(image: Image, history: History, operations: int) -> FlashDisk:
     stored = _stored(disk.image())
     assert stored.items() <= history.sealed.items()
     for when, number, reason in history.acknowledged:
-        if when <= operations and (number > receipted or reason == reading.BOUNDARY):
+        gone = any(when <= operations and first <= number <= last for when, first, last in history.thinned)
+        if when <= operations and not gone and (number > receipted or reason == reading.BOUNDARY):
             assert number in stored, f"acknowledged reading {number} is lost"
     pending = dict(journal.pending(0, READINGS))
     assert journal.receipted <= receipted
     assert {number for number in stored if number > receipted} <= set(pending)
-    for (_, before), (_, after) in pairwise(sorted(pending.items())):
-        assert reading.decode(after).previous == digest(before)[:8]
+    if pending:
+        first = reading.decode(pending[min(pending)])
+        assert bridged(sorted(pending.items()), first.previous) == sorted(pending)
     begun = max([number for when, number in history.begun if when <= operations], default=0)
     sequence, previous = journal.link()
     assert sequence > begun, f"number {sequence} comes again"
@@ -123,7 +145,8 @@ def test_a_power_cut_at_every_disk_operation_loses_and_invents_nothing(capsys: p
             raise AssertionError(f"cut before operation {operation}, outcome {outcome!r}: {error}") from error
     with capsys.disabled():
         print(f"\npower cuts: {len(disk.cuts) + 1} operations, {tried} outcomes, {again} second cuts while starting")
-    assert len(disk.cuts) > 4 * READINGS // 2
+    assert len(disk.cuts) > 4 * READINGS
+    assert len(history.thinned) > 3
 
 
 def test_a_power_cut_at_every_flash_operation_of_littlefs_loses_and_invents_nothing(

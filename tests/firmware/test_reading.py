@@ -12,6 +12,7 @@ from meter.errors import MalformedError
 from ledger import cbor as ledger_cbor
 from ledger import envelope as ledger_envelope
 from ledger import reading as ledger_reading
+from ledger.errors import MalformedError as LedgerMalformedError
 from ledger.keys import PrivateKey
 from tests.firmware.conftest import RunScript
 from tests.firmware.vector_checks import check_readings
@@ -22,18 +23,30 @@ GATEWAY_KEY = bytes.fromhex(VECTORS["gateway_key"])
 
 
 def test_the_firmwares_bytes_are_the_shared_vectors() -> None:
-    assert check_readings(str(FILE)) == 7
+    assert check_readings(str(FILE)) == 8
 
 
 def test_micropythons_bytes_are_the_shared_vectors(run_script: RunScript) -> None:
     source = "from vector_checks import *\nprint(check_readings(ARGUMENTS[0]))"
-    assert run_script(source, str(FILE)).strip() == "7"
+    assert run_script(source, str(FILE)).strip() == "8"
 
 
 def test_the_ledger_takes_every_reading_of_the_vectors() -> None:
     for vector in VECTORS["readings"]:
         taken = ledger_reading.decode(bytes.fromhex(vector["envelope"]))
         assert taken.is_signed_by(bytes.fromhex(VECTORS["public_key"]))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [None, 7, [], [5, 9, 3, bytes(8)], [0, 9, 3, bytes(8), bytes(32)], [9, 5, 1, bytes(8), bytes(32)],
+     [5, 10, 3, bytes(8), bytes(32)], [5, 9, 6, bytes(8), bytes(32)], [5, 9, 0, bytes(8), bytes(32)],
+     [5, 9, 3, bytes(7), bytes(32)], [5, 9, 3, bytes(8), bytes(31)], [True, 9, 3, bytes(8), bytes(32)]],
+)  # fmt: skip
+def test_the_ledger_refuses_a_thinning_that_makes_no_sense(about: Any) -> None:
+    taken = reading.Reading(10, 2, 0, 0, None, reading.THINNED, about, (), 0, bytes(8))
+    with pytest.raises(LedgerMalformedError):
+        ledger_reading.decode(reading.seal(taken, envelope.Key(SEED)))
 
 
 def test_a_reading_longer_than_the_limit_is_not_sealed() -> None:

@@ -43,7 +43,7 @@ def check_readings(path: str) -> int:
     for vector in vectors["readings"]:
         taken = reading.Reading(
             vector["sequence"], vector["time"], vector["quality"], vector["offset_ms"], _beacon(vector["beacon"]),
-            vector["reason"], vector["epoch"], tuple([tuple(pair) for pair in vector["registers"]]),
+            vector["reason"], _about(vector["epoch"]), tuple([tuple(pair) for pair in vector["registers"]]),
             vector["status"], bytes.fromhex(vector["previous"]),
         )  # fmt: skip
         assert reading.encode(taken).hex() == vector["payload"], vector
@@ -59,6 +59,10 @@ def check_readings(path: str) -> int:
             _beacon(vector["beacon"]), vector["time"],
         )  # fmt: skip
     return len(vectors["readings"]) + len(vectors["receipts"])
+
+
+def _about(value: object) -> object:
+    return value[:3] + [bytes.fromhex(text) for text in value[3:]] if isinstance(value, list) else value
 
 
 def _beacon(values: list) -> list:

@@ -18,13 +18,15 @@ GATEWAY_SEED = b"\x07" * 32
 METER_ID = bytes.fromhex("0011223344556677")
 BEACON = reading.Beacon(4_000_000_000, 1_795_000_000, b"\x11" * 8, 4_294_967_295, 1_795_000_030, b"\xee" * 8)
 _FIELDS = (
-    # sequence, time, quality, offset_ms, beacon, reason, epoch, registers, status, previous
+    # sequence, time, quality, offset_ms, beacon, reason, epoch or what was thinned, registers, status, previous
     (1, 1_795_000_000, 0, 0, None, 2, None, ((180, 0), (280, 0)), 2, bytes(8)),
     (24, 1_795_000_500, 0, -32767, BEACON, 0, 1_994_445, ((180, 123_456_789), (280, 23)), 0, b"\x01" * 8),
     (4_294_967_295, 4_294_967_295, 2, 32767, BEACON, 0, 4_294_967_295, ((180, 2**40), (280, 2**40)), 31, b"\xff" * 8),
     (65_536, 1_795_000_560, 1, 255, None, 1, None,
      ((180, 65_536), (280, 255), (1670, -1500), (3270, 2305), (5270, 2299), (7270, 2310)), 4, b"\x80" * 8),
     (256, 1_795_000_620, 0, 24, None, 1, None, ((1670, -(2**63) + 1),), 8, b"\x7f" * 8),
+    (70_000, 1_795_000_580, 1, 0, None, 4, reading.Thinned(65_537, 65_600, 50, b"\x22" * 8, b"\x33" * 32), (), 4,
+     b"\x44" * 8),
 )  # fmt: skip
 
 
@@ -42,16 +44,20 @@ def main() -> None:
 
 
 def _reading(*fields: Any) -> dict[str, Any]:
-    sequence, time, quality, offset_ms, beacon, reason, epoch, registers, status, previous = fields
+    sequence, time, quality, offset_ms, beacon, reason, about, registers, status, previous = fields
+    thinned = about if isinstance(about, reading.Thinned) else None
+    epoch = None if thinned else about
     payload = reading.encode_payload(
         reading.Reading(
             sequence, time, reading.ClockQuality(quality), offset_ms, beacon, reading.Reason(reason), epoch, registers,
-            reading.Status(status), previous, b"", b"",
+            reading.Status(status), previous, b"", b"", thinned,
         )
     )  # fmt: skip
     return {
         "sequence": sequence, "time": time, "quality": quality, "offset_ms": offset_ms,
-        "beacon": beacon and _beacon_json(beacon), "reason": reason, "epoch": epoch,
+        "beacon": beacon and _beacon_json(beacon), "reason": reason,
+        "epoch": [thinned.first, thinned.last, thinned.count, thinned.previous.hex(), thinned.hash.hex()]
+        if thinned else epoch,
         "registers": [list(pair) for pair in registers], "status": status, "previous": previous.hex(),
         "payload": payload.hex(), "envelope": envelope.seal(payload, PrivateKey(SEED)).hex(),
     }  # fmt: skip

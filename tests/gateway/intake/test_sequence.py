@@ -76,3 +76,26 @@ def test_every_reason_has_a_text_and_a_next_step() -> None:
         assert explanation.next_step.endswith((".", "?"))
         assert code.is_signed == (code >= FIRST_SIGNED_CODE)
     assert set(EXPLANATIONS) == set(RefusalCode)
+
+
+def removed(links: list[Link], first: int, last: int) -> reading.Thinned:
+    """Return what a meter signs when it gives up the links at places *first* to *last*."""
+    gone = links[first : last + 1]
+    return reading.Thinned(gone[0].sequence, gone[-1].sequence, len(gone), gone[0].previous, gone[-1].hash)
+
+
+def test_the_chain_goes_on_over_what_the_meter_signed_for_as_removed() -> None:
+    links = make_links([1] * 12)
+    kept = links[:2] + links[5:6] + links[9:]
+    runs = [removed(links, 2, 4), removed(links, 6, 7), removed(links, 8, 8)]
+    assert advance(Chain(), kept, (), runs).head == 12
+    assert advance(Chain(), kept, (), runs[:2]).head == 6
+    assert advance(Chain(), kept, (), runs[1:]).head == 2
+    assert advance(Chain(), links[:4] + links[5:6], (), runs).head == 6  # some of the run came before it was removed
+
+
+def test_a_reading_that_was_not_signed_for_as_removed_is_still_missed() -> None:
+    links = make_links([1] * 12)
+    runs = [removed(links, 2, 4)]
+    assert advance(Chain(), links[:1] + links[5:], (), runs).head == 1
+    assert advance(Chain(), links[:2] + links[6:], (), runs).head == 2
