@@ -146,8 +146,15 @@ def set_mark(state: Overlay, meter: bytes, mark: Mark) -> None:
         _count(state, mark.epoch, 1)
     state.put(MARKS, meter, mark)
     state.put(BOUNDARIES, meter + epoch_key(mark.epoch), Boundary(mark.reading_hash))
-    if mark.epoch >= BOUNDARY_HISTORY:
-        state.delete(BOUNDARIES, meter + epoch_key(mark.epoch - BOUNDARY_HISTORY))
+    if before is not None:
+        _forget_boundaries(state, meter, before.epoch, mark.epoch)
+
+
+def _forget_boundaries(state: Overlay, meter: bytes, before: int, epoch: int) -> None:
+    """Forget what lies too far behind *epoch*, where the mark goes, and did not behind *before*, where it was."""
+    first = max(0, before - BOUNDARY_HISTORY + 1)
+    for forgotten in range(first, min(before, epoch - BOUNDARY_HISTORY) + 1):
+        state.delete(BOUNDARIES, meter + epoch_key(forgotten))
 
 
 def first_unreported_epoch(view: Reader) -> int | None:

@@ -71,7 +71,7 @@ def test_a_register_that_drops_and_recovers_never_mints_its_lifetime_total(chain
         (E, 5100, 100, 0),
         (E + 1, 0, 0, LineFlag.BELOW_MARK),
         (E + 2, 4400, 0, LineFlag.BELOW_MARK),
-        (E + 3, 5100, 0, 0),
+        (E + 3, 5100, 0, LineFlag.BELOW_MARK),
         (E + 4, 5150, 50, 0),
     ):
         chain.to_epoch(epoch)
@@ -157,6 +157,12 @@ def test_boundaries_are_remembered_for_long_enough_and_not_for_ever(
         chain.to_epoch(epoch)
         chain.report(meter.boundary(epoch, 1000, 5000))
     assert len(list(chain.state.scan(meters.BOUNDARIES))) == 3
+    chain.to_epoch(E + 7)
+    chain.report(meter.boundary(E + 7, 1000, 5000))
+    assert [int.from_bytes(key[8:], "big") for key, _ in chain.state.scan(meters.BOUNDARIES)] == [E + 5, E + 7]
+    chain.to_epoch(E + 90)
+    chain.report(meter.boundary(E + 90, 1000, 5000))
+    assert [int.from_bytes(key[8:], "big") for key, _ in chain.state.scan(meters.BOUNDARIES)] == [E + 90]
 
 
 def test_a_meter_and_a_user_registered_in_one_block_can_act_in_it(chain: Chain) -> None:

@@ -137,8 +137,14 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
 
 
 def _measure(checked: CheckedBoundary, mark: Mark) -> Interval:
-    """Return what rose above the high-water marks; energy below them counts zero and is flagged."""
-    below = checked.import_wh < mark.import_high_wh or checked.export_wh < mark.export_high_wh
+    """Return what rose above the high-water marks; energy below them counts zero and is flagged.
+
+    So is the interval in which a register climbs past its mark again: it is not the difference of its two readings.
+    """
+    below = (
+        min(checked.import_wh, mark.import_wh) < mark.import_high_wh
+        or min(checked.export_wh, mark.export_wh) < mark.export_high_wh
+    )
     return Interval(
         max(0, checked.import_wh - mark.import_high_wh),
         max(0, checked.export_wh - mark.export_high_wh),
