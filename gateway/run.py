@@ -8,6 +8,7 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -32,6 +33,8 @@ from ledger.client import AccountClient, LedgerClient
 from ledger.errors import LedgerError
 from ledger.genesis import Genesis
 
+DRAIN_S: Final = 3.0
+"""How long the batch in hand may take at the end; what is not committed by then the broker still holds."""
 log = structlog.get_logger()
 
 
@@ -75,7 +78,10 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         log.info("gateway started", api=parts.server.url)
         await stopping.wait()
         parts.link.stop_reading()
-        await intake
+        await asyncio.wait([intake], timeout=DRAIN_S)
+        if not intake.done():
+            log.warning("stopping with messages not committed; the broker keeps them", cause=parts.pipeline.fault)
+            intake.cancel()
         await parts.link.stop()
         for task in others:
             task.cancel()

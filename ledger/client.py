@@ -158,8 +158,8 @@ class LedgerClient:
                 if response.status_code < 500:
                     return _accepted(response)
                 fault = f"{url} answered {response.status_code}"
-            except httpx.TransportError as error:
-                fault = f"{url}: {error or type(error).__name__}"
+            except (httpx.TransportError, ClientError) as error:
+                fault = f"{url}: {str(error) or type(error).__name__}"
             self._current = (self._current + 1) % len(self._urls)
         raise ClientError(f"no ledger node answered {method} {path}; the last one tried, {fault}")
 

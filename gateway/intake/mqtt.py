@@ -56,6 +56,7 @@ class BrokerLink:
         self._socket: socket | None = None
         self._is_reading = False
         self._is_stopping = False
+        self._retry_s = RETRY_FIRST_S
         self._lost = asyncio.Event()
         self._written = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -69,22 +70,21 @@ class BrokerLink:
         return self._unacknowledged
 
     async def run(self) -> None:
-        """Keep connected until `stop`; an unreachable broker is tried again, with a log line."""
-        delay_s = RETRY_FIRST_S
+        """Keep connected until `stop`, then say goodbye; an unreachable broker is tried again, with a log line."""
         while not self._is_stopping:
             try:
                 await self._connect()
                 await self._serve()
             except OSError as error:
-                delay_s = RETRY_FIRST_S if self.is_connected else delay_s
                 log.warning(
                     "broker unreachable", host=self._settings.host, port=self._settings.port, cause=str(error),
-                    retry_s=delay_s,
+                    retry_s=self._retry_s,
                 )  # fmt: skip
-                await self._pause(delay_s)
-                delay_s = min(2 * delay_s, RETRY_LIMIT_S)
+                await self._back_off()
             finally:
                 self._detach()
+        self._client.disconnect()
+        self._client.loop_write()
 
     async def take(self, limit: int) -> list[Message]:
         """Wait for messages and return up to *limit*; an empty list once the link is stopped and drained."""
@@ -100,7 +100,8 @@ class BrokerLink:
         for message in messages:
             if message.connection == self._connection:
                 self._unacknowledged -= 1
-                self._client.ack(message.mid, 1)
+                if message.mid:  # 0: sent with QoS 0; mosquitto hangs up on an acknowledgement of that
+                    self._client.ack(message.mid, 1)
         if self._socket and not self._is_stopping and self._unacknowledged <= MAX_IN_FLIGHT // 2:
             self._resume_reading()
 
@@ -116,13 +117,11 @@ class BrokerLink:
         self._arrived.set()
 
     async def stop(self) -> None:
-        """Send what is written, say goodbye and end `run`."""
+        """Send what is written and let `run` say goodbye and end."""
         if self.is_connected and self._client.want_write():
             with contextlib.suppress(TimeoutError):  # the broker does not read: what is lost will be asked for again
                 await asyncio.wait_for(self._written.wait(), TICK_S)
         self._is_stopping = True
-        self._client.disconnect()
-        self._client.loop_write()
         self._lost.set()
 
     def _make_client(self) -> Client:
@@ -167,6 +166,13 @@ class BrokerLink:
         if not self._is_stopping:
             raise ConnectionError("the connection was lost, or the broker refused user and password")
 
+    async def _back_off(self) -> None:
+        """Wait before the next attempt, longer each time until one succeeds; `stop` ends the wait."""
+        if not self._is_stopping:
+            self._lost.clear()
+            await self._pause(self._retry_s)
+            self._retry_s = min(2 * self._retry_s, RETRY_LIMIT_S)
+
     async def _pause(self, seconds: float) -> None:
         try:
             await asyncio.wait_for(self._lost.wait(), seconds)
@@ -187,6 +193,7 @@ class BrokerLink:
             )
             return
         self.is_connected = True
+        self._retry_s = RETRY_FIRST_S
         log.info("broker connected", host=self._settings.host, port=self._settings.port)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:

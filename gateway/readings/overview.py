@@ -57,7 +57,7 @@ class Overview:
         if self.follower.is_silent:
             faults.append("no ledger node answers; boundary readings wait in the outbox")
         elif self.reporter.fault:
-            faults.append(f"the ledger takes no reports: {self.reporter.fault}")
+            faults.append(self.reporter.fault)
         if self.follower.roots_agree is False:
             faults.append("ledger nodes have different state roots at one height; call the authorities")
         return faults

@@ -7,6 +7,7 @@ final transaction answered for it. A meter without a baseline on the ledger wait
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from typing import Final
 
@@ -50,16 +51,13 @@ class Reporter:
         delay_s = RETRY_FIRST_S
         try:
             while True:
-                try:
-                    worked = await self.work()
-                except (ClientError, RefusedError, NotFinalError, ReportError) as error:
-                    self._note(str(error))
-                    await asyncio.sleep(delay_s)
-                    delay_s = min(2 * delay_s, RETRY_LIMIT_S)
-                else:
-                    self._note(None)
+                worked = await self._attempt()
+                if self.fault is None:
                     delay_s = RETRY_FIRST_S
                     await asyncio.sleep(0 if worked else POLL_S)
+                else:
+                    await asyncio.sleep(delay_s)
+                    delay_s = min(2 * delay_s, RETRY_LIMIT_S)
         finally:
             await self._client.close()
 
@@ -76,6 +74,19 @@ class Reporter:
             await self._outbox.mark_submitted(batch, transaction_id)
             closed += await self._conclude(transaction_id, batch)
         return closed > 0
+
+    async def _attempt(self) -> bool:
+        """Work once, and keep in `fault` what went wrong; nothing is lost, for the outbox remembers."""
+        try:
+            worked = await self.work()
+        except (ClientError, RefusedError, NotFinalError, ReportError) as error:
+            self._note(f"the ledger takes no reports: {error}")
+        except sqlite3.OperationalError as error:
+            self._note(f"the database does not take what the ledger answered: {error}; free disk space")
+        else:
+            self._note(None)
+            return worked
+        return False
 
     async def _reportable_meters(self) -> set[bytes]:
         """Return those meters with waiting readings that have a baseline on the ledger; none ever loses it."""
@@ -112,7 +123,7 @@ class Reporter:
 
     def _note(self, fault: str | None) -> None:
         if fault != self.fault and fault is not None:
-            log.warning("ledger does not take reports now; they wait", cause=fault)
+            log.warning("boundary readings are not reported now; they wait", cause=fault)
         self.fault = fault
 
 

@@ -144,9 +144,9 @@ class Line:
         self._client.subscribe(f"meter/{user}/receipt", 1)
         subscribed.get(timeout=BOUND_S)
 
-    def send(self, topic: str, *payloads: bytes) -> None:
+    def send(self, topic: str, *payloads: bytes, qos: int = 1) -> None:
         """Publish *payloads* and return when the broker has acknowledged all."""
-        for sent in [self._client.publish(topic, payload, qos=1) for payload in payloads]:
+        for sent in [self._client.publish(topic, payload, qos=qos) for payload in payloads]:
             sent.wait_for_publish(BOUND_S)
             assert sent.is_published()
 

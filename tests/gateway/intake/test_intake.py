@@ -120,6 +120,31 @@ def test_on_a_full_disk_intake_waits_says_so_and_goes_on_when_there_is_room(plan
     assert gateway.stop() == 0
 
 
+def test_a_gateway_whose_disk_is_full_still_ends_and_loses_nothing(plant: Plant) -> None:
+    pen = plant.pens[0]
+    gateway = plant.start()
+    line = plant.line(pen.meter_id.hex())
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    line.send(pen.topic, *[pen.sign() for _ in range(3)])
+    wait_for(lambda: "commit failed, intake waits" in plant.gateway_log(), "the gateway to say so")
+
+    assert gateway.stop() == 0
+
+    plant.start()
+    line.newest_receipt(3, plant.receipt_key.public_key)
+
+
+def test_a_message_that_wants_no_acknowledgement_does_not_end_the_session(running: Plant) -> None:
+    pen = running.pens.pop()
+    line = running.line(pen.meter_id.hex())
+    line.send(pen.topic, pen.sign(), qos=0)
+    line.newest_receipt(1, running.receipt_key.public_key)
+    line.send(pen.topic, pen.sign())
+    line.newest_receipt(2, running.receipt_key.public_key)
+
+    assert running.gateway_log().count("broker connected") == 1
+
+
 def test_duplicates_are_dropped_and_receipted_again(running: Plant) -> None:
     pen = running.pens.pop()
     line = running.line(pen.meter_id.hex())

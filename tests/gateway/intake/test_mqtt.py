@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
@@ -43,3 +44,17 @@ async def test_at_the_bound_the_socket_is_read_no_further_and_nothing_is_lost(
         await link.stop()
         await running
     assert taken == sent
+
+
+async def test_a_broker_that_refuses_the_gateway_is_asked_ever_more_rarely(plant: Plant) -> None:
+    settings = load_gateway(plant.config).broker.model_copy(update={"password": "wrong"})
+    link = BrokerLink(settings)
+    start_s = time.monotonic()
+    running = asyncio.create_task(link.run())
+    async with asyncio.timeout(BOUND_S):
+        await until(lambda: link._connection == 3)
+        assert time.monotonic() - start_s >= 3 * mqtt.RETRY_FIRST_S
+        link.stop_reading()
+        await link.stop()
+        await running
+    assert not link.is_connected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 
 from ledger.client import LedgerClient
@@ -37,6 +38,29 @@ async def test_boundary_readings_wait_for_the_ledger_and_the_baseline_and_are_bo
         assert baseline is not None
         assert (baseline.epoch, baseline.import_wh) == (first + 4, 1040)
         assert await accepted(client) == [first + place for place in range(1, 5)]
+
+
+async def test_on_a_full_disk_reports_wait_and_are_booked_once_there_is_room(
+    settling_plant: Plant, node: LedgerNode
+) -> None:
+    plant, pen = settling_plant, settling_plant.pens[0]
+    gateway = plant.start()
+    first = int(time.time()) // EPOCH_S - 4
+    sent = [pen.sign(epoch=first + place, r180=1000 + 10 * place) for place in range(3)]
+    plant.line(pen.meter_id.hex()).send(pen.topic, *sent)
+    wait_for(lambda: plant.stored() == 3, "the readings")
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+    node.start()
+    await node.enrol(pen, node.prosumer)
+    await node.call(node.admin, "registry", "rebase", pen.meter_id, sent[0])
+    wait_for(lambda: "free disk space" in plant.gateway_log(), "the gateway to say so")
+    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    wait_for(lambda: states(plant, pen) == ["done"] * 3, "every reading to be answered")
+
+    assert gateway.stop() == 0
+    async with LedgerClient([node.url]) as client:
+        assert await accepted(client) == [first + 1, first + 2]
 
 
 async def accepted(client: LedgerClient) -> list[int]:

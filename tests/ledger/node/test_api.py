@@ -160,6 +160,19 @@ async def test_the_client_leaves_a_dead_node_for_the_next(running: Network) -> N
             await client.status()
 
 
+async def test_the_client_leaves_a_server_that_is_no_ledger_node_for_the_next(running: Network) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 5\r\n\r\nwhat?")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
+        async with LedgerClient([url, running.urls[0]]) as client:
+            assert (await client.status()).name == NAMES[0]
+
+
 async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
     running: Network, client: LedgerClient
 ) -> None:
