@@ -38,6 +38,15 @@ class Message:
     connection: int
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a batch of messages is: verified readings, what nobody is proven to have signed, meters of duplicates."""
+
+    verified: list[VerifiedReading]
+    refused: list[Refusal]
+    duplicates: list[bytes]
+
+
 class Uplink(Protocol):
     """What the pipeline needs of the broker."""
 
@@ -69,14 +78,31 @@ class Pipeline:
         self.fault: str | None = None
 
     async def run(self) -> None:
-        """Process messages until the uplink ends; what was taken is finished first."""
-        self._chains = await self._store.load()
-        while messages := await self._uplink.take(MAX_BATCH_MESSAGES):
-            await self.process(messages)
+        """Process messages until the uplink ends; what was taken is finished first.
 
-    async def process(self, messages: Sequence[Message]) -> None:
+        While one batch is committed the signatures of the next are checked; batches are finished in their order.
+        """
+        self._chains = await self._store.load()
+        async with asyncio.TaskGroup() as group:
+            finishing: asyncio.Task[None] | None = None
+            while messages := await self._uplink.take(MAX_BATCH_MESSAGES):
+                checked = await self.check(messages)
+                if finishing is not None:
+                    await finishing
+                finishing = group.create_task(self.finish(messages, checked))
+
+    async def check(self, messages: Sequence[Message]) -> Checked:
+        """Return what *messages* are, in themselves: whoever sent them is proven or they are refused."""
+        parsed = await self._verifier.parse([(message.topic, message.payload) for message in messages])
+        fresh, known = await self._drop_duplicates([claim for claim in parsed if isinstance(claim, Parsed)])
+        verified = await self._verifier.verify(fresh)
+        refused = [item for item in (*parsed, *verified) if isinstance(item, Refusal)]
+        return Checked([item for item in verified if isinstance(item, VerifiedReading)], refused, known)
+
+    async def finish(self, messages: Sequence[Message], checked: Checked) -> None:
         """Do everything that is owed for *messages*, in the one safe order."""
-        batch = await self.judge(messages)
+        batch = Batch(quarantine=checked.refused, duplicates=checked.duplicates)
+        await self._place(checked.verified, batch)
         await self.commit(batch)
         self.acknowledge(messages)
         self.issue_receipts(batch.meters)
@@ -84,15 +110,6 @@ class Pipeline:
     def chain_of(self, meter_id: bytes) -> Chain:
         """Return how far the hash chain of a meter is complete."""
         return self._chains.get(meter_id, _EMPTY)
-
-    async def judge(self, messages: Sequence[Message]) -> Batch:
-        """Return what *messages* come to: readings to store, evidence, quarantine, duplicates."""
-        batch = Batch()
-        parsed = await self._verifier.parse([(message.topic, message.payload) for message in messages])
-        fresh = await self._drop_duplicates(parsed, batch)
-        verified = await self._verifier.verify(fresh)
-        await self._place(verified, batch)
-        return batch
 
     async def commit(self, batch: Batch) -> None:
         """Put *batch* on the disk, trying for as long as the disk refuses; nothing is acknowledged meanwhile."""
@@ -119,27 +136,23 @@ class Pipeline:
             if receipt is not None:
                 self._uplink.publish(f"meter/{meter_id.hex()}/receipt", receipt)
 
-    async def _drop_duplicates(self, parsed: Iterable[Parsed | Refusal], batch: Batch) -> list[Parsed]:
-        """Return what must be verified; byte-identical copies of stored readings need no signature check."""
-        claims = [claim for claim in parsed if isinstance(claim, Parsed)]
-        batch.quarantine += [refusal for refusal in parsed if isinstance(refusal, Refusal)]
+    async def _drop_duplicates(self, claims: list[Parsed]) -> tuple[list[Parsed], list[bytes]]:
+        """Return what must be verified, and the meters of the others: copies of what is stored, byte for byte."""
         known = {
             (claim.meter_id, claim.reading.sequence)
             for claim in claims
             if claim.reading.sequence <= self.chain_of(claim.meter_id).highest
         }
         if not known:
-            return claims
+            return claims, []
         stored = set((await self._store.find_hashes(sorted(known))).values())
         hashes = [claim.reading.hash for claim in claims if (claim.meter_id, claim.reading.sequence) in known]
         stored |= await self._store.find_evidence([digest for digest in hashes if digest not in stored])
-        batch.duplicates += [claim.meter_id for claim in claims if claim.reading.hash in stored]
-        return [claim for claim in claims if claim.reading.hash not in stored]
+        fresh = [claim for claim in claims if claim.reading.hash not in stored]
+        return fresh, [claim.meter_id for claim in claims if claim.reading.hash in stored]
 
-    async def _place(self, verified: Iterable[VerifiedReading | Refusal], batch: Batch) -> None:
-        """Sort *verified* into *batch*, each against what is stored and what came before it in the same batch."""
-        good = [item for item in verified if isinstance(item, VerifiedReading)]
-        batch.quarantine += [refusal for refusal in verified if isinstance(refusal, Refusal)]
+    async def _place(self, good: Sequence[VerifiedReading], batch: Batch) -> None:
+        """Sort *good* into *batch*, each against what is stored and what came before it in the same batch."""
         numbers = [(item.meter_id, item.reading.sequence) for item in good]
         hashes = await self._store.find_hashes(
             [number for number in numbers if number[1] <= self.chain_of(number[0]).highest]
