@@ -148,7 +148,9 @@ class Stage:
         self.now_ms += int(words[0])
 
     def _timeout(self, words: list[str]) -> list[ev.Event]:
-        return [ev.TimeoutFired(do.Timer(self.height, int(words[1]), STEPS[words[0]]))]
+        """Timeout STEP ROUND [height HEIGHT]."""
+        height = int(words[3]) if len(words) > 2 else self.height
+        return [ev.TimeoutFired(do.Timer(height, int(words[1]), STEPS[words[0]]))]
 
     def _proposal(self, words: list[str]) -> list[ev.Event]:
         """Proposal ROUND BLOCK [valid ROUND] [height HEIGHT]."""
