@@ -1,83 +1,76 @@
-"""The serial line to the electricity meter: one request at a time, bounded in time, tried again when it went wrong."""
+"""The line to electricity meters: one request at a time, bounded in time, tried again when it went wrong."""
 
 import asyncio
 
-from meter import modbus
+from meter import modbus, rtu, tcp
 from meter.errors import LineError
 
-ANSWER_TIMEOUT_MS = 500
-"""How long a meter may think before its answer begins."""
 ATTEMPTS = 3
-POLL_S = 0.002
+BACK_OFF_MS = 50
+"""Pause before the second attempt; it doubles before each further one."""
+FIRST_SKIP_MS, MAX_SKIP_MS = 1000, 60_000
+"""How long a meter that did not answer is left out while others share the line: doubled each time, and its limit."""
 
-_BITS_PER_BYTE = 11
-_GAP_BYTES = 4  # a frame ends with 3.5 silent characters (Modbus over Serial Line V1.02 §2.5.1.1)
-_MIN_GAP_MS = 2
-_STALE_BYTES_LIMIT = 4 * modbus.MAX_FRAME_BYTES
+_WORTH_RETRYING = (modbus.ACKNOWLEDGE, modbus.BUSY, modbus.TARGET_SILENT)
 
 
 class Line:
-    """A Modbus RTU client on one tty. `board` opens the UART; a lost one (adapter pulled) is opened again."""
+    """A Modbus client: RTU on a tty where *settings* have a `path`, TCP where they have a `host`."""
 
     def __init__(self, settings, board):
-        self._settings = settings
         self._board = board
-        self._uart = None
+        self._wire = tcp.Wire(settings, board) if hasattr(settings, "host") else rtu.Wire(settings, board)
         self._lock = asyncio.Lock()
-        self._byte_us = _BITS_PER_BYTE * 1_000_000 // settings.baud
-        self._gap_ms = max(_MIN_GAP_MS, _GAP_BYTES * self._byte_us // 1000 + 1)
+        self._slaves = set()
+        self._silent = {}  # slave -> (since when in ticks, how long it is skipped in ms)
 
     async def read(self, slave, function, address, words):
         """Return the bytes of *words* registers; raises LineError when every attempt failed."""
-        failure = None
-        async with self._lock:
-            for _ in range(ATTEMPTS):
-                try:
-                    return await self._ask(slave, function, address, words)
-                except modbus.ExceptionResponse:
-                    raise  # the meter heard us and means it
-                except LineError as error:
-                    failure = LineError("slave {} on {}: {}".format(slave, self._settings.path, error))
-                except OSError as error:
-                    self.close()
-                    failure = LineError("cannot use {}: {}".format(self._settings.path, error))
-        raise failure
+        return await self._try(
+            slave, modbus.registers(function, address, words), lambda pdu: modbus.parse_registers(pdu, words)
+        )
+
+    async def identify(self, slave):
+        """Return {object number: bytes} of the basic device identification; raises LineError."""
+        return await self._try(slave, modbus.identification(), modbus.parse_identification)
 
     def close(self):
-        """Let go of the UART; the next request opens it again."""
-        if self._uart is not None:
-            self._uart.close()
-            self._uart = None
+        """Let go of the tty or connection; the next request opens it again."""
+        self._wire.close()
 
-    async def _ask(self, slave, function, address, words):
-        if self._uart is None:
-            self._uart = self._board.open_uart(self._settings)
-        await self._drain()
-        request = modbus.request(slave, function, address, words)
-        self._uart.write(request)
-        frame = await self._receive(words, len(request))
-        return modbus.parse_answer(frame, slave, function, words)
+    async def _try(self, slave, query, parse):
+        self._slaves.add(slave)
+        async with self._lock:
+            self._refuse_skipped(slave)
+            attempts = 1 if slave in self._silent and len(self._slaves) > 1 else ATTEMPTS
+            for attempt in range(attempts):
+                if attempt:
+                    await asyncio.sleep((BACK_OFF_MS << (attempt - 1)) / 1000)
+                try:
+                    answer = parse(await self._wire.exchange(slave, query))
+                except modbus.ExceptionResponse as error:
+                    failure = error
+                    self._silent.pop(slave, None)
+                    if error.code not in _WORTH_RETRYING:
+                        raise  # the meter heard us and means it
+                except LineError as error:
+                    failure = LineError("slave {} on {}: {}".format(slave, self._wire.name, error))
+                except OSError as error:
+                    self.close()
+                    failure = LineError("cannot use {}: {}".format(self._wire.name, error))
+                else:
+                    self._silent.pop(slave, None)
+                    return answer
+            if not isinstance(failure, modbus.ExceptionResponse):
+                self._note_silence(slave)
+        raise failure
 
-    async def _drain(self):
-        """Throw away what came without being asked for, until the line was silent for one gap."""
-        for _ in range(_STALE_BYTES_LIMIT):
-            await asyncio.sleep(self._gap_ms / 1000)
-            if not self._uart.read(modbus.MAX_FRAME_BYTES):
-                return
-        raise LineError("the line never falls silent: is another master on it?")
+    def _refuse_skipped(self, slave):
+        """Raise LineError while *slave* is left out. Alone on its line it never is: nobody waits for it."""
+        since, skip_ms = self._silent.get(slave, (0, 0))
+        if skip_ms and len(self._slaves) > 1 and self._board.ticks_since(since) < skip_ms:
+            raise LineError("slave {} on {}: silent, left out for {} ms".format(slave, self._wire.name, skip_ms))
 
-    async def _receive(self, words, request_bytes):
-        """Return the answer: what came until it is complete, a gap after it included to catch surplus bytes."""
-        start = self._board.ticks_ms()
-        frame = b""
-        budget_ms = ANSWER_TIMEOUT_MS + self._airtime_ms(request_bytes + modbus.answer_bytes(b"", words))
-        while len(frame) < modbus.answer_bytes(frame, words) and self._board.ticks_since(start) < budget_ms:
-            await asyncio.sleep(POLL_S)
-            frame += self._uart.read(modbus.MAX_FRAME_BYTES) or b""
-        if frame:
-            await asyncio.sleep(self._gap_ms / 1000)
-            frame += self._uart.read(modbus.MAX_FRAME_BYTES) or b""
-        return frame
-
-    def _airtime_ms(self, count):
-        return count * self._byte_us // 1000 + 1
+    def _note_silence(self, slave):
+        _, skip_ms = self._silent.get(slave, (0, 0))
+        self._silent[slave] = self._board.ticks_ms(), min(MAX_SKIP_MS, 2 * skip_ms or FIRST_SKIP_MS)

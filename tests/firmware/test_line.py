@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from meter import line as meter_line
+from meter import rtu
 from meter.board import linux as board
+from meter.board.rs485 import Rs485Uart
 from meter.config import Line as LineSettings
 from meter.errors import ConfigError, LineError
-from meter.line import ANSWER_TIMEOUT_MS, ATTEMPTS, Line
+from meter.line import ATTEMPTS, Line
+from meter.rtu import ANSWER_TIMEOUT_MS
 
 from tests.firmware.bench_meter import BenchMeter, with_crc
 from tests.firmware.conftest import RunScript
@@ -98,8 +100,8 @@ async def test_a_line_that_never_falls_silent_is_given_up(line: Line, monkeypatc
         def close(self) -> None:
             return
 
-    monkeypatch.setattr(meter_line, "_STALE_BYTES_LIMIT", 3)
-    monkeypatch.setattr(line, "_uart", Babble())
+    monkeypatch.setattr(rtu, "STALE_READS", 3)
+    monkeypatch.setattr(line._wire, "_uart", Babble())
     with pytest.raises(LineError, match="another master"):
         await line.read(1, 4, 72, 2)
 
@@ -146,3 +148,77 @@ def test_a_path_that_is_no_tty_is_an_error_not_a_crash(tmp_path: Path, run_scrip
         'assert uart.read(10) == b""  # does not wait', "except OSError as error:\n    print('refused', error)"
     )
     assert "refused" in run_script(source, str(tmp_path / "file"), "9600", "none", "1")
+
+
+async def test_our_own_echo_is_taken_off(line: Line, bench_meter: BenchMeter) -> None:
+    bench_meter.mangle = lambda request, proper: request + proper
+    assert len(await line.read(1, 4, 72, 2)) == 4
+    assert len(await line.read(1, 4, 72, 1)) == 2  # shorter than its echo
+    assert len(bench_meter.requests) == 2
+
+
+async def test_an_echo_alone_is_no_answer(line: Line, bench_meter: BenchMeter) -> None:
+    bench_meter.mangle = lambda request, _proper: request
+    with pytest.raises(LineError, match="did not answer"):
+        await line.read(1, 4, 72, 2)
+
+
+async def test_a_busy_meter_is_asked_again(line: Line, bench_meter: BenchMeter) -> None:
+    answers = iter([with_crc(b"\x01\x84\x06"), with_crc(b"\x01\x84\x05")])
+    bench_meter.mangle = lambda _request, proper: next(answers, proper)
+    assert len(await line.read(1, 4, 72, 2)) == 4
+    assert len(bench_meter.requests) == 3
+
+
+async def test_a_dead_meter_does_not_starve_the_others(
+    line: Line, bench_meter: BenchMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench_meter.mangle = lambda request, proper: b"" if request[0] == 2 else proper
+    monkeypatch.setattr(rtu, "ANSWER_TIMEOUT_MS", 20)
+    await line.read(1, 4, 72, 2)
+    skips = []
+    for _ in range(9):
+        with pytest.raises(LineError, match="did not answer"):
+            await line.read(2, 4, 72, 2)
+        skips.append(line._silent[2][1])
+        with pytest.raises(LineError, match="left out"):
+            await line.read(2, 4, 72, 2)
+        assert len(await line.read(1, 4, 72, 2)) == 4
+        line._silent[2] = (line._silent[2][0] - skips[-1], skips[-1])  # as if that time had passed
+    assert skips == [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]
+    asked = [request[0] for request in bench_meter.requests]
+    assert asked.count(2) == ATTEMPTS + 8  # one attempt once it is known to be dead
+    bench_meter.mangle = None
+    assert len(await line.read(2, 4, 72, 2)) == 4
+    assert 2 not in line._silent
+
+
+async def test_a_dead_meter_alone_on_its_line_is_asked_whenever_it_is_wanted(
+    line: Line, bench_meter: BenchMeter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rtu, "ANSWER_TIMEOUT_MS", 20)
+    bench_meter.mangle = lambda _request, _proper: b""
+    for _ in range(3):
+        with pytest.raises(LineError, match="did not answer"):
+            await line.read(1, 4, 72, 2)
+    assert len(bench_meter.requests) == 3 * ATTEMPTS
+
+
+def test_the_direction_pin_is_set_for_exactly_as_long_as_a_frame_takes() -> None:
+    seen: list[object] = []
+
+    class Pin:
+        def value(self, level: int) -> None:
+            seen.append(level)
+
+    class BusyUart:
+        def write(self, data: bytes) -> None:
+            seen.append(data)
+
+        def flush(self) -> None:
+            seen.append("sent")
+            raise OSError(5, "broken")
+
+    with pytest.raises(OSError, match="broken"):
+        Rs485Uart(BusyUart(), Pin()).write(b"frame")
+    assert seen == [0, 1, b"frame", "sent", 0]

@@ -1,7 +1,9 @@
 """Linux: a Raspberry Pi, or any machine, under MicroPython's unix port; CPython for unit tests.
 
 The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `ticks_ms`,
-`ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `claim`, `Directory`, `command_line_ended`.
+`ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`, `claim`, `Directory`,
+`command_line_ended`. Its UART's `write` drives an RS-485 direction pin where there is one (see `rs485`); here the
+adapter, or the kernel's RS-485 mode, does.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ else:
     import fcntl
 
 from meter.board import folder, tty
-from meter.board.network import connect  # noqa: F401  part of a board's interface
+from meter.board.network import connect, connect_plain  # noqa: F401  part of a board's interface
 from meter.errors import ConfigError
 
 INTERPRETER = "{} {}".format(sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))

@@ -1,4 +1,4 @@
-"""TLS over BSD sockets: on MicroPython's unix port, whose Debian build has `tls` but no `ssl`, and on CPython."""
+"""TCP and TLS over BSD sockets: MicroPython's unix port, whose Debian build has `tls` but no `ssl`, and CPython."""
 
 import asyncio
 import errno
@@ -24,6 +24,14 @@ async def connect(host, port, authority_path, timeout_s):
         return await asyncio.wait_for(_connect_micropython(host, port, authority_path), timeout_s)
     context = ssl.create_default_context(cafile=authority_path)
     return await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), timeout_s)
+
+
+async def connect_plain(host, port, timeout_s):
+    """Return (reader, writer) of a plain TCP connection; raises OSError when it cannot be made in *timeout_s*."""
+    if MICROPYTHON:
+        stream = asyncio.StreamReader(await asyncio.wait_for(_open_socket(host, port), timeout_s))
+        return stream, stream
+    return await asyncio.wait_for(asyncio.open_connection(host, port), timeout_s)
 
 
 async def _connect_micropython(host, port, authority_path):
