@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
@@ -13,9 +13,7 @@ from ledger.simulation.application import Candidate
 from ledger.simulation.frames import Frame, MessageFrame
 from ledger.simulation.node import Identity, Node
 from ledger.simulation.schedule import Habit
-
-if TYPE_CHECKING:
-    from ledger.simulation.world import World
+from ledger.simulation.surroundings import Surroundings
 
 TWIN_TURN_MS: Final = 1_500
 FLOOD_ROUNDS: Final = 12
@@ -25,7 +23,7 @@ MAX_REMEMBERED: Final = 200
 class Twin(Node):
     """One of two copies of a node that share a key; each talks to the peers that the other does not talk to."""
 
-    def __init__(self, world: World, identity: Identity, side: int) -> None:
+    def __init__(self, world: Surroundings, identity: Identity, side: int) -> None:
         super().__init__(world, identity)
         self._side = side
 
@@ -44,7 +42,7 @@ class Twin(Node):
 class ByzantineNode(Node):
     """A node that follows the protocol just so far as its habits let it."""
 
-    def __init__(self, world: World, identity: Identity, habits: frozenset[Habit]) -> None:
+    def __init__(self, world: Surroundings, identity: Identity, habits: frozenset[Habit]) -> None:
         super().__init__(world, identity)
         self._habits = habits
         self._remembered: list[bytes] = []

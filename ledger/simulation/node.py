@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ledger.authority import AuthoritySet
 from ledger.consensus import effects as do
@@ -18,9 +18,7 @@ from ledger.keys import PrivateKey
 from ledger.simulation.application import Application, Candidate
 from ledger.simulation.disk import Disk
 from ledger.simulation.frames import BlockFrame, DecidedFrame, FetchFrame, Frame, MessageFrame, StatusFrame
-
-if TYPE_CHECKING:
-    from ledger.simulation.world import World
+from ledger.simulation.surroundings import PowerCut, Surroundings
 
 STATUS_MS: Final = 400
 RESTART_MS: Final = 700
@@ -28,10 +26,6 @@ MAX_BODIES: Final = 64
 MAX_EVIDENCE: Final = 4
 EPOCH_MS: Final = 1_700_000_000_000
 """The wall clock at the start of every run."""
-
-
-class PowerCut(Exception):  # noqa: N818 - it is what happens, not an error
-    """The simulated machine loses power between two instructions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +40,11 @@ class Identity:
 class Node:
     """A correct node."""
 
-    def __init__(self, world: World, identity: Identity) -> None:
+    def __init__(self, world: Surroundings, identity: Identity) -> None:
         self.world = world
         self.name, self.index, self.key = identity.name, identity.index, identity.key
         self.disk = Disk()
         self.life = 0
-        self.opportunities = 0
         self.machine: Machine | None = None
         self.application: Application = world.new_application()
         self._queue: deque[do.Effect] = deque()
@@ -171,7 +164,7 @@ class Node:
         self._queue.extend(asked)
         self.world.witness.check_event(self, before, event, asked)
         while perform and self._queue:
-            self.world.maybe_cut_power(self)
+            self.world.maybe_cut_power(self.name, self.index)
             self._perform(self._queue.popleft())
 
     def _perform(self, effect: do.Effect) -> None:
@@ -198,10 +191,10 @@ class Node:
 
     def _cast(self, cast: do.Cast) -> None:
         message = self.disk.signed(cast.statement) or self.sign(cast)
-        self.world.maybe_cut_power(self)
+        self.world.maybe_cut_power(self.name, self.index)
         self.disk.commit(message)
         self.world.witness.signed(self, message)
-        self.world.maybe_cut_power(self)
+        self.world.maybe_cut_power(self.name, self.index)
         self._handle(ev.MessageSigned(message), perform=False)
         self.publish(message)
 
@@ -279,7 +272,7 @@ class Node:
         self.disk.decide(raw, effect.commit)
         self.world.witness.applied(self)
         self._bodies, self._wanted = {effect.block_id: raw}, set()
-        self.world.maybe_cut_power(self)
+        self.world.maybe_cut_power(self.name, self.index)
         self._start_height((), perform=False)
 
     def _start_height(self, log: tuple[Message, ...], *, perform: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ledger.authority import AuthoritySet
 from ledger.block import NO_HASH
@@ -14,12 +14,11 @@ from ledger.consensus import events as ev
 from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence, Offence, check
 from ledger.consensus.height import Height, Lock
+from ledger.consensus.machine import Machine
 from ledger.consensus.messages import FRESH, Message, Proposal, Slot, Statement, Vote
 from ledger.envelope import Kind
-from ledger.simulation.application import Candidate
-
-if TYPE_CHECKING:
-    from ledger.simulation.node import Node
+from ledger.simulation.application import Application, Candidate
+from ledger.simulation.disk import Disk
 
 MESSAGES_PER_SENDER_AND_ROUND = 7
 """One proposal, three values for each of two kinds of vote."""
@@ -30,6 +29,15 @@ MESSAGES_AHEAD = 3
 
 class Violation(AssertionError):  # noqa: N818 - what a run shows
     """A promise that a run broke."""
+
+
+class Watched(Protocol):
+    """What the witness sees of a node."""
+
+    name: str
+    machine: Machine | None
+    disk: Disk
+    application: Application
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +64,12 @@ class Witness:
         self._roots: dict[int, bytes] = {}
         self._last_lock: dict[tuple[str, int], int] = {}
 
-    def look(self, node: Node) -> Look | None:
+    def look(self, node: Watched) -> Look | None:
         """Return where *node* stands, to compare with afterwards."""
         at = node.machine.state if node.machine is not None else None
         return Look(at.number, at.round, at.step, at.locked) if at is not None else None
 
-    def check_event(self, node: Node, before: Look | None, event: ev.Event, asked: tuple[do.Effect, ...]) -> None:
+    def check_event(self, node: Watched, before: Look | None, event: ev.Event, asked: tuple[do.Effect, ...]) -> None:
         """Check what one event did to a node."""
         at = node.machine.state if node.machine is not None else None
         if at is None or node.name not in self._correct:
@@ -78,7 +86,7 @@ class Witness:
             bound = len(self._authorities) * (MESSAGES_PER_SENDER_AND_ROUND * (at.round + 1) + MESSAGES_AHEAD)
             self._require(len(at.tally) <= bound, node, "the tally grew beyond its bound")
 
-    def signed(self, node: Node, message: Message) -> None:
+    def signed(self, node: Watched, message: Message) -> None:
         """Note a signature that is about to leave *node*."""
         statement = message.statement
         if node.name in self._correct:
@@ -93,7 +101,7 @@ class Witness:
             if len(backers) >= self._authorities.quorum:
                 self._check_quorum(node, statement, statement.block_id)
 
-    def decided(self, node: Node, effect: do.Decide, block: Candidate) -> None:
+    def decided(self, node: Watched, effect: do.Decide, block: Candidate) -> None:
         """Check a decision of *node*."""
         if node.name not in self._correct:
             return
@@ -109,14 +117,14 @@ class Witness:
         at = node.machine.state if node.machine is not None else None
         self.coverage["late decide"] += at is not None and effect.round < at.round
 
-    def applied(self, node: Node) -> None:
+    def applied(self, node: Watched) -> None:
         """Check the state root of *node* against the others'."""
         if node.name in self._correct:
             root = self._roots.setdefault(node.disk.height, node.application.root)
             self._require(root == node.application.root, node, "state roots differ")
             self._require(root != NO_HASH, node, "there is no state root")
 
-    def heard(self, node: Node, effect: do.EvidenceFound | do.Halt) -> None:
+    def heard(self, node: Watched, effect: do.EvidenceFound | do.Halt) -> None:
         """Check an accusation or an alarm."""
         if node.name not in self._correct:
             return
@@ -133,18 +141,18 @@ class Witness:
             )
             self._require(isinstance(offence, Offence), node, f"evidence does not hold: {offence}")
 
-    def crashed(self, node: Node) -> None:
+    def crashed(self, node: Watched) -> None:
         """Note a power cut."""
         at = node.machine.state if node.machine is not None else None
         self.coverage["crash"] += 1
         self.coverage["crash while locked"] += at is not None and at.locked.round != FRESH
 
-    def wiped(self, node: Node) -> None:
+    def wiped(self, node: Watched) -> None:
         """Note that *node* lost its disk: its locks are gone, what it signed must still never be contradicted."""
         self.coverage["wiped"] += 1
         self._last_lock = {key: round_ for key, round_ in self._last_lock.items() if key[0] != node.name}
 
-    def _check_prevote(self, node: Node, vote: Statement, before: Look | None, at: Height) -> None:
+    def _check_prevote(self, node: Watched, vote: Statement, before: Look | None, at: Height) -> None:
         if before is None or before.height != at.number or vote.block_id is None:
             return
         locked = before.locked
@@ -157,7 +165,7 @@ class Witness:
         self._require(is_free, node, "a prevote against the lock without newer prevotes")
         self.coverage["prevote against a lock"] += 1
 
-    def _check_quorum(self, node: Node, vote: Vote, block_id: bytes) -> None:
+    def _check_quorum(self, node: Watched, vote: Vote, block_id: bytes) -> None:
         """Hold prevote quorums of one round, and precommit quorums of one height, to one value."""
         quorums = self._values.setdefault((vote.height, vote.kind), set())
         quorums.add((vote.round, block_id))
@@ -191,6 +199,6 @@ class Witness:
         value = "nil" if statement.block_id is None else "block"
         self.coverage[f"{statement.kind.name.lower()} {value} by {cause}"] += 1
 
-    def _require(self, holds: bool, node: Node, text: str) -> None:
+    def _require(self, holds: bool, node: Watched, text: str) -> None:
         if not holds:
             raise Violation(f"{node.name}: {text}")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 from typing import Final
 
-from ledger.authority import Authority, AuthoritySet
 from ledger.consensus.machine import Machine
-from ledger.consensus.messages import Message, Refusal, decode
-from ledger.consensus.status import Status, decode_status
 from ledger.consensus.timing import Timing
-from ledger.errors import MalformedError
 from ledger.keys import PrivateKey
-from ledger.simulation.application import Application, ApplicationFactory, Chained
+from ledger.simulation.application import ApplicationFactory, Chained
 from ledger.simulation.byzantine import ByzantineNode, Twin
-from ledger.simulation.network import Network, Timeline
-from ledger.simulation.node import Identity, Node, PowerCut
+from ledger.simulation.node import Identity, Node
 from ledger.simulation.schedule import Habit, Schedule
-from ledger.simulation.witness import Violation, Witness
+from ledger.simulation.surroundings import Surroundings
+from ledger.simulation.witness import Violation
 
 HEIGHTS_AFTER_HEALING: Final = 2
 PATIENCE_MS: Final = 180_000
@@ -57,7 +51,7 @@ def run(
     return Outcome(schedule.seed, max(world.witness.chain), world.timeline.now_ms, world.witness.coverage)
 
 
-class World:
+class World(Surroundings):
     """Everything in one run."""
 
     def __init__(
@@ -66,53 +60,9 @@ class World:
         make_application: ApplicationFactory,
         make_machine: Callable[[bytes, Timing], Machine],
     ) -> None:
-        self.schedule = schedule
-        self.make_machine = make_machine
-        self.random = Random(f"run {schedule.seed}")
-        self.timeline = Timeline()
-        self.network = Network(schedule, self.timeline, self.random)
-        self._make_application = make_application
-        self._last_status: tuple[bytes, Status] | None = None
-        self._verified: dict[bytes, tuple[Message, AuthoritySet]] = {}
-        keys = [PrivateKey(hashlib.sha256(b"vote %d" % index).digest()) for index in range(schedule.count)]
-        self.authorities = AuthoritySet(tuple(_authority(index, key) for index, key in enumerate(keys)))
-        self.chain_id = make_application(self.authorities).chain_id
-        correct = {str(index) for index in range(schedule.count) if index not in schedule.habits}
-        self.witness = Witness(self.authorities, self.chain_id, correct, set(schedule.habits))
-        self.nodes = [node for index, key in enumerate(keys) for node in self._nodes(index, key)]
-        self.correct = [node for node in self.nodes if node.name in correct]
-
-    def new_application(self) -> Application:
-        """Return an application in its genesis state."""
-        return self._make_application(self.authorities)
-
-    def decode(self, raw: bytes, sets: Mapping[int, AuthoritySet]) -> Message | None:
-        """Return the message in *raw*, or None; what one node has verified the others need not verify again."""
-        known = self._verified.get(raw)
-        if known is not None and sets.get(known[0].statement.height) == known[1]:
-            return known[0]
-        try:
-            message = decode(raw, sets, self.chain_id)
-        except MalformedError:
-            return None
-        if isinstance(message, Refusal):
-            return None
-        self._verified[raw] = message, sets[message.statement.height]
-        return message
-
-    def read_status(self, raw: bytes) -> Status:
-        """Return the report in *raw*, which all peers get at once and one need read."""
-        if self._last_status is None or self._last_status[0] != raw:
-            self._last_status = raw, decode_status(raw)
-        return self._last_status[1]
-
-    def maybe_cut_power(self, node: Node) -> None:
-        """Cut *node*'s power here, now and then."""
-        node.opportunities += 1
-        is_now = self.schedule.crash_at == (node.index, node.opportunities)
-        chance = 0 if self.network.is_healed else self.schedule.crash_permille
-        if is_now or (chance and self.random.randrange(1_000) < chance):
-            raise PowerCut(node.name)
+        super().__init__(schedule, make_application, make_machine)
+        self.nodes = [node for index, key in enumerate(self.keys) for node in self._nodes(index, key)]
+        self.correct = [node for node in self.nodes if node.index not in schedule.habits]
 
     def run(self) -> None:
         """Let things go wrong, then heal, then see that every correct node goes on deciding."""
@@ -151,8 +101,3 @@ class World:
         if Habit.TWIN in habits:
             return [Twin(self, identity, 0), Twin(self, Identity(f"{index}'", index, key), 1)]
         return [ByzantineNode(self, identity, habits) if habits else Node(self, identity)]
-
-
-def _authority(index: int, key: PrivateKey) -> Authority:
-    others = [hashlib.sha256(b"%d" % number + key.public_key).digest() for number in range(2)]
-    return Authority(bytes(7) + bytes([index]), f"authority-{index}", key.public_key, *others)
