@@ -52,4 +52,4 @@ def test_the_campus_has_enough_meters_each_on_its_own_line() -> None:
     assert len(planned.meters) >= 14
     assert len({meter.line.path for meter in planned.meters}) == len(planned.meters)
     assert {user.name for user in planned.users} == {meter.owner for meter in planned.meters}
-    assert plan.TENANTS == {user.name for user in planned.users if user.kind == "consumer"}
+    assert {user.name for user in planned.users if user.kind == "consumer"} == plan.TENANTS
