@@ -13,7 +13,7 @@ setup: ## make .venv with every pinned dependency and the campusgrid command
 demo: setup micropython mosquitto ## run the virtual campus (ARGS="--epochs 3 --exit --report report.json" for headless)
 	@$(VENV)/campusgrid demo $(ARGS)
 
-test: setup micropython mosquitto browser ## run the whole test suite (ARGS="-k proof" selects)
+test: setup firmware mosquitto browser ## run the whole test suite (ARGS="-k proof" selects)
 	@$(VENV)/python -m pytest $(ARGS)
 
 lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict)
@@ -22,13 +22,13 @@ lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict
 	@$(VENV)/mypy
 	@$(VENV)/mypy tests
 
-bench: setup micropython mosquitto ## measure against the bars into bench.json (ONLY=prefix runs a part)
+bench: setup firmware mosquitto ## measure against the bars into bench.json (ONLY=prefix runs a part)
 	@$(VENV)/python -m tests.bench $(ONLY)
 
 soak: setup micropython mosquitto ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
 	@$(VENV)/python -m tests.soak $(ONLY)
 
-firmware: setup micropython ## compile every firmware module with MicroPython, as a meter would
+firmware: setup micropython ## compile every firmware module, build the virtual 32-bit board; its image is the last line
 	@$(VENV)/python -m provisioning.toolchain.firmware
 
 micropython: setup ## get MicroPython 1.25 or newer; the last line is the path of its executable

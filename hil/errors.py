@@ -23,3 +23,7 @@ class ProcessError(HilError):
 
 class DemoError(HilError):
     """The demo cannot start, or it did not come to the result that it promises."""
+
+
+class BoardError(HilError):
+    """The virtual board did not start, did not answer, or stopped in what it was told to run."""

@@ -2,7 +2,7 @@
 
 Points are in extended coordinates (X, Y, Z, T) of the curve -x² + y² = 1 + d·x²·y². Signing multiplies the base point
 through a comb of signed digits over a table of its multiples: the large one that a build freezes into flash, else a
-small one made at import. Coordinates are only folded, by 2²⁵⁶ ≡ 38, not reduced, so they may be negative and a bit long.
+small one made at import. Coordinates are only folded, by 2²⁵⁶ ≡ 38, not reduced: they may be negative or a bit long.
 Arithmetic on MicroPython's integers is not constant in time: the meter's seal, not this code, keeps a stopwatch away.
 """
 
@@ -135,7 +135,7 @@ def _add_column(point, digits, column):
 
 
 def _signed_digits(scalar):
-    """Return the digits of *scalar* < 2^255 in base 2^width, lowest first, from -2^(width - 1) to 2^(width - 1) each."""
+    """Return the digits of *scalar* < 2^255 in base 2^width, lowest first: -2^(width - 1) to 2^(width - 1) each."""
     data = scalar.to_bytes(32, "little") + bytes(_WIDTH * _COLUMNS)
     mask, half = (1 << _WIDTH) - 1, 1 << _WIDTH - 1
     digits = []

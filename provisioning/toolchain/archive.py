@@ -59,12 +59,22 @@ class Archive:
         for package in sorted(downloads.glob("*.deb")):
             subprocess.run(["dpkg", "-x", str(package), str(into)], check=True)
 
+    def download_source(self, package: str) -> Path:
+        """Download the package's sources and return the upstream tarball; it is gone with the archive."""
+        downloads = self.folder / "downloads"
+        downloads.mkdir(exist_ok=True)
+        self._apt_get("source", "--download-only", package, cwd=downloads)
+        found = sorted(downloads.glob("*.orig.tar.*"))
+        if len(found) != 1:
+            raise ToolchainError(f"the source package {package} of {self.origin} has no single upstream tarball")
+        return found[0]
+
     def _apt_get(self, *arguments: str, cwd: Path | None = None) -> str:
         return _apt_get(self.folder, self.origin, arguments, cwd or self.folder)
 
 
 @contextmanager
-def opened(found: Sequence[Source]) -> Iterator[Archive]:
+def opened(found: Sequence[Source], *, with_sources: bool = False) -> Iterator[Archive]:
     """Read the package lists of these sources in a private folder, which is gone afterwards.
 
     A source that is out of reach, or not signed by the key that it names, is left aside; raises ToolchainError when
@@ -75,7 +85,7 @@ def opened(found: Sequence[Source]) -> Iterator[Archive]:
     origin = ", ".join(sorted({f"{source.uri} {source.suite}" for source in found}))
     with tempfile.TemporaryDirectory(prefix="apt-", dir=CACHE) as name:
         folder = Path(name)
-        _lay_out(folder, found)
+        _lay_out(folder, sources.render(found, "deb deb-src" if with_sources else "deb"))
         _read_lists(folder, origin)
         yield Archive(folder, origin)
 
@@ -93,7 +103,7 @@ def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
         raise
 
 
-def _lay_out(folder: Path, found: Sequence[Source]) -> None:
+def _lay_out(folder: Path, listed: str) -> None:
     for part in (
         "etc/apt.conf.d",
         "etc/preferences.d",
@@ -103,7 +113,7 @@ def _lay_out(folder: Path, found: Sequence[Source]) -> None:
         "log",
     ):
         (folder / part).mkdir(parents=True)
-    (folder / "etc/sources.list.d/archive.sources").write_text(sources.render(found))
+    (folder / "etc/sources.list.d/archive.sources").write_text(listed)
     settings = subprocess.run(["apt-config", "dump"], capture_output=True, text=True, check=True).stdout
     kept = "".join(f"{line}\n" for line in settings.splitlines() if line.startswith(KEPT_SETTINGS))
     (folder / "apt.conf").write_text(kept + CONFIGURATION.format(folder=folder, status=DPKG_STATUS))

@@ -79,11 +79,11 @@ def of_suite(sources: Iterable[Source], codename: str, successor: str) -> list[S
     return [replace(source, suite=successor) for source in sources if source.suite == codename]
 
 
-def render(sources: Iterable[Source]) -> str:
-    """Write sources in deb822 form, main component only."""
+def render(sources: Iterable[Source], types: str = "deb") -> str:
+    """Write sources in deb822 form, main component only; types `deb deb-src` has the packages' sources too."""
     kept = ("signed-by", "check-valid-until")
     return "\n".join(
-        f"Types: deb\nURIs: {source.uri}\nSuites: {source.suite}\nComponents: main\n"
+        f"Types: {types}\nURIs: {source.uri}\nSuites: {source.suite}\nComponents: main\n"
         + "".join(f"{name.title()}: {source.options[name]}\n" for name in kept if name in source.options)
         for source in sources
     )

@@ -1,0 +1,108 @@
+"""The virtual 32-bit board: MicroPython's `ports/qemu` on QEMU's riscv32 `virt` machine. For tests, never for a mount.
+
+It has no network and no source of randomness: its random bytes are a hash of what `seed_random` was given and a count,
+so that a test repeats. Its RS-485 line is a `pci-serial` (a 16550, first device on the bus); time is the CLINT's.
+"""
+
+import json
+import time
+from hashlib import sha256
+
+from machine import mem8, mem32
+
+from meter.errors import ConfigError
+
+INTERPRETER = "micropython qemu rv32imac"
+MTIME_HZ = 10_000_000
+
+_CONFIGURATION = 0x30000000 + (1 << 15)  # ECAM of bus 0, device 1
+_IDENTITY, _COMMAND, _BAR0 = 0x00, 0x04, 0x10
+_PCI_SERIAL = 0x0002_1B36
+_IO_ENABLED = 1
+_PORT = 0x1000
+_UART = 0x03000000 + _PORT  # where the machine shows the bus's ports
+_DATA, _DIVISOR_HIGH, _FIFO, _LINE, _STATUS = 0, 1, 2, 3, 5
+_DIVISOR_ACCESS, _EIGHT_BITS, _TWO_STOP_BITS = 0x80, 3, 4
+_RECEIVED, _MAY_SEND = 0x01, 0x20
+_PARITIES = {"none": 0, "odd": 0x08, "even": 0x18}
+_CLOCK_BAUD = 115200
+_random = [b"", 0]
+
+
+def prepare():
+    """Do nothing: the board has neither files of others nor a controlling terminal."""
+
+
+def now_ms():
+    """Return Unix time in milliseconds, as far as `time.set_ms` told it."""
+    return time.time_ns() // 1_000_000
+
+
+def ticks_ms():
+    """Return a millisecond count that no clock setting disturbs; only `ticks_since` makes sense of it."""
+    return time.ticks_ms()
+
+
+def ticks_since(start):
+    """Return the milliseconds since `ticks_ms` gave *start*."""
+    return time.ticks_diff(time.ticks_ms(), start)
+
+
+def seed_random(secret):
+    """Take *secret* (bytes) as what all random bytes follow from."""
+    _random[:] = [secret, 0]
+
+
+def random_bytes(count):
+    """Return *count* bytes that nobody foresees who does not know what `seed_random` was given."""
+    if not _random[0]:
+        raise ConfigError("the virtual board has no random source: call seed_random() first")
+    found = b""
+    while len(found) < count:
+        _random[1] += 1
+        found += sha256(_random[0] + _random[1].to_bytes(8, "big")).digest()
+    return found[:count]
+
+
+def emit(event):
+    """Print *event* (a dict) as one JSON line."""
+    print(json.dumps(event))
+
+
+def open_uart(settings):
+    """Return the serial line with the speed, parity and stop bits of *settings* (a config.Line)."""
+    return Uart(settings)
+
+
+class Uart:
+    """A 16550 behind PCI, polled: `read` gives what has come, possibly nothing, and never waits."""
+
+    def __init__(self, settings):
+        if mem32[_CONFIGURATION + _IDENTITY] != _PCI_SERIAL:
+            raise OSError(19, "no pci-serial is the first device of the virtual board's bus")
+        mem32[_CONFIGURATION + _BAR0] = _PORT | 1
+        mem32[_CONFIGURATION + _COMMAND] = _IO_ENABLED
+        line = _EIGHT_BITS | _PARITIES[settings.parity] | (_TWO_STOP_BITS if settings.stop_bits == 2 else 0)
+        divisor = _CLOCK_BAUD // settings.baud
+        mem8[_UART + _LINE] = _DIVISOR_ACCESS | line
+        mem8[_UART + _DATA] = divisor & 0xFF
+        mem8[_UART + _DIVISOR_HIGH] = divisor >> 8
+        mem8[_UART + _LINE] = line
+        mem8[_UART + _FIFO] = 0x07  # on, and emptied
+
+    def read(self, count):
+        """Return up to *count* bytes."""
+        found = bytearray()
+        while len(found) < count and mem8[_UART + _STATUS] & _RECEIVED:
+            found.append(mem8[_UART + _DATA])
+        return bytes(found)
+
+    def write(self, data):
+        """Send *data*."""
+        for byte in data:
+            while not mem8[_UART + _STATUS] & _MAY_SEND:
+                pass
+            mem8[_UART + _DATA] = byte
+
+    def close(self):
+        """Let go of the line: the next `open_uart` sets it up anew."""
