@@ -1,4 +1,4 @@
-"""`campusgrid gateway …`: run the gateway, run the bidding agents, check a configuration."""
+"""`campusgrid gateway …`: run the gateway, run the bidding agents, check a configuration, mend a chain."""
 
 from __future__ import annotations
 
@@ -43,6 +43,24 @@ def bid(config: Config, exit_with_parent: WithParent = False) -> None:
 
     _tie_to_parent(exit_with_parent)
     run_to_end(run_agents(load_bidding(config)))
+
+
+@app.command()
+def adopt(
+    meter: Annotated[str, typer.Argument(help="The meter's id, 16 hex digits.")],
+    config: Config,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Receipt a meter again whose earlier readings this gateway lost for good. The gateway must be stopped."""
+    from gateway.ops.adoption import adopt as adopt_chain  # noqa: PLC0415
+    from gateway.settings import load_gateway  # noqa: PLC0415
+
+    def confirm(text: str) -> None:
+        typer.echo(text)
+        if not yes:
+            typer.confirm("Give them up?", abort=True)
+
+    typer.echo(asyncio.run(adopt_chain(load_gateway(config), meter, confirm)))
 
 
 @config_app.command()

@@ -24,6 +24,7 @@ from gateway.roster import read_roster
 from gateway.settings import GatewaySettings, read_key
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
+from gateway.store.adoption import AdoptionStore
 from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
@@ -114,7 +115,8 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     client = LedgerClient(settings.ledger.urls)
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
     reporter = Reporter(client, account, outbox, calendar)
-    overview = Overview(roster, calendar, store, queries, outbox, link, pipeline, follower, reporter)
+    adoptions = AdoptionStore(database)
+    overview = Overview(roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
     return Parts(database, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
 
 

@@ -37,9 +37,9 @@ def _add_state(application: FastAPI, overview: Overview) -> None:
     @application.get("/health")
     async def health() -> Response:
         """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
-        intake, ledger = overview.intake_faults(), overview.ledger_faults()
-        status = "unready" if intake else "degraded" if ledger else "ready"
-        return JSONResponse({"status": status, "reasons": intake + ledger}, 503 if intake else 200)
+        intake, others = overview.intake_faults(), overview.ledger_faults() + await overview.chain_faults()
+        status = "unready" if intake else "degraded" if others else "ready"
+        return JSONResponse({"status": status, "reasons": intake + others}, 503 if intake else 200)
 
     @application.get("/metrics")
     async def measure() -> Response:

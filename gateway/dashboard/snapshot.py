@@ -63,7 +63,7 @@ class Snapshots:
 
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
-    faults = (*overview.intake_faults(), *overview.ledger_faults())
+    faults = (*overview.intake_faults(), *overview.ledger_faults(), *await overview.chain_faults())
     heard_s = HEARD_WITHIN_EPOCHS * overview.calendar.epoch_s
     counts = overview.store.counts
     refused = tuple(

@@ -22,7 +22,8 @@ from gateway.intake.verification import Parsed, Verifier
 from gateway.store.readings import Admission, Batch, ReadingStore
 from ledger.reading import VerifiedReading
 
-MAX_BATCH_MESSAGES: Final = 2000
+MAX_BATCH_MESSAGES: Final = 500
+"""Small enough that checking one batch and committing the one before overlap, large enough to share an fsync."""
 COMMIT_RETRY_S: Final = 1.0
 _EMPTY: Final = Chain()
 log = structlog.get_logger()

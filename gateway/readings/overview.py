@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval, derive_intervals
@@ -13,9 +14,14 @@ from gateway.intake.pipeline import Pipeline
 from gateway.roster import Meter, Roster
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
+from gateway.store.adoption import AdoptionStore, Gap
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
+
+GAP_TOLERATED_S: Final = 60
+"""How long a reading may wait for its predecessor, which the broker may deliver late, before somebody must look."""
+MAX_GAPS_LISTED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Overview:
     store: ReadingStore
     queries: Queries
     outbox: OutboxStore
+    adoptions: AdoptionStore
     link: BrokerLink
     pipeline: Pipeline
     follower: LedgerFollower
@@ -62,11 +69,17 @@ class Overview:
             faults.append("ledger nodes have different state roots at one height; call the authorities")
         return faults
 
+    async def chain_faults(self) -> list[str]:
+        """Return which meters get no receipts because something is missing in their chains, one line each."""
+        gaps = await self.adoptions.find_gaps(int(self.calendar.now()) - GAP_TOLERATED_S)
+        lines = [self._describe_gap(gap) for gap in gaps[:MAX_GAPS_LISTED]]
+        return lines + ([f"{len(gaps) - len(lines)} more meters with gaps"] if len(gaps) > len(lines) else [])
+
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
         newest = {row["meter_id"]: row for row in await self.queries.newest_readings()}
         views = [self._view(meter, newest.get(meter.meter_id)) for meter in self.roster]
-        return sorted(views, key=lambda view: (view.meter.label, view.meter.meter_id))
+        return sorted(views, key=lambda view: (view.meter.label.casefold(), view.meter.meter_id))
 
     async def intervals(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Interval]:
         """Return the intervals of *meters* that touch an epoch from *first_epoch* to *last_epoch*."""
@@ -76,6 +89,14 @@ class Overview:
             first = first_epoch if start is None else start
             found += derive_intervals(await self.queries.boundaries([meter_id], first, last_epoch + 1))
         return found
+
+    def _describe_gap(self, gap: Gap) -> str:
+        meter, name = self.roster.meters.get(gap.meter_id), gap.meter_id.hex()
+        return (
+            f"meter {meter.label if meter else 'not enrolled'} ({name}) gets no receipts beyond number {gap.head}: its"
+            f" readings from {gap.first} on follow others that are not here. If this database lost them, restore it"
+            f" from a backup, or else stop the gateway and give them up: campusgrid gateway adopt {name}"
+        )
 
     def _view(self, meter: Meter, row: sqlite3.Row | None) -> MeterView:
         receipted = self.pipeline.chain_of(meter.meter_id).head

@@ -1,17 +1,19 @@
 """Opening the gateway's SQLite file: WAL, every commit on the disk, numbered schema files, a check before use.
 
-There is one writer connection, and one more for the questions of API and dashboard, which never wait for it.
+There is one writer connection, and one more for the questions of API and dashboard, which never wait for it. One
+process at a time may hold the file: the chains of its meters are in its memory.
 """
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import aiosqlite
 
@@ -25,8 +27,9 @@ WAL_LIMIT_BYTES: Final = 64 * 2**20
 class Database:
     """An open store. Writes go through `transaction`, reads through `query`."""
 
-    def __init__(self, path: Path, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, lock: IO[bytes], writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
         self.path = path
+        self._lock = lock
         self._writer = writer
         self._reader = reader
         self._writing = asyncio.Lock()
@@ -34,16 +37,16 @@ class Database:
     @classmethod
     async def open(cls, path: Path) -> Database:
         """Return the database at *path*, made or brought up to date if need be; raises StoreError."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writer = await _connect(path, f"file:{path}")
-        try:
+        lock = _claim(path)
+        async with AsyncExitStack() as opened:
+            opened.callback(lock.close)
+            writer = await _connect(path, f"file:{path}")
+            opened.push_async_callback(writer.close)
             await _check(writer, path)
             await _migrate(writer, path)
             reader = await _connect(path, f"file:{path}?mode=ro")
-        except BaseException:
-            await writer.close()
-            raise
-        return cls(path, writer, reader)
+            opened.pop_all()
+        return cls(path, lock, writer, reader)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -67,6 +70,22 @@ class Database:
         async with self._writing:
             await self._reader.close()
             await self._writer.close()
+            self._lock.close()
+
+
+def _claim(path: Path) -> IO[bytes]:
+    """Claim the database for this process until the returned file is closed; raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("wb")
+    except OSError as error:
+        raise StoreError(f"{path.parent}: cannot hold the gateway's database: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StoreError(f"{path}: another process works on it; stop that gateway first") from error
+    return lock
 
 
 async def _connect(path: Path, uri: str) -> aiosqlite.Connection:

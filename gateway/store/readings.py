@@ -178,11 +178,11 @@ async def _advance(connection: aiosqlite.Connection, batch: Batch, chains: Mappi
         above = sorted(links.get(meter_id, ()), key=lambda link: link.sequence)
         runs = sorted(thinned.get(meter_id, ()), key=lambda run: run.first)
         further = advance(chain, above, refused.get(meter_id, ()), runs)
-        moved[meter_id] = await _follow(connection, meter_id, further, chain)
+        moved[meter_id] = await follow(connection, meter_id, further, chain)
     return moved
 
 
-async def _follow(connection: aiosqlite.Connection, meter_id: bytes, chain: Chain, before: Chain) -> Chain:
+async def follow(connection: aiosqlite.Connection, meter_id: bytes, chain: Chain, before: Chain) -> Chain:
     """Return *chain* moved on over readings of earlier batches that waited above the head *before*."""
     waiting = before.is_waiting
     while waiting and chain.is_waiting:

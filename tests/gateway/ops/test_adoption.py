@@ -1,0 +1,46 @@
+"""A gateway that lost its database says which meters wait in vain, and goes on with them when the operator says so."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import httpx
+
+from tests.gateway.plant import Plant, wait_for
+from tests.gateway.test_run import run
+
+
+def test_a_meter_whose_past_is_lost_is_named_and_receipted_again_after_adoption(plant: Plant) -> None:
+    pen, name = plant.pens[0], plant.pens[0].meter_id.hex()
+    lost = [pen.sign() for _ in range(3)]
+    line = plant.line(name)
+    gateway = plant.start()
+    line.send(pen.topic, *[pen.sign() for _ in range(4)])
+    wait_for(lambda: plant.stored() == 4, "the readings")
+    command = ("adopt", name, "--yes", "--config", str(plant.config))
+    assert "another process works on it; stop that gateway first" in run(*command).stderr
+    assert gateway.stop() == 0
+    with sqlite3.connect(plant.store) as connection:
+        connection.execute("UPDATE readings SET received_at = received_at - 3600")
+    plant.start()
+    health = httpx.get(f"http://127.0.0.1:{plant.api_port}/health").json()
+    assert f"meter Room 1 ({name}) gets no receipts beyond number 0: its readings from 4 on" in str(health["reasons"])
+    plant.kill_all()
+
+    done = run(*command)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"meter {name}: adopted from number 4; complete up to 7. Start the gateway again." in done.stdout
+    assert "there is nothing to adopt" in run(*command).stderr
+    assert plant.rows("SELECT meter_id, head, first FROM adoptions") == [(pen.meter_id, 0, 4)]
+    plant.start()
+    line.send(pen.topic, pen.sign())
+    assert line.newest_receipt(8, plant.receipt_key.public_key)[1] == 8
+    line.send(pen.topic, lost[0])
+    wait_for(lambda: plant.rows("SELECT sequence FROM evidence") == [(1,)], "the late reading to be kept")
+
+
+def test_a_meter_id_that_is_none_is_refused(plant: Plant) -> None:
+    plant.start()
+    plant.kill_all()
+    assert "'kitchen' is no meter id" in run("adopt", "kitchen", "--config", str(plant.config)).stderr
