@@ -132,7 +132,10 @@ class Application:
             self._complain("{} reading not kept: {}".format(reading.REASONS[reason], error))
             return False
         self._board.emit({"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": epoch})
-        self._uplink.wake()
+        if reason == reading.BOUNDARY:
+            self._uplink.hasten(sequence)
+        else:
+            self._uplink.wake()
         return True
 
     def _record(self, reason, epoch, values, time_ms):

@@ -74,7 +74,7 @@ class Journal:
         return self.is_crowded() or self._thinned > self.receipted
 
     def thinnable(self):
-        """Return (first number, last, count, link of the first, hash of the last) of the next run to remove, or None."""
+        """Return (first number, last, count, link of the first, hash of the last) of the next run to go; or None."""
         while True:
             records = self._log.oldest_holding(reading.PERIODIC, max(self.receipted, self._looked_at))
             if not records:
@@ -125,6 +125,16 @@ class Journal:
     def pending(self, after, limit):
         """Return [(sequence, envelope), ...] of the oldest readings above *after* that have no receipt yet."""
         return [(record.sequence, record.data) for record in self._log.after(max(after, self.receipted), limit)]
+
+    def find(self, sequence):
+        """Return the envelope of reading *sequence*, or None where it is not in the log."""
+        record = self._log.find(sequence)
+        return record.data if record else None
+
+    def thinnings(self, after, limit):
+        """Return [(sequence, envelope), ...] of the oldest records of thinning above *after* without a receipt."""
+        records = self._log.of_reason(reading.THINNED, max(after, self.receipted), limit)
+        return [(record.sequence, record.data) for record in records]
 
     def is_receipted(self):
         """Tell whether everything signed has its receipt."""

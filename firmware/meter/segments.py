@@ -82,11 +82,21 @@ class Segments:
         return None
 
     def oldest_holding(self, reason, above):
-        """Return the records of the oldest file with one of *reason* and a number above *above*; not of the newest."""
+        """Return the records of the oldest file, save the one in use, that has *reason* and a number above *above*."""
         for name, _, last, _, reasons in self._spans[:-1]:
             if last > above and reasons & 1 << reason:
                 return self._records(name)
         return []
+
+    def of_reason(self, reason, above, limit):
+        """Return up to *limit* records with *reason* and a number above *above*, oldest first."""
+        found = []
+        for name, _, last, _, reasons in self._spans:
+            if last > above and reasons & 1 << reason and len(found) < limit:
+                found += [
+                    record for record in self._records(name) if record.reason == reason and record.sequence > above
+                ]
+        return found[:limit]
 
     def remove(self, first, last):
         """Remove the records from *first* to *last*, all of one file but the newest; merge what is left of it."""

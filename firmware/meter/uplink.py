@@ -7,13 +7,15 @@ takes. Not micropython-lib's umqtt: its blocking reads wait for ever on a dead l
 
 import asyncio
 
-from meter import mqtt
+from meter import mqtt, reading
 from meter.errors import UplinkError
 
 WINDOW = 8
 """Readings in flight without a PUBACK."""
 MAX_AHEAD = 64
 """Readings published beyond the newest receipt: what the broker has to hold for one meter while the gateway is away."""
+MAX_HASTENED = 4
+"""New boundary readings that go before a backlog, whatever window and limit say."""
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_MS = 10_000
 RESEND_FIRST_MS = 5_000
@@ -43,10 +45,16 @@ class Uplink:
         self._hurried = asyncio.Event()
         self._backoff_ms = BACKOFF_FIRST_MS
         self._resend_ms = RESEND_FIRST_MS
+        self._hastened = []  # boundary readings to send before the backlog
         self._forget_session()
 
     def wake(self):
         """Look for something to send now."""
+        self._news.set()
+
+    def hasten(self, sequence):
+        """Send reading *sequence* now, before any backlog."""
+        self._hastened = (self._hastened + [sequence])[-MAX_HASTENED:]
         self._news.set()
 
     def hurry(self):
@@ -80,14 +88,19 @@ class Uplink:
         return half + int.from_bytes(self._board.random_bytes(4), "big") % (half + 1)
 
     def _forget_session(self):
-        self._published = 0  # highest sequence sent since the session, or the last sending anew, began
-        self._sent = []  # sequences sent and not receipted
+        self._forget_sent()
         self._waiting_since = 0  # ticks when the oldest of them, or the last receipt, went by
         self._in_flight = {}  # packet id -> ticks when sent
         self._outgoing = []  # acknowledgements to send
         self._packet_id = 0
         self._failure = None
         self._heard = self._pinged = self._board.ticks_ms()
+
+    def _forget_sent(self):
+        self._published = 0  # up to this number the backlog was sent since the session, or the last sending anew, began
+        self._thinned = 0  # and up to this one the records of thinning
+        self._early = []  # boundary readings sent before their turn
+        self._sent = []  # numbers sent in their turn, or early, and not receipted
 
     async def _hold_session(self):
         self._forget_session()
@@ -191,23 +204,59 @@ class Uplink:
 
     def _publications(self):
         """Return the PUBLISH packets that window, receipts and resend interval allow now."""
-        self._sent = [sequence for sequence in self._sent if sequence > self._journal.receipted]
-        if self._sent and self._board.ticks_since(self._waiting_since) > self._resend_ms:
+        receipted = self._journal.receipted
+        self._sent = [sequence for sequence in self._sent if sequence > receipted]
+        self._early = [sequence for sequence in self._early if sequence > receipted]
+        waited_ms = self._board.ticks_since(self._waiting_since)
+        if self._sent and not self._in_flight and waited_ms > self._resend_ms:  # what is still on its way is not late
             self._resend_ms = min(2 * self._resend_ms, RESEND_LIMIT_MS)
-            self._published = 0
-            self._sent = []
-        room = min(WINDOW - len(self._in_flight), MAX_AHEAD - len(self._sent))
-        if room <= 0:
-            return []
-        return [self._publish(sequence, sealed) for sequence, sealed in self._journal.pending(self._published, room)]
+            self._forget_sent()
+        return self._urgent() + self._backlog()
 
-    def _publish(self, sequence, sealed):
+    def _urgent(self):
+        """Return what goes before the backlog: new boundary readings, and what the gateway needs to pass a gap."""
+        packets = []
+        while self._hastened:
+            sequence = self._hastened.pop(0)
+            sealed = self._journal.find(sequence)
+            if sealed and sequence > max(self._published, self._journal.receipted) and sequence not in self._early:
+                self._early.append(sequence)
+                packets.append(self._publish(sealed))
+                self._await_receipt(sequence)
+        for sequence, sealed in self._journal.thinnings(self._thinned, max(WINDOW - len(self._in_flight), 0)):
+            if sequence > self._published:
+                packets.append(self._publish(sealed))
+            self._thinned = sequence
+        return packets
+
+    def _backlog(self):
+        packets = []
+        while True:
+            room = min(WINDOW - len(self._in_flight), MAX_AHEAD - len(self._sent))
+            pending = self._journal.pending(self._published, room) if room > 0 else []
+            if not pending:
+                return packets
+            for sequence, sealed in pending:
+                if not self._is_early(sequence, sealed):
+                    packets.append(self._publish(sealed))
+                if sequence not in self._sent:
+                    self._await_receipt(sequence)
+                self._published = sequence
+
+    def _is_early(self, sequence, sealed):
+        """Tell whether the reading was sent before its turn came."""
+        return sequence in self._early or (
+            sequence <= self._thinned and reading.decode(sealed).reason == reading.THINNED
+        )
+
+    def _await_receipt(self, sequence):
         if not self._sent:
             self._waiting_since = self._board.ticks_ms()
+        self._sent.append(sequence)
+
+    def _publish(self, sealed):
         self._packet_id = self._packet_id % (_SUBSCRIPTION_ID - 1) + 1
         self._in_flight[self._packet_id] = self._board.ticks_ms()
-        self._sent.append(sequence)
-        self._published = sequence
         return mqtt.publish("meter/{}/reading".format(self._name), sealed, self._packet_id)
 
 

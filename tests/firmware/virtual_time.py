@@ -1,0 +1,196 @@
+"""A day in seconds: the firmware's application on CPython, on a clock, a flash and a network that are handed to it."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections import Counter
+from typing import Any
+
+from meter import mqtt
+from nacl.signing import SigningKey
+
+from gateway.intake.sequence import Chain, Link, advance
+from ledger.keys import PrivateKey, verify
+from ledger.reading import Reading, decode
+from tests.firmware.gateway import make_receipt
+
+START_S = 1_795_000_500
+"""Wall clock at the loop's beginning; a multiple of 900 s."""
+DEAD = OSError(113, "No route to host")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop in which waiting takes no time: its clock jumps to whatever is due next."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        """Return the virtual seconds since the loop began."""
+        return self.now_s
+
+
+class _Selector(selectors.SelectSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> Any:
+        assert timeout is not None, "everybody waits for somebody else"
+        self._loop.now_s += max(timeout, 0)
+        return super().select(0)
+
+
+class VirtualBoard:
+    """What `meter.board` promises, in virtual time; `network` answers `connect`, or None: it is down."""
+
+    INTERPRETER = "virtual"
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.network: VirtualBroker | None = None
+        self.events: list[dict[str, Any]] = []
+        self.set_by_ms = 0
+        self._random = 0
+
+    def now_ms(self) -> int:
+        """Return the wall clock, wrong by `set_by_ms`."""
+        return 1000 * START_S + int(1000 * self._loop.now_s) + self.set_by_ms
+
+    def ticks_ms(self) -> int:
+        """Return the monotonic clock."""
+        return int(1000 * self._loop.now_s)
+
+    def ticks_since(self, start: int) -> int:
+        """Return the milliseconds since *start*."""
+        return self.ticks_ms() - start
+
+    def random_bytes(self, count: int) -> bytes:
+        """Return bytes that differ from call to call."""
+        self._random = (self._random * 1_103_515_245 + 12_345) % 2**31
+        return self._random.to_bytes(4, "big")[:count]
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """Keep *event*, and when it was."""
+        self.events.append(event | {"at_s": self._loop.now_s})
+
+    async def connect(self, _host: str, _port: int, _ca: str, _timeout_s: float) -> tuple[Any, Any]:
+        """Reach the broker, if there is one."""
+        if self.network is None:
+            raise DEAD
+        return self.network.accept()
+
+    async def command_line_ended(self) -> None:
+        """Never end by itself."""
+        await asyncio.Event().wait()
+
+
+class VirtualLine:
+    """A meter that answers every request with zeros."""
+
+    async def read(self, _slave: int, _function: int, _address: int, words: int) -> bytes:
+        """Return *words* registers."""
+        return bytes(2 * words)
+
+
+class FastKey:
+    """The meter's key, signing in C: same bytes, a hundredth of the time."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._key = SigningKey(seed)
+        self.public = bytes(self._key.verify_key)
+        self.id = PrivateKey(seed).key_id
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the signature of *message*."""
+        return self._key.sign(message).signature
+
+
+def verify_fast(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Stand in for `meter.ed25519.verify`, in C."""
+    return verify(public_key, message, signature)
+
+
+class VirtualBroker:
+    """Broker and gateway in one: works off one PUBLISH every `pace_s`, then acknowledges and receipts."""
+
+    def __init__(self, loop: VirtualLoop, meter_id: bytes, key: PrivateKey, pace_s: float) -> None:
+        self.readings: dict[int, Reading] = {}
+        self.deliveries: Counter[int] = Counter()
+        self.arrived_s: dict[int, float] = {}
+        self.goodbyes = 0
+        self._loop, self._meter_id, self._key, self._pace_s = loop, meter_id, key, pace_s
+        self._free_s = 0.0
+        self._receipted = 0
+        self._chain = Chain()
+
+    def accept(self) -> tuple[asyncio.StreamReader, _Connection]:
+        """Return the two ends of a new connection."""
+        reader = asyncio.StreamReader(loop=self._loop)
+        return reader, _Connection(self, reader)
+
+    def take(self, first: int, body: bytes, answer: Any) -> None:
+        """Handle one packet of the meter; *answer* sends bytes back."""
+        kind = first >> 4
+        if kind == 1:
+            answer(b"\x20\x02\x00\x00")
+        elif kind == 8:
+            answer(b"\x90\x03" + body[:2] + b"\x01")
+        elif kind == 12:
+            answer(b"\xd0\x00")
+        elif kind == 14:
+            self.goodbyes += 1
+        elif kind == 3:
+            topic_end = 2 + int.from_bytes(body[:2], "big")
+            self._note(body[topic_end + 2 :])
+            self._free_s = max(self._free_s, self._loop.now_s) + self._pace_s
+            self._loop.call_at(
+                self._free_s, self._store, body[topic_end : topic_end + 2], body[topic_end + 2 :], answer
+            )
+
+    def _note(self, sealed: bytes) -> None:
+        reading = decode(sealed)
+        self.arrived_s.setdefault(reading.sequence, self._loop.now_s)
+        self.deliveries[reading.sequence] += 1
+
+    def _store(self, packet_id: bytes, sealed: bytes, answer: Any) -> None:
+        reading = decode(sealed)
+        self.readings.setdefault(reading.sequence, reading)
+        answer(b"\x40\x02" + packet_id)
+        head = self._advance()
+        if head and (head.sequence >= self._receipted + 4 or head.sequence == max(self.readings)):
+            self._receipted = head.sequence
+            message = make_receipt(self._key, self._meter_id, head.sequence, head.hash)
+            answer(mqtt.publish(f"meter/{self._meter_id.hex()}/receipt", message, 1))
+
+    def _advance(self) -> Reading | None:
+        """Return the last reading up to which the chain is complete, over what was thinned."""
+        above = [Link(r.sequence, r.hash, r.previous) for n, r in sorted(self.readings.items()) if n > self._chain.head]
+        runs = [reading.thinned for reading in self.readings.values() if reading.thinned]
+        self._chain = advance(self._chain, above, (), sorted(runs, key=lambda run: run.first))
+        return self.readings.get(self._chain.head)
+
+
+class _Connection:
+    def __init__(self, broker: VirtualBroker, reader: asyncio.StreamReader) -> None:
+        self._broker, self._reader, self._buffer = broker, reader, b""
+
+    def write(self, data: bytes) -> None:
+        self._buffer += data
+        while True:
+            place, end = mqtt._frame(self._buffer)
+            if end is None or end > len(self._buffer):
+                return
+            self._broker.take(self._buffer[0], self._buffer[place:end], self._reader.feed_data)
+            self._buffer = self._buffer[end:]
+
+    async def drain(self) -> None:
+        """Take everything at once."""
+
+    def close(self) -> None:
+        self._reader.feed_eof()
+
+    async def wait_closed(self) -> None:
+        """Be closed."""
