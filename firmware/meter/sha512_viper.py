@@ -20,7 +20,9 @@ def hash_blocks(padded):
     view = memoryview(padded)
     for start in range(0, len(padded), _BLOCK_BYTES):
         _schedule(_schedule_words, view[start : start + _BLOCK_BYTES])
-        _compress(state, _schedule_words, _CONSTANTS, _chain)
+        _start(state, _chain)
+        _compress(_schedule_words, _CONSTANTS, _chain)
+        _finish(state, _schedule_words, _chain)
     return b"".join([word.to_bytes(4, "big") for word in state])
 
 
@@ -62,13 +64,17 @@ def _schedule(words: ptr32, block: ptr8):
 
 
 @micropython.viper
-def _compress(state: ptr32, words: ptr32, constants: ptr32, chain: ptr32):
-    # round t finds a, b, …, h in the eight words of `chain` from 80 - t on, so that none has to move
-    mask = uint(words[160])
+def _start(state: ptr32, chain: ptr32):
     place = 0
     while place < 16:
         chain[160 + place] = state[place]
         place += 1
+
+
+@micropython.viper
+def _compress(words: ptr32, constants: ptr32, chain: ptr32):
+    # round t finds a, b, …, h in the eight words of `chain` from 80 - t on, so that none has to move
+    mask = uint(words[160])
     at = 160
     place = 0
     while place < 160:
@@ -119,6 +125,11 @@ def _compress(state: ptr32, words: ptr32, constants: ptr32, chain: ptr32):
         chain[at] = sum_high + ((high & part) | (uint(chain[at + 6]) & (high | part)))
         chain[at + 1] = sum_low
         place += 2
+
+
+@micropython.viper
+def _finish(state: ptr32, words: ptr32, chain: ptr32):
+    mask = uint(words[160])
     place = 0
     while place < 16:
         low = uint(chain[place + 1])
