@@ -212,6 +212,19 @@ def test_a_block_may_not_hold_more_signatures_than_its_limit(monkeypatch: pytest
     assert caught.value.code is Code.BLOCK_TOO_LARGE
 
 
+def test_of_a_full_mempool_no_more_is_looked_at_than_a_block_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = make_chain()
+    monkeypatch.setattr("ledger.runtime.MAX_BLOCK_SIGNATURES", 3)
+    raws = [chain.sign("user0", "money", "transfer", chain.people["user1"].id, 1) for _ in range(9)]
+    header, runtime = chain.state.header, Runtime(chain.genesis)
+    block, _ = runtime.build(
+        chain.state, height=header.height + 1, time_ms=header.time_ms + 1, proposer=0, evidence=(),
+        transactions=[b"junk", *raws], last_commit=chain.commit(),
+    )  # fmt: skip
+    assert block.transactions == tuple(raws[:3])
+    assert len(runtime.signatures) == 3
+
+
 def test_a_refused_call_leaves_nothing_of_what_it_wrote_but_its_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = make_chain()
     payer, payee = chain.people["user0"].id, chain.people["user1"].id
