@@ -126,11 +126,10 @@ def _add_column(point, digits, column):
         x = (x & low) + (x >> 256) * 38
         y = (y & low) + (y >> 256) * 38
         z = (z & low) + (z >> 256) * 38
-        t = (t & low) + (t >> 256) * 38
+        t = (t & low) + (t >> 256) * 38  # once is enough: t meets only a number of the table before it is folded again
         x = (x & low) + (x >> 256) * 38
         y = (y & low) + (y >> 256) * 38
         z = (z & low) + (z >> 256) * 38
-        t = (t & low) + (t >> 256) * 38
     return x, y, z, t
 
 
@@ -172,13 +171,18 @@ def _add(left, right):
 
 def _double(point):
     x, y, z, _ = point
-    a = _fold(x * x)
-    b = _fold(y * y)
-    h = a + b
+    low = _LOW
+    a = x * x
+    b = y * y
     x += y
-    e = h - _fold(x * x)
-    g = a - b
-    f = _fold(2 * z * z) + g
+    c = x * x
+    d = z * z
+    a = (a & low) + (a >> 256) * 38
+    b = (b & low) + (b >> 256) * 38
+    c = (c & low) + (c >> 256) * 38
+    d = (d & low) + (d >> 256) * 38
+    h, g = a + b, a - b
+    e, f = h - c, d + d + g
     return _fold(e * f), _fold(g * h), _fold(f * g), _fold(e * h)
 
 

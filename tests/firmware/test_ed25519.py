@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from meter import ed25519
 from meter.sha512 import sha512
 
 from ledger import keys
-from tests.firmware.conftest import RunScript
+from provisioning.toolchain.micropython import find_micropython
+from tests.firmware.conftest import FIRMWARE, SCRIPT_LIMIT_S, RunScript
 from tests.firmware.vector_checks import check_sign_input, check_wycheproof
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
@@ -33,6 +36,33 @@ def test_verdicts_are_those_of_wycheproof() -> None:
 def test_micropython_signs_and_judges_the_same(run_script: RunScript) -> None:
     source = "from vector_checks import *\nprint(check_sign_input(ARGUMENTS[0]), check_wycheproof(ARGUMENTS[1]))"
     assert run_script(source, str(SIGN_INPUT), str(WYCHEPROOF)).split() == ["192", "75"]
+
+
+def test_without_native_code_and_in_4_megabytes_micropython_signs_the_same(tmp_path: Path) -> None:
+    shutil.copytree(FIRMWARE / "meter", tmp_path / "meter")
+    (tmp_path / "meter/sha512_viper.py").write_text("raise SyntaxError('invalid micropython decorator')\n")
+    few = tmp_path / "sign.input"
+    few.write_text("".join(SIGN_INPUT.read_text().splitlines(keepends=True)[:24]))
+    source = f"""
+import sys
+sys.path[:0] = {[str(tmp_path), str(Path(__file__).parent)]!r}
+from vector_checks import *
+from meter import sha512, sha512_plain
+assert sha512.hash_blocks is sha512_plain.hash_blocks
+print(check_sign_input({str(few)!r}))
+"""
+    command = [str(find_micropython()), "-X", "heapsize=4m", "-c", source]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=SCRIPT_LIMIT_S)
+    assert (done.stdout.strip(), done.stderr) == ("24", "")
+
+
+def test_a_table_of_any_shape_gives_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    seed = bytes(range(32))
+    for width, columns in ((2, 1), (3, 7), (5, 2), (6, 3), (8, 32)):
+        monkeypatch.setattr(ed25519, "_POINTS", ed25519.make_table(width, columns))
+        monkeypatch.setattr(ed25519, "_WIDTH", width)
+        monkeypatch.setattr(ed25519, "_COLUMNS", columns)
+        assert ed25519.public_key(seed) == keys.PrivateKey(seed).public_key, (width, columns)
 
 
 def test_edge_cases_get_the_verdict_of_the_library_that_consensus_uses() -> None:
