@@ -1,4 +1,4 @@
-"""What a reading costs the meter: MicroPython's signature against libsodium's on this machine; bytes on the wire."""
+"""What a reading costs the meter: a signature beside libsodium's and on a virtual 32-bit board, and bytes on the wire."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from ledger.keys import PrivateKey
 from provisioning.toolchain.micropython import find_micropython
+from tests.bench import virtual_board
 from tests.bench.measure import Row, at_most
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.device import Device
@@ -44,7 +45,7 @@ print(json.dumps(spent))
 
 
 def measure() -> Iterator[Row]:
-    """Sign the same message in MicroPython and with libsodium, alternating; measure the shared vectors."""
+    """Sign the same message in MicroPython and with libsodium, alternating; count on the board; time boundaries."""
     ours_us, theirs_us = [], []
     for _ in range(3):
         ours_us += _time_micropython_us()
@@ -52,6 +53,7 @@ def measure() -> Iterator[Row]:
     ratio = min(ours_us) / min(theirs_us)  # the least: other work on the machine only adds
     yield at_most("firmware.sign_ratio", round(ratio, 1), "ours/libsodium", SIGN_RATIO_BAR)
     yield at_most("firmware.sign_ms", round(min(ours_us) / 1000, 2), "ms", SIGN_MS_BAR)
+    yield from virtual_board.measure()
     delays_ms = _time_boundaries_ms()
     yield at_most("firmware.boundary_delay_ms", max(delays_ms), f"ms, worst of {len(delays_ms)}", BOUNDARY_MS_BAR)
     readings: list[dict[str, Any]] = json.loads(VECTORS.read_text())["readings"]

@@ -1,0 +1,76 @@
+"""What a signature costs a 32-bit microcontroller: instructions counted by the emulated board's own timer, and heap."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from hil.resources.virtual_board import VirtualBoard
+from provisioning.toolchain.virtual_board import find_board
+from tests.bench.measure import Row, at_most
+
+SIGN_BAR = 7_500_000
+SHA512_BLOCK_BAR = 150_000
+READING_BAR = 8_000_000
+HEAP_BAR_BYTES = 140 * 1024
+LIMIT_S = 120
+SCRIPT = """
+import gc, json
+from time import counted
+from meter import reading
+from meter.ed25519 import sign
+from meter.envelope import Key
+from meter.sha512 import sha512
+
+def count(call, runs=8):
+    gc.collect()
+    start = counted()
+    for _ in range(runs):
+        call()
+    return (counted() - start) * 100 // runs  # the timer has 10 MHz, an instruction takes a nanosecond
+
+seed, message = bytes(range(32)), bytes(130)  # as long as a boundary reading's Sig_structure
+key = Key(seed)
+beacon = [4000000000, 1795000000, b"\x11" * 8, 4294967295, 1795000030, b"\xee" * 8]
+registers = ((180, 123456789), (280, 23))
+taken = reading.Reading(24, 1795000500, 0, -32767, beacon, 0, 1994445, registers, 0, bytes(8))
+nothing = count(lambda: None)
+found = {
+    "sign": count(lambda: sign(seed, message, key.public)) - nothing,
+    "block": (count(lambda: sha512(bytes(1100))) - count(lambda: sha512(bytes(76)))) // 8,
+    "reading": count(lambda: reading.seal(taken, key)) - nothing,
+}
+
+def fits(free):
+    gc.collect()
+    ballast = []
+    try:
+        while gc.mem_free() > free + 64:
+            ballast.append(bytearray(min(1024, gc.mem_free() - free - 32)))
+        reading.seal(taken, key)
+        return True
+    except MemoryError:
+        return False
+
+low, high = 0, gc.mem_free()
+total = gc.mem_alloc() + high
+while high - low > 256:
+    middle = (low + high) // 2
+    if fits(middle):
+        high = middle
+    else:
+        low = middle
+gc.collect()
+found["heap"] = gc.mem_alloc() + high
+print(json.dumps(found))
+"""
+
+
+def measure() -> Iterator[Row]:
+    """Run the board once; its counts are exact and do not depend on this machine."""
+    with VirtualBoard(find_board()) as board:
+        found = json.loads(board.run(SCRIPT, LIMIT_S))
+    yield at_most("firmware.sign_instructions", found["sign"], "RV32 instructions", SIGN_BAR)
+    yield at_most("firmware.sha512_block_instructions", found["block"], "RV32 instructions", SHA512_BLOCK_BAR)
+    yield at_most("firmware.reading_instructions", found["reading"], "RV32 instructions", READING_BAR)
+    yield at_most("firmware.seal_heap_bytes", found["heap"], "B, least that seals a reading", HEAP_BAR_BYTES)
