@@ -1,4 +1,4 @@
-"""What a reading costs the meter: a signature beside libsodium's and on a virtual 32-bit board, and bytes on the wire."""
+"""What a reading costs the meter: a signature beside libsodium's and on a virtual 32-bit board; bytes on the wire."""
 
 from __future__ import annotations
 
