@@ -86,7 +86,10 @@ class Thinned:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One snapshot of a meter's registers, as signed. `raw` is the envelope, `key_id` names the key it claims."""
+    """One snapshot of a meter's registers, as signed. `raw` is the envelope, `key_id` names the key it claims.
+
+    `configuration` is the number of the configuration that holds from here on, where the reason says that it changed.
+    """
 
     sequence: int
     time: int
@@ -101,6 +104,7 @@ class Reading:
     key_id: bytes
     raw: bytes
     thinned: Thinned | None = None
+    configuration: int | None = None
 
     @property
     def hash(self) -> bytes:
@@ -137,15 +141,15 @@ def decode(raw: bytes) -> Reading:
     _require(type(previous) is bytes and len(previous) == PREVIOUS_BYTES, "previous is not 8 bytes")
     _require(_is_uint(status) and status < 256, "status is not in 0..255")
     kind = _member(Reason, reason, "reason")
-    epoch = about if kind is Reason.BOUNDARY else None
-    _require(
-        kind is Reason.THINNED or (_is_uint(epoch) if kind is Reason.BOUNDARY else about is None),
-        "epoch does not fit the reason",
-    )
+    _require(kind is not Reason.BOUNDARY or _is_uint(about), "epoch does not fit the reason")
+    _require(kind is not Reason.CONFIGURATION or about is None or _is_uint(about), "configuration is not a number")
+    _require(kind not in (Reason.PERIODIC, Reason.STARTUP) or about is None, "epoch does not fit the reason")
     return Reading(
-        sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind, epoch,
+        sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind,
+        about if kind is Reason.BOUNDARY else None,
         _registers(registers), Status(status), previous, signed.key_id, raw,
         _thinned(about, sequence) if kind is Reason.THINNED else None,
+        about if kind is Reason.CONFIGURATION else None,
     )  # fmt: skip
 
 
@@ -156,10 +160,12 @@ def encode_payload(reading: Reading) -> bytes:
         reading.beacon.anchor, reading.beacon.anchor_time, reading.beacon.anchor_hash_head,
     ]  # fmt: skip
     run = reading.thinned
-    thinned = run and [run.first, run.last, run.count, run.previous, run.hash]
+    about: cbor.Value = [run.first, run.last, run.count, run.previous, run.hash] if run else reading.epoch
+    if reading.reason is Reason.CONFIGURATION:
+        about = reading.configuration
     return cbor.encode([
         int(envelope.Kind.READING), reading.sequence, reading.time, int(reading.clock_quality),
-        reading.clock_offset_ms, beacon, int(reading.reason), thinned or reading.epoch,
+        reading.clock_offset_ms, beacon, int(reading.reason), about,
         [item for register in reading.registers for item in register], int(reading.status), reading.previous,
     ])  # fmt: skip
 

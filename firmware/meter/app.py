@@ -2,7 +2,7 @@
 
 import asyncio
 
-from meter import clock, profile, reading, receipt
+from meter import clock, configuration, profile, reading, receipt
 from meter.errors import JournalError, LineError, MalformedError
 from meter.instrument import Instrument
 from meter.line import Line
@@ -21,8 +21,9 @@ LATE_RETRIES = 60
 class Application:
     """One meter: its line, key, journal and uplink on one board."""
 
-    def __init__(self, config, board, key, journal):
-        self._config = config
+    def __init__(self, settings, board, key, journal):
+        self._configuration = settings
+        config = settings.config
         self._board = board
         self._key = key
         self._journal = journal
@@ -38,10 +39,16 @@ class Application:
     async def run(self):
         """Take readings until the command line ends; raises the fault where one ended it."""
         self._board.emit(
-            {"event": "started", "meter_id": self._config.meter_id.hex(), "interpreter": self._board.INTERPRETER}
+            {
+                "event": "started",
+                "meter_id": self._configuration.config.meter_id.hex(),
+                "interpreter": self._board.INTERPRETER,
+            }
         )
         if self._journal.lost_bytes:
             self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
+        if self._configuration.damage:
+            self._complain("stored configuration ignored: {}".format(self._configuration.damage))
         for part in (self._uplink.run(), self._measure(), self._report(), self._board.command_line_ended()):
             self._tasks.append(asyncio.create_task(self._watch(part)))
         await self._ended.wait()
@@ -71,12 +78,16 @@ class Application:
     async def _drain(self):
         start = self._board.ticks_ms()
         self._uplink.hurry()
-        while not self._journal.is_receipted() and self._board.ticks_since(start) < 1000 * self._config.drain_s:
+        while (
+            not self._journal.is_receipted()
+            and self._board.ticks_since(start) < 1000 * self._configuration.config.drain_s
+        ):
             await asyncio.sleep(DRAIN_POLL_S)
 
     async def _measure(self):
         """Take the start-up reading, then each boundary and periodic reading when it is due."""
-        config, board = self._config, self._board
+        config, board = self._configuration.config, self._board
+        number = self._configuration.number
         boundaries = clock.Boundaries(config.epoch_s, self._journal.last_epoch(), board.now_ms())
         telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, board.now_ms())
         self._status |= reading.METER_RESTARTED
@@ -86,6 +97,10 @@ class Application:
             epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
             if epoch is not None:
                 await self._take_boundary(epoch)
+            elif number != self._configuration.number and boundaries.wait_ms(now_ms) > clock.GUARD_MS:
+                config, number = self._configuration.config, self._configuration.number
+                telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, now_ms)
+                await self._try_reading(reading.CONFIGURATION, number)
             elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and self._has_room():
                 await self._try_reading(reading.PERIODIC, None)
             else:
@@ -112,10 +127,10 @@ class Application:
     async def _take_boundary(self, epoch):
         """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""
         while not await self._try_reading(reading.BOUNDARY, epoch):
-            late_ms = self._board.now_ms() - 1000 * epoch * self._config.epoch_s
-            is_late = late_ms > clock.tolerance_ms(self._config.epoch_s)
-            await asyncio.sleep(max(RETRY_S, self._config.epoch_s / LATE_RETRIES) if is_late else RETRY_S)
-            if self._board.now_ms() // 1000 // self._config.epoch_s != epoch:
+            late_ms = self._board.now_ms() - 1000 * epoch * self._configuration.config.epoch_s
+            is_late = late_ms > clock.tolerance_ms(self._configuration.config.epoch_s)
+            await asyncio.sleep(max(RETRY_S, self._configuration.config.epoch_s / LATE_RETRIES) if is_late else RETRY_S)
+            if self._board.now_ms() // 1000 // self._configuration.config.epoch_s != epoch:
                 self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
                 return
 
@@ -131,7 +146,10 @@ class Application:
         except (JournalError, MalformedError, OSError) as error:
             self._complain("{} reading not kept: {}".format(reading.REASONS[reason], error))
             return False
-        self._board.emit({"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": epoch})
+        boundary = epoch if reason == reading.BOUNDARY else None
+        self._board.emit(
+            {"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": boundary}
+        )
         if reason == reading.BOUNDARY:
             self._uplink.hasten(sequence)
         else:
@@ -171,12 +189,31 @@ class Application:
     def _accept(self, message):
         """Take a message from the receipt topic; tell whether it was a receipt that brought the journal on."""
         try:
+            if configuration.is_one(message):
+                self._configure(message)
+                return False
+        except (MalformedError, OSError) as error:
+            self._complain("message ignored: {}".format(error))
+            return False
+        return self._accept_receipt(message)
+
+    def _configure(self, message):
+        """Let a configuration hold from now on; the next reading says which one does."""
+        found = self._configuration.take(message)
+        if found is None:
+            return  # a repeat, or an old one
+        self._board.emit({"event": "configured", "number": found.number})
+        if found.resend:
+            self._uplink.send_again(found.resend[0], found.resend[1])
+
+    def _accept_receipt(self, message):
+        try:
             offered = receipt.decode(message)
-            if offered.meter_id != self._config.meter_id:
+            if offered.meter_id != self._configuration.config.meter_id:
                 raise MalformedError("a receipt for another meter")
             if offered.sequence <= self._journal.receipted:
                 return False  # a repeat: not worth the signature check
-            if not receipt.is_authentic(message, self._config.gateway_keys):
+            if not receipt.is_authentic(message, self._configuration.config.gateway_keys):
                 raise MalformedError("a receipt that none of the gateway keys signed")
             if self._journal.jump(offered.sequence, offered.hash):
                 self._complain("readings were forgotten here: numbers go on behind {}".format(offered.sequence))

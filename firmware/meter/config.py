@@ -43,6 +43,14 @@ def parse(data, folder=""):
     )  # fmt: skip
 
 
+def with_remote(config, telemetry_s, gateway_keys):
+    """Return *config* with the values that can be set from afar (see `configuration.py`)."""
+    return Config(
+        config.meter_id, config.profile, config.line, config.slave, config.broker, gateway_keys, config.campus_key,
+        config.epoch_s, telemetry_s, config.data_dir, config.drain_s,
+    )  # fmt: skip
+
+
 def _read_table(values, table, prefix, kind):
     """Return *kind* made of the values of a JSON object, each key of *table* checked; no other key may be there."""
     if not isinstance(values, dict):

@@ -10,6 +10,7 @@ from meter.errors import MalformedError
 
 READING = 1
 RECEIPT = 2
+CONFIGURATION = 3
 KEY_ID_BYTES = 8
 
 _HEAD = b"\x84\x4d\xa2\x01\x27\x04\x48"  # array(4), bstr(13) {1: -8, 4: bstr(8) ...

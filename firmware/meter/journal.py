@@ -136,6 +136,13 @@ class Journal:
         records = self._log.of_reason(reading.THINNED, max(after, self.receipted), limit)
         return [(record.sequence, record.data) for record in records]
 
+    def boundaries(self, after, limit):
+        """Return [(sequence, envelope), ...] of the oldest boundary readings above *after* that have their receipt."""
+        records = self._archive.of_reason(reading.BOUNDARY, after, limit)
+        after = max(after, self._archive.last.sequence if self._archive.last else 0)
+        records += self._log.of_reason(reading.BOUNDARY, after, limit - len(records))
+        return [(record.sequence, record.data) for record in records if record.sequence <= self.receipted]
+
     def is_receipted(self):
         """Tell whether everything signed has its receipt."""
         return self.receipted >= self.sequence

@@ -13,6 +13,7 @@ import asyncio  # noqa: E402
 from meter import config, keystore  # noqa: E402
 from meter.app import Application  # noqa: E402
 from meter.board import linux as board  # noqa: E402
+from meter.configuration import Store  # noqa: E402
 from meter.errors import MeterError  # noqa: E402
 from meter.journal import Journal  # noqa: E402
 
@@ -50,7 +51,7 @@ def run(settings, key, storage):
     claim = board.claim(settings.data_dir)
     log = board.Directory(settings.data_dir + "/journal")
     archive = board.Directory(settings.data_dir + "/archive")
-    application = Application(settings, board, key, Journal(log, archive, storage))
+    application = Application(Store(storage, settings), board, key, Journal(log, archive, storage))
     loop = asyncio.new_event_loop()
     try:
         loop.run_until_complete(application.run())

@@ -26,7 +26,8 @@ Reading = namedtuple(
     ("sequence", "time", "quality", "offset_ms", "beacon", "reason", "epoch", "registers", "status", "previous"),
 )
 """registers: ((code, value), ...) by ascending code; beacon: list of 6 or None; epoch: None unless a boundary, or, of
-the record of a thinning, what was removed: (first number, last, count, link of the first, hash of the last)."""
+the record of a thinning, what was removed: (first number, last, count, link of the first, hash of the last), or, of
+a change of configuration, its number."""
 
 
 def encode(reading):

@@ -46,6 +46,8 @@ class Uplink:
         self._backoff_ms = BACKOFF_FIRST_MS
         self._resend_ms = RESEND_FIRST_MS
         self._hastened = []  # boundary readings to send before the backlog
+        self._again = None  # (first, last) epoch of boundary readings to send anew, and
+        self._again_after = 0  # the number up to which that is done
         self._forget_session()
 
     def wake(self):
@@ -55,6 +57,11 @@ class Uplink:
     def hasten(self, sequence):
         """Send reading *sequence* now, before any backlog."""
         self._hastened = (self._hastened + [sequence])[-MAX_HASTENED:]
+        self._news.set()
+
+    def send_again(self, first, last):
+        """Send the boundary readings of epochs *first* to *last* anew, behind everything that has no receipt."""
+        self._again, self._again_after = (first, last), 0
         self._news.set()
 
     def hurry(self):
@@ -211,7 +218,7 @@ class Uplink:
         if self._sent and not self._in_flight and waited_ms > self._resend_ms:  # what is still on its way is not late
             self._resend_ms = min(2 * self._resend_ms, RESEND_LIMIT_MS)
             self._forget_sent()
-        return self._urgent() + self._backlog()
+        return self._urgent() + self._backlog() or self._old_boundaries()
 
     def _urgent(self):
         """Return what goes before the backlog: new boundary readings, and what the gateway needs to pass a gap."""
@@ -242,6 +249,19 @@ class Uplink:
                 if sequence not in self._sent:
                     self._await_receipt(sequence)
                 self._published = sequence
+
+    def _old_boundaries(self):
+        room = WINDOW - len(self._in_flight)
+        if self._again is None or room <= 0:
+            return []
+        found = self._journal.boundaries(self._again_after, room)
+        if not found:
+            self._again = None
+            return []
+        self._again_after = found[-1][0]
+        self._news.set()
+        first, last = self._again
+        return [self._publish(sealed) for _, sealed in found if first <= reading.decode(sealed).epoch <= last]
 
     def _is_early(self, sequence, sealed):
         """Tell whether the reading was sent before its turn came."""

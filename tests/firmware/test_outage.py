@@ -10,6 +10,7 @@ import pytest
 from meter import config, ed25519, journal, segments
 from meter.app import Application
 from meter.board.folder import Directory
+from meter.configuration import Store
 from meter.journal import Journal
 
 from hil.flash import FlashDisk
@@ -53,7 +54,9 @@ class Bench:
         self.disk = ForgetfulDisk()
         self.journal = Journal(*(Directory(name, self.disk) for name in ("log", "archive", "state")))
         parsed = config.parse(json.dumps(settings).encode())
-        self.application = Application(parsed, self.board, FastKey(bytes(32)), self.journal)
+        self.application = Application(
+            Store(Directory("state", self.disk), parsed), self.board, FastKey(bytes(32)), self.journal
+        )
         self.application._instrument._line = VirtualLine()
         self._running = loop.create_task(self.application.run())
 

@@ -27,6 +27,7 @@ _FIELDS = (
     (256, 1_795_000_620, 0, 24, None, 1, None, ((1670, -(2**63) + 1),), 8, b"\x7f" * 8),
     (70_000, 1_795_000_580, 1, 0, None, 4, reading.Thinned(65_537, 65_600, 50, b"\x22" * 8, b"\x33" * 32), (), 4,
      b"\x44" * 8),
+    (70_001, 1_795_000_590, 0, 0, None, 3, 41, ((180, 1), (280, 2)), 0, b"\x55" * 8),
 )  # fmt: skip
 
 
@@ -46,18 +47,19 @@ def main() -> None:
 def _reading(*fields: Any) -> dict[str, Any]:
     sequence, time, quality, offset_ms, beacon, reason, about, registers, status, previous = fields
     thinned = about if isinstance(about, reading.Thinned) else None
-    epoch = None if thinned else about
+    epoch = about if reason == reading.Reason.BOUNDARY else None
     payload = reading.encode_payload(
         reading.Reading(
             sequence, time, reading.ClockQuality(quality), offset_ms, beacon, reading.Reason(reason), epoch, registers,
             reading.Status(status), previous, b"", b"", thinned,
+            about if reason == reading.Reason.CONFIGURATION else None,
         )
     )  # fmt: skip
     return {
         "sequence": sequence, "time": time, "quality": quality, "offset_ms": offset_ms,
         "beacon": beacon and _beacon_json(beacon), "reason": reason,
         "epoch": [thinned.first, thinned.last, thinned.count, thinned.previous.hex(), thinned.hash.hex()]
-        if thinned else epoch,
+        if thinned else about,
         "registers": [list(pair) for pair in registers], "status": status, "previous": previous.hex(),
         "payload": payload.hex(), "envelope": envelope.seal(payload, PrivateKey(SEED)).hex(),
     }  # fmt: skip
