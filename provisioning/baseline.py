@@ -6,11 +6,13 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from provisioning.errors import EnrolmentError
+
+PAGE_READINGS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,25 @@ async def find(http: httpx.AsyncClient, gateway_url: str, meter_ids: Sequence[by
 
 
 async def _boundaries(http: httpx.AsyncClient, gateway_url: str, meter_id: bytes) -> dict[int, bytes]:
-    """Return the envelopes of the meter's first good boundary readings, by epoch."""
+    """Return the envelopes of the meter's good boundary readings, by epoch."""
+    found: dict[int, bytes] = {}
+    after: int | None = 0
+    while after is not None:
+        page = await _read_page(http, gateway_url, {"meter": meter_id.hex(), "after": after, "limit": PAGE_READINGS})
+        for reading in page["readings"]:
+            if reading["reason"] == "boundary" and reading["refusal"] is None:
+                found[reading["epoch"]] = base64.b64decode(reading["envelope"])
+        after = page["next"]
+    return found
+
+
+async def _read_page(http: httpx.AsyncClient, gateway_url: str, query: dict[str, str | int]) -> dict[str, Any]:
     try:
-        response = await http.get(f"{gateway_url}/api/readings", params={"meter": meter_id.hex(), "after": 0})
+        response = await http.get(f"{gateway_url}/api/readings", params=query)
         response.raise_for_status()
-        readings: list[dict[str, Any]] = response.json()["readings"]
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+        page: dict[str, Any] = response.json()
+    except (httpx.HTTPError, ValueError) as error:
         raise EnrolmentError(f"the gateway at {gateway_url} does not tell its readings: {error!r}") from error
-    return {
-        reading["epoch"]: base64.b64decode(reading["envelope"])
-        for reading in readings
-        if reading["reason"] == "boundary" and reading["refusal"] is None
-    }
+    if not {"readings", "next"} <= page.keys():
+        raise EnrolmentError(f"{gateway_url} does not answer as a gateway does; compare it with the plan")
+    return page

@@ -66,9 +66,13 @@ def enrol(folder: Folder) -> None:
 
 @app.command()
 def rebase(folder: Folder) -> None:
-    """Give every meter its baseline: the first boundary reading that the gateway has of all of them."""
+    """Give every meter that has none its baseline: the first boundary reading that the gateway has of all of these."""
     epoch, done = asyncio.run(_rebase(campus.load(folder)))
-    typer.echo(f"{done} meters have their baseline at the start of epoch {epoch}")
+    typer.echo(
+        "every meter has its baseline"
+        if epoch is None
+        else f"{done} meters have their baseline at the start of epoch {epoch}"
+    )
 
 
 async def _make_meters(found: Campus) -> None:
@@ -85,15 +89,18 @@ async def _enrol(found: Campus) -> int:
     return len(receipts)
 
 
-async def _rebase(found: Campus) -> tuple[int, int]:
+async def _rebase(found: Campus) -> tuple[int | None, int]:
     gateway_url = f"http://{found.plan.host}:{found.plan.ports.gateway}"
-    ids = [meter.meter_id for meter in found.meters]
     async with (
         httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False) as http,
         LedgerClient(settings.ledger_urls(found.plan)) as client,
     ):
+        enrolment = Enrolment(found, client)
+        ids = await enrolment.find_unbased()
+        if not ids:
+            return None, 0
         based = await baseline.find(http, gateway_url, ids)
         if based is None:
             raise EnrolmentError("not every meter has sent a boundary reading yet: run this again after the next epoch")
-        receipts = await Enrolment(found, client).rebase_meters(based.envelopes)
+        receipts = await enrolment.rebase_meters(based.envelopes)
     return based.epoch, len(receipts)

@@ -65,13 +65,18 @@ class Enrolment:
         ]
         return await self._perform(steps)
 
+    async def find_unbased(self) -> list[bytes]:
+        """Return the ids of the meters that have no baseline on the ledger yet."""
+        based = {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
+        return [meter.meter_id for meter in self._campus.meters if meter.meter_id not in based]
+
     async def rebase_meters(self, first_readings: Mapping[bytes, bytes]) -> list[Receipt]:
         """Set each meter's baseline to its first boundary reading (envelope by meter id), where it has none yet."""
-        based = {meter.meter_id for meter in await self._client.meters() if meter.baseline is not None}
+        unbased = set(await self.find_unbased())
         steps = [
             Step(f"baseline of meter {meter_id.hex()}", "registry", "rebase", (meter_id, envelope))
             for meter_id, envelope in first_readings.items()
-            if meter_id not in based
+            if meter_id in unbased
         ]
         return await self._perform(steps)
 

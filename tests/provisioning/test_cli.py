@@ -54,7 +54,7 @@ def test_a_plan_becomes_a_campus_whose_meters_have_their_own_keys(folder: Path) 
     refused = provision(folder, "enrol", "my campus")
     assert_one_line(refused, "no ledger node answered")
     refused = provision(folder, "rebase", "my campus")
-    assert_one_line(refused, "the gateway at http://127.0.0.1:2 does not tell its readings")
+    assert_one_line(refused, "no ledger node answered GET /v1/meters")
 
 
 @pytest.mark.parametrize(
