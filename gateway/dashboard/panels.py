@@ -12,6 +12,7 @@ from nicegui import ui
 from gateway.dashboard import text
 from gateway.dashboard.snapshot import Snapshot
 from gateway.readings.overview import MeterView
+from ledger.api.resources import Epoch
 
 MAX_METERS_SHOWN: Final = 200
 _NO_TRADE: Final = "No epoch has been cleared yet. Results appear here after the first gate closure."
@@ -99,15 +100,15 @@ class Market:
         self._shown = shown
         newest = cleared[-1]
         self._summary.text = (
-            f"Epoch {newest.epoch}: {text.group_digits(newest.matched_wh)} Wh matched at"
-            f" {text.price(newest.price_uaip_per_kwh)}, {newest.orders} orders, {newest.phase}"
+            f"Epoch {newest.epoch}, {_start(newest.epoch, snapshot)}: {text.group_digits(newest.matched_wh)} Wh matched"
+            f" at {text.price(newest.price_uaip_per_kwh)}, {newest.orders} orders, {newest.phase}"
         )
+        found = {epoch.epoch: epoch for epoch in cleared}
+        numbers = range(cleared[0].epoch, newest.epoch + 1)  # also those in which nobody placed an order
         options = self._chart.options
-        options["xAxis"]["data"] = [str(epoch.epoch) for epoch in cleared]
-        options["series"][0]["data"] = [epoch.matched_wh for epoch in cleared]
-        options["series"][1]["data"] = [
-            None if epoch.price_uaip_per_kwh is None else epoch.price_uaip_per_kwh / 1_000_000 for epoch in cleared
-        ]
+        options["xAxis"]["data"] = [_start(number, snapshot) for number in numbers]
+        options["series"][0]["data"] = [found[number].matched_wh if number in found else 0 for number in numbers]
+        options["series"][1]["data"] = [_price_aip(found.get(number)) for number in numbers]
         self._chart.update()
 
 
@@ -128,9 +129,11 @@ class Nodes:
                 continue
             peers = sum(peer.connected for peer in node.status.peers)
             state = f"{peers} of {len(node.status.peers)}"
+            if node.status.alarm:
+                state = '<span class="cg-bad">signs no more</span>'
             root = f"<code>{node.status.state_root.hex()[:12]}</code>"
             rows.append([escape(node.status.name), text.group_digits(node.status.height), root, state])
-        self._table.content = _table(["Node", "Height", "State root", "Peers"], rows, right={1}, wide_only={2})
+        self._table.content = _table(["Node", "Height", "State root", "Peers linked"], rows, right={1}, wide_only={2})
 
 
 class Refusals:
@@ -162,6 +165,7 @@ class Meters:
     def __init__(self) -> None:
         with ui.element("section").classes("cg-panel"):
             ui.html("<h2>Meters</h2>", sanitize=False)
+            ui.label("Negative power is fed into the grid.").classes("cg-soft")
             self._table = ui.html("", sanitize=False)
             self._more = ui.label().classes("cg-soft")
 
@@ -173,7 +177,7 @@ class Meters:
         self._more.text = f"{len(snapshot.meters) - len(views)} more at /api/meters"
         self._more.visible = len(views) < len(snapshot.meters)
         late_s = 3 * snapshot.epoch_s
-        head = ["Meter", "Last reading", "Power", "Import", "Export", "Number", "Receipted"]
+        head = ["Meter", "Last reading", "Power", "Import", "Export", "Newest number", "Receipted up to"]
         rows = [_meter_row(view, late_s) for view in views]
         self._table.content = _table(head, rows, right={2, 3, 4, 5, 6}, wide_only={3, 4, 5, 6})
 
@@ -196,6 +200,15 @@ def _agreement(snapshot: Snapshot) -> tuple[str, str]:
         return f"{answering} of {len(snapshot.nodes)} nodes answer", "cg-warn"
     agree = "state roots agree" if snapshot.roots_agree else "not compared yet"
     return f"{answering} nodes, {agree}", "cg-good" if snapshot.roots_agree else "cg-warn"
+
+
+def _start(epoch: int, snapshot: Snapshot) -> str:
+    return text.clock(epoch * snapshot.epoch_s, is_exact=snapshot.epoch_s % 60 != 0)
+
+
+def _price_aip(epoch: Epoch | None) -> float | None:
+    """Return a price as the chart draws it; it is for the eye alone."""
+    return None if epoch is None or epoch.price_uaip_per_kwh is None else epoch.price_uaip_per_kwh / 1_000_000
 
 
 def _silence(view: MeterView) -> float:

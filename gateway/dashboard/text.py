@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 _THIN_SPACE = "\u202f"
+_MINUS = "\u2212"
 
 
 def group_digits(number: int) -> str:
     """Return *number* with its thousands set apart."""
-    return f"{number:,}".replace(",", _THIN_SPACE)
+    return f"{number:,}".replace(",", _THIN_SPACE).replace("-", _MINUS)
 
 
 def energy(energy_wh: int | None) -> str:
@@ -15,7 +18,7 @@ def energy(energy_wh: int | None) -> str:
     if energy_wh is None:
         return "–"
     whole, rest = divmod(abs(energy_wh), 1000)
-    return f"{'-' if energy_wh < 0 else ''}{group_digits(whole)}.{rest:03d} kWh"
+    return f"{_MINUS if energy_wh < 0 else ''}{group_digits(whole)}.{rest:03d} kWh"
 
 
 def power(power_w: int | None) -> str:
@@ -36,6 +39,11 @@ def age(age_s: int | None) -> str:
 def countdown(remaining_s: int) -> str:
     """Return a remaining time as m:ss."""
     return f"{remaining_s // 60}:{remaining_s % 60:02d}"
+
+
+def clock(time_s: int, *, is_exact: bool) -> str:
+    """Return a time of day on the gateway's clock, to the minute or to the second."""
+    return time.strftime("%H:%M:%S" if is_exact else "%H:%M", time.localtime(time_s))
 
 
 def price(price_uaip_per_kwh: int | None) -> str:

@@ -22,6 +22,9 @@ from gateway.store.readings import ReadingStore
 GAP_TOLERATED_S: Final = 60
 """How long a reading may wait for its predecessor, which the broker may deliver late, before somebody must look."""
 MAX_GAPS_LISTED: Final = 5
+_BROKER_AWAY: Final = (
+    "the broker is not connected, readings wait in meters and broker; ask campusgrid doctor --config gateway.toml"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +58,20 @@ class Overview:
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""
-        faults = [] if self.link.is_connected else ["the broker is not connected; readings wait in meters and broker"]
+        faults = [] if self.link.is_connected else [_BROKER_AWAY]
         return faults + [fault for fault in (self.pipeline.fault,) if fault]
 
     def ledger_faults(self) -> list[str]:
         """Return what keeps the gateway from settling, one line each; readings are taken in meanwhile."""
         faults = []
         if self.follower.is_silent:
-            faults.append("no ledger node answers; boundary readings wait in the outbox")
+            faults.append("no ledger node answers, boundary readings wait here; start a node, or mend ledger.urls")
         elif self.reporter.fault:
             faults.append(self.reporter.fault)
         if self.follower.roots_agree is False:
             faults.append("ledger nodes have different state roots at one height; call the authorities")
-        return faults
+        statuses = [node.status for node in self.follower.nodes if node.status is not None]
+        return faults + [f"ledger node {one.name} signs no more: {one.alarm}" for one in statuses if one.alarm]
 
     async def chain_faults(self) -> list[str]:
         """Return which meters get no receipts because something is missing in their chains, one line each."""

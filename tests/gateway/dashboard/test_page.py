@@ -41,7 +41,7 @@ def test_the_page_shows_live_readings_and_needs_no_other_server(
     expect(_tile(browser_page, "Readings stored")).to_contain_text("2")
     expect(_tile(browser_page, "Meters heard")).to_contain_text("of 2")
     expect(browser_page.get_by_role("cell", name="1\u202f234.567 kWh")).to_be_visible()
-    expect(browser_page.get_by_role("cell", name="-870 W")).to_be_visible()
+    expect(browser_page.get_by_role("cell", name="\u2212870 W")).to_be_visible()
     expect(browser_page.get_by_text("MALFORMED")).to_be_visible()
     browser_page.screenshot(path=tmp_path / "wide.png", full_page=True)
     browser_page.set_viewport_size({"width": 390, "height": 800})
