@@ -17,17 +17,19 @@ from typing import Any, Final
 
 from pymodbus.constants import ExcCodes
 from pymodbus.exceptions import NoSuchIdException
+from pymodbus.pdu.device import ModbusDeviceIdentification
 from pymodbus.server import ModbusSerialServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 from pymodbus.simulator.simcore import SimCore
 
 from hil.errors import LineError
+from hil.faults import LineFault
 from hil.resources.virtual_meter import VirtualMeter
 
 COPY_BYTES: Final = 512
 """More than the longest RTU frame (256 bytes)."""
-MAX_REGISTERS_A_REQUEST: Final = 80
-"""Eastron's meters give at most 40 parameters of two registers in one answer."""
+IDENTIFIED: Final = {"siemens_pac2200": ("Siemens AG", "PAC2200")}
+"""Profiles of the models that say who they are by function 43."""
 _READ_HOLDING: Final = 3
 _READ_INPUT: Final = 4
 _WORD: Final = DataType.REGISTERS
@@ -44,14 +46,19 @@ class SerialLine:
         self._inner = _PseudoTerminal()
         self._outer = _PseudoTerminal()
         self._server: ModbusSerialServer | None = None
+        self.fault: LineFault | None = None
+        """What happens to the exchanges from now on."""
 
     async def start(self) -> None:
         """Open the line: from here on a request on `path` is answered."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._inner.master, _copy, self._inner.master, self._outer.master)
-        loop.add_reader(self._outer.master, _copy, self._outer.master, self._inner.master)
+        loop.add_reader(self._inner.master, self._carry_answer)
+        loop.add_reader(self._outer.master, self._carry_request)
         server = ModbusSerialServer(
-            [_device(meter) for meter in self.meters.values()], port=self._inner.path, ignore_missing_devices=True
+            [_device(meter) for meter in self.meters.values()],
+            port=self._inner.path,
+            ignore_missing_devices=True,
+            identity=_identity(self.meters),
         )
         server.context = _SilentWhereAbsent(self.meters)
         await server.serve_forever(background=True)
@@ -68,6 +75,23 @@ class SerialLine:
             asyncio.get_running_loop().remove_reader(terminal.master)
             terminal.close()
 
+    def _carry_request(self) -> None:
+        request = _receive(self._outer.master)
+        if self.fault and request:
+            _send(self._outer.master, self.fault.heard_at_once(request))
+        _send(self._inner.master, request)
+
+    def _carry_answer(self) -> None:
+        answer = _receive(self._inner.master)
+        if not self.fault or not answer:
+            _send(self._outer.master, answer)
+            return
+        delay_ms, heard = self.fault.instead_of(answer)
+        if delay_ms:
+            asyncio.get_running_loop().call_later(delay_ms / 1000, self._outer.send, heard)
+        else:
+            self._outer.send(heard)
+
 
 class _PseudoTerminal:
     """A raw pseudo terminal. Its slave end stays open here, so that a meter which closes it does not break the line."""
@@ -77,8 +101,15 @@ class _PseudoTerminal:
         tty.setraw(self._slave)
         os.set_blocking(self.master, False)
         self.path = os.ttyname(self._slave)
+        self._is_open = True
+
+    def send(self, data: bytes) -> None:
+        """Let the tty's reader hear *data*; nothing once it is closed."""
+        if self._is_open:
+            _send(self.master, data)
 
     def close(self) -> None:
+        self._is_open = False
         os.close(self._slave)
         os.close(self.master)
 
@@ -112,26 +143,52 @@ def _device(meter: VirtualMeter) -> SimDevice:
     """Return *meter* as pymodbus's device: input registers follow the meter, the rest is read-only."""
 
     async def refresh(*request: Any) -> ExcCodes | None:
-        function, start, _address, count, registers, _written = request
+        function, start, address, count, registers, _written = request
         if function not in (_READ_HOLDING, _READ_INPUT):
             return ExcCodes.ILLEGAL_FUNCTION
-        if count > MAX_REGISTERS_A_REQUEST:
+        model = meter.plate.model
+        if count > model.max_words:
             return ExcCodes.ILLEGAL_VALUE
-        if function == _READ_INPUT:
-            for place, word in meter.input_registers().items():
-                registers[place - start] = word
+        if model.image and model.image.cuts_number(address, count):
+            return ExcCodes.ILLEGAL_ADDRESS
+        words = meter.input_registers() if function == _READ_INPUT else meter.holding_registers()
+        for place, word in words.items():
+            registers[place - start] = word
         return None
 
     bits = SimData(0, values=[False] * 16, datatype=DataType.BITS)
-    holding = [SimData(place, values=word, datatype=_WORD) for place, word in meter.holding_registers().items()]
-    # Eastron's meters answer zeros for the input registers that their manuals leave out.
-    inputs = SimData(0, count=max(meter.input_registers()) + 1, datatype=_WORD)
-    return SimDevice(meter.plate.slave, ([bits], [bits], holding, [inputs]), action=refresh)
+    holding, inputs = _block(meter.holding_registers()), _block(meter.input_registers())
+    if meter.plate.model.image is None:
+        # Eastron's meters answer zeros for the input registers that their manuals leave out.
+        inputs = [SimData(0, count=max(meter.input_registers()) + 1, datatype=_WORD)]
+    return SimDevice(meter.plate.slave, ([bits], [bits], holding, inputs), action=refresh)
 
 
-def _copy(source: int, sink: int) -> None:
-    """Copy what came in; what the other end has no room for is lost, as on a line that nobody listens to."""
+def _block(words: dict[int, int]) -> list[SimData]:
+    """Return *words* as pymodbus's registers; where a meter has none of a kind, one far away stands for them."""
+    return [SimData(place, values=word, datatype=_WORD) for place, word in sorted(words.items())] or [SimData(65535)]
+
+
+def _identity(meters: dict[int, VirtualMeter]) -> ModbusDeviceIdentification:
+    """Return what the line's meters say of themselves by function 43; pymodbus has one answer for a whole process."""
+    for meter in meters.values():
+        if meter.plate.model.profile in IDENTIFIED:
+            vendor, product = IDENTIFIED[meter.plate.model.profile]
+            names = {"VendorName": vendor, "ProductCode": product}
+            return ModbusDeviceIdentification(info_name=names)  # type: ignore[no-untyped-call]
+    return ModbusDeviceIdentification()  # type: ignore[no-untyped-call]
+
+
+def _receive(source: int) -> bytes:
     try:
-        os.write(sink, os.read(source, COPY_BYTES))
+        return os.read(source, COPY_BYTES)
+    except BlockingIOError:
+        return b""
+
+
+def _send(sink: int, data: bytes) -> None:
+    """Write *data*; what the other end has no room for is lost, as on a line that nobody listens to."""
+    try:
+        os.write(sink, data)
     except BlockingIOError:
         return

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from meter import modbus
 from meter.errors import LineError
 from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
 
 from tests.firmware.bench_meter import with_crc
 
@@ -67,7 +68,7 @@ def test_an_identification_that_was_cut_off_is_refused(pdu: bytes) -> None:
 @pytest.mark.parametrize("transaction", [0, 1, 0xFFFF])
 def test_a_tcp_frame_is_the_one_that_pymodbus_makes(transaction: int) -> None:
     frame = modbus.tcp_frame(transaction, 247, QUERY.pdu)
-    assert frame == FramerSocket.encode(None, QUERY.pdu, 247, transaction)
+    assert frame == FramerSocket(DecodePDU(False)).encode(QUERY.pdu, 247, transaction)
     assert modbus.parse_tcp_head(frame[: modbus.TCP_HEAD_BYTES]) == (transaction, len(QUERY.pdu), 247)
 
 
