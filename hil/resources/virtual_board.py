@@ -22,16 +22,29 @@ END_OF_SOURCE = END_OF_PART = b"\x04"
 PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 TAKEN = b"OK"
 CHUNK_BYTES = 4096
+FLASH_BYTES = 32 * 1024 * 1024  # the machine takes no other size
+
+
+def make_flash(path: Path) -> Path:
+    """Make the file of an erased flash and return its path."""
+    path.write_bytes(b"\xff" * FLASH_BYTES)
+    return path
 
 
 class VirtualBoard:
-    """A board that boots the image `elf`; `line` is a tty of the host that its second UART is wired to."""
+    """A board that boots the image `elf`; `line` is a tty of the host that its second UART is wired to.
 
-    def __init__(self, elf: Path, line: Path | None = None) -> None:
+    `flash` is the file of its second flash bank, made here by `make_flash`; leaving the `with` cuts the power.
+    """
+
+    def __init__(self, elf: Path, line: Path | None = None, flash: Path | None = None) -> None:
+        bank = ["-drive", f"if=pflash,unit=1,format=raw,file={flash}"] if flash else []
         wires = ["-chardev", f"serial,id=line,path={line}", "-device", "pci-serial,chardev=line"] if line else []
         self._command = [
             *(PROGRAM, "-machine", "virt", "-bios", "none", "-nographic", "-monitor", "none", "-semihosting"),
-            *("-icount", "shift=0", "-serial", "stdio", *wires, "-kernel", str(elf)),
+            *("-icount", "shift=0", "-serial", "stdio", *wires, *bank),
+            # not -kernel, which would start from the flash where there is one
+            *("-device", f"loader,file={elf},cpu-num=0"),
         ]
         self._process: subprocess.Popen[bytes] | None = None
         self._received = b""
@@ -62,6 +75,13 @@ class VirtualBoard:
         if failure:
             raise BoardError(f"the virtual board stopped in the source given to it: {failure.decode().strip()}")
         return output.decode().replace("\r\n", "\n")
+
+    def run_until(self, source: str, lines: int, limit_s: float = 30) -> list[str]:
+        """Run source that does not end and return the first `lines` of its output; the board goes on with it."""
+        deadline_s = time.monotonic() + limit_s
+        self._send(source.encode() + END_OF_SOURCE)
+        self._read_to(TAKEN, deadline_s)
+        return [self._read_to(b"\r\n", deadline_s).decode() for _ in range(lines)]
 
     def _send(self, data: bytes) -> None:
         pipe = self._running().stdin

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hil.errors import BoardError
-from hil.resources.virtual_board import VirtualBoard
+from hil.resources.virtual_board import VirtualBoard, make_flash
 from ledger import cbor
 from provisioning.toolchain.virtual_board import find_board
 from tests.firmware.bench_meter import BenchMeter
@@ -94,6 +94,37 @@ print(json.dumps(asyncio.run(read())))
         words = json.loads(board.run(source, LIMIT_S))
     expected = [bench_meter.words[address] << 16 | bench_meter.words[address + 1] for address in (72, 74, 12)]
     assert [int(text, 16) for text in words] == expected
+
+
+JOURNAL = """
+from meter import reading
+from meter.board import qemu_flash
+from meter.board.folder import Directory, Disk
+from meter.envelope import Key, digest
+from meter.journal import Journal
+qemu_flash.mount("/")
+disk = Disk()
+journal = Journal(*[Directory(name, disk) for name in ("/log", "/archive", "/state")])
+"""
+
+
+def test_what_the_board_signed_is_in_its_flash_after_the_power_went(tmp_path: Path) -> None:
+    flash = make_flash(tmp_path / "flash")
+    sign = """
+key = Key(bytes(range(32)))
+while True:
+    sequence, previous = journal.link()
+    taken = reading.Reading(sequence, 5, 0, 0, None, reading.PERIODIC, None, ((180, 1), (280, 2)), 0, previous)
+    sealed = reading.seal(taken, key)
+    journal.append(sequence, reading.PERIODIC, sealed)
+    print(sealed.hex())
+"""
+    with VirtualBoard(find_board(), flash=flash) as board:
+        signed = board.run_until(JOURNAL + sign, lines=12, limit_s=LIMIT_S)
+    with VirtualBoard(find_board(), flash=flash) as board:
+        found = board.run(JOURNAL + "for _, sealed in journal.pending(0, 100): print(sealed.hex())", LIMIT_S).split()
+    assert found[: len(signed)] == signed
+    assert len(found) <= len(signed) + 1  # the one that was being told
 
 
 def test_without_a_random_source_no_key_is_made(board: VirtualBoard) -> None:
