@@ -77,6 +77,8 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         others = [group.create_task(work) for work in (parts.follower.run(), parts.reporter.run())]
         serving = group.create_task(parts.server.serve())
         log.info("gateway started", api=parts.server.url)
+        if not parts.server.is_local:
+            log.warning("anybody who reaches this address sees all readings", next_step="put a login in front of it")
         await stopping.wait()
         parts.link.stop_reading()
         await asyncio.wait([intake], timeout=DRAIN_S)

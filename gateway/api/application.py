@@ -15,6 +15,8 @@ from gateway.readings.overview import Overview
 
 MAX_ROWS: Final = 1000
 MAX_EPOCHS: Final = 1000
+MAX_INTERVALS: Final = 50_000
+"""Meters times epochs of one answer."""
 MeterId = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS)]
 Cursor = Annotated[int, Query(ge=0, lt=2**62)]
@@ -77,6 +79,8 @@ def _add_readings(application: FastAPI, overview: Overview) -> None:
         meter_id = _known(overview, meter)
         start, end = _epochs(overview, epoch, first, last)
         chosen = [meter_id] if meter_id is not None else sorted(overview.roster.meters)
+        if len(chosen) * (end - start + 1) > MAX_INTERVALS:
+            raise HTTPException(422, f"more than {MAX_INTERVALS} intervals; ask for one meter, or for fewer epochs")
         found: list[Interval] = await overview.intervals(chosen, start, end)
         return {"intervals": [resources.describe_interval(interval) for interval in found]}
 

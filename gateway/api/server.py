@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 from collections.abc import Iterator
 from typing import Final
@@ -29,6 +30,7 @@ class ApiServer:
         page.add_dashboard(application, overview)
         host, port = listening.getsockname()[:2]
         self.url = f"http://{host}:{port}/"
+        self.is_local = ipaddress.ip_address(host).is_loopback
         self._listening = listening
         self._server = _QuietServer(
             uvicorn.Config(

@@ -79,7 +79,9 @@ def _claim(path: Path) -> IO[bytes]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("wb")
     except OSError as error:
-        raise StoreError(f"{path.parent}: cannot hold the gateway's database: {error.strerror}") from error
+        raise StoreError(
+            f"{path.parent}: cannot hold the gateway's database: {error.strerror}; mend that, or change `store`"
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

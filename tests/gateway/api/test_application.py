@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import base64
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 
+from gateway.api import application
+from gateway.epochs.calendar import Calendar
+from gateway.readings.overview import Overview
 from tests.gateway.plant import EPOCH_S, Plant, wait_for
 
 EPOCH = 180_000_000
@@ -75,6 +81,15 @@ def test_a_bad_request_is_a_problem_that_says_what_is_wrong(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert said in answer.json()["detail"]
+
+
+def test_an_answer_that_would_be_too_long_is_refused() -> None:
+    meters = {number.to_bytes(8): None for number in range(application.MAX_INTERVALS // 1000 + 1)}
+    overview = cast("Overview", SimpleNamespace(roster=SimpleNamespace(meters=meters), calendar=Calendar(EPOCH_S)))
+    client = TestClient(application.make_application(overview))
+    answer = client.get("/api/intervals?from=0&to=999")
+    assert answer.status_code == 422
+    assert "ask for one meter, or for fewer epochs" in answer.json()["detail"]
 
 
 def test_health_says_degraded_while_the_ledger_is_away_and_unready_without_a_broker(
