@@ -28,12 +28,14 @@ AUTOSAVE_S: Final = 60
 PASSWD_TIMEOUT_S: Final = 30.0
 
 ACCESS_LIST: Final = f"""\
-# A meter's user name is its id (%u): it may publish its own readings and read its own receipts, nothing else.
+# A meter's user name is its id (%u): it may publish its own readings and last will, and read its own receipts.
 pattern write meter/%u/reading
+pattern write meter/%u/status
 pattern read meter/%u/receipt
 
 user {GATEWAY_USER}
 topic read meter/+/reading
+topic read meter/+/status
 topic write meter/+/receipt
 """
 

@@ -68,6 +68,7 @@ class Application:
         for task in self._tasks[1:]:  # all but the uplink
             task.cancel()
         await self._drain()
+        await self._uplink.leave()
         for task in self._tasks[:1]:
             task.cancel()
         journal = self._journal

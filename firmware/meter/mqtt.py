@@ -8,13 +8,15 @@ MAX_PACKET_BYTES = 4096
 """A longer packet from the broker ends the session: nothing that the meter subscribes to is that long."""
 KEEP_ALIVE_S = 30
 
-Connack = namedtuple("Connack", ("code",))
+Connack = namedtuple("Connack", ("code", "session_present"))
 Puback = namedtuple("Puback", ("packet_id",))
 Suback = namedtuple("Suback", ("packet_id", "granted"))
 Publish = namedtuple("Publish", ("topic", "payload", "packet_id"))
 Pong = namedtuple("Pong", ("empty",))
 
 PING = b"\xc0\x00"
+DISCONNECT = b"\xe0\x00"
+"""Says that the client goes on purpose: the broker then forgets its will."""
 
 _REFUSALS = {
     1: "protocol version not supported",
@@ -25,10 +27,10 @@ _REFUSALS = {
 }
 
 
-def connect(client_id, user, password):
-    """Return a CONNECT: clean session, user name and password."""
-    body = b"\x00\x04MQTT\x04" + bytes([0xC2]) + KEEP_ALIVE_S.to_bytes(2, "big")
-    return _packet(0x10, body + _text(client_id) + _text(user) + _text(password))
+def connect(client_id, user, password, will_topic, will):
+    """Return a CONNECT: clean session, user name and password; *will* is published, QoS 1, when the link dies."""
+    body = b"\x00\x04MQTT\x04" + bytes([0xCE]) + KEEP_ALIVE_S.to_bytes(2, "big")
+    return _packet(0x10, body + b"".join([_text(text) for text in (client_id, will_topic, will, user, password)]))
 
 
 def publish(topic, payload, packet_id):
@@ -88,8 +90,8 @@ def _parse(first, body):
     kind = first >> 4
     if kind == 3:
         return _parse_publish(first, body)
-    if first == 0x20 and len(body) == 2:
-        return Connack(body[1])
+    if first == 0x20 and len(body) == 2 and body[0] < 2:
+        return Connack(body[1], bool(body[0]))
     if first == 0x40 and len(body) == 2:
         return Puback(int.from_bytes(body, "big"))
     if first == 0x90 and len(body) == 3:

@@ -17,12 +17,16 @@ MAX_AHEAD = 64
 MAX_HASTENED = 4
 """New boundary readings that go before a backlog, whatever window and limit say."""
 CONNECT_TIMEOUT_S = 10
+LEAVE_TIMEOUT_S = 1
 ANSWER_TIMEOUT_MS = 10_000
 RESEND_FIRST_MS = 5_000
 RESEND_LIMIT_MS = 300_000
 BACKOFF_FIRST_MS = 500
 BACKOFF_LIMIT_MS = 60_000
 READ_BYTES = 1024
+
+WILL = "lost"
+"""What the broker publishes on meter/<id>/status, if the meter goes without a word."""
 
 _SUBSCRIPTION_ID = 65535
 _TICK_S = 0.5
@@ -46,6 +50,7 @@ class Uplink:
         self._backoff_ms = BACKOFF_FIRST_MS
         self._resend_ms = RESEND_FIRST_MS
         self._hastened = []  # boundary readings to send before the backlog
+        self._writer = None  # while logged in
         self._again = None  # (first, last) epoch of boundary readings to send anew, and
         self._again_after = 0  # the number up to which that is done
         self._forget_session()
@@ -70,6 +75,14 @@ class Uplink:
         self._backoff_ms = BACKOFF_FIRST_MS
         self._hurried.set()
         self._news.set()
+
+    async def leave(self):
+        """Tell the broker, if there is a session, that the meter goes on purpose: no will is published then."""
+        if self._writer is not None:
+            try:
+                await asyncio.wait_for(_send(self._writer, mqtt.DISCONNECT), LEAVE_TIMEOUT_S)
+            except (OSError, asyncio.TimeoutError):
+                return  # the link is dead: the will is true
 
     async def run(self):
         """Keep a session for ever; ends only by being cancelled."""
@@ -118,9 +131,11 @@ class Uplink:
             parser = mqtt.Parser()
             await asyncio.wait_for(self._greet(reader, writer, parser), CONNECT_TIMEOUT_S)
             self._backoff_ms = BACKOFF_FIRST_MS
+            self._writer = writer
             receiving = asyncio.create_task(self._receive(reader, parser))
             await self._transmit(writer)
         finally:
+            self._writer = None
             if receiving:
                 receiving.cancel()
             await _hang_up(writer)
@@ -128,7 +143,8 @@ class Uplink:
     async def _greet(self, reader, writer, parser):
         """Log in and subscribe; what the broker sends before the two answers is handled like everything else."""
         broker = self._broker
-        await _send(writer, mqtt.connect("meter-" + self._name, broker.user, broker.password))
+        will_topic = "meter/{}/status".format(self._name)
+        await _send(writer, mqtt.connect("meter-" + self._name, broker.user, broker.password, will_topic, WILL))
         waiting = [mqtt.Connack]
         while waiting:
             data = await reader.read(READ_BYTES)
@@ -145,6 +161,8 @@ class Uplink:
         if isinstance(packet, mqtt.Connack):
             if packet.code:
                 raise UplinkError("the broker refused the meter: " + mqtt.refusal(packet.code))
+            if packet.session_present:  # MQTT-3.2.2-1: what such a broker holds in store for us is not ours to trust
+                raise UplinkError("the broker kept a session although a clean one was asked for")
             await _send(writer, mqtt.subscribe("meter/{}/receipt".format(self._name), _SUBSCRIPTION_ID))
             return [mqtt.Suback]
         if not packet.granted:

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Self
 
 import paho.mqtt.client as mqtt
@@ -63,6 +64,11 @@ class Gateway:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def listen(self, topic: str, hear: Callable[[bytes], None]) -> None:
+        """Call *hear* with each message on *topic*."""
+        self._client.message_callback_add(topic, lambda _client, _data, message: hear(bytes(message.payload)))
+        self._client.subscribe(topic, qos=1)
 
     def send(self, message: bytes) -> None:
         """Publish *message* on the meter's receipt topic."""

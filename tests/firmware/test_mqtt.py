@@ -14,7 +14,7 @@ STREAM = (
     b"\x40\x02\x00\x07" + mqtt.publish("meter/aa/receipt", b"x" * 200, 513) + b"\x30\x05\x00\x01tab" + b"\xd0\x00"
 )
 PACKETS = [
-    mqtt.Connack(0),
+    mqtt.Connack(0, False),
     mqtt.Suback(65535, True),
     mqtt.Puback(7),
     mqtt.Publish(b"meter/aa/receipt", b"x" * 200, 513),
@@ -24,8 +24,9 @@ PACKETS = [
 
 
 def test_the_log_in_is_the_one_of_mqtt_3_1_1() -> None:
-    packet = mqtt.connect("meter-1", "user", "pass")
-    assert packet == b"\x10\x1f\x00\x04MQTT\x04\xc2\x00\x1e\x00\x07meter-1\x00\x04user\x00\x04pass"
+    packet = mqtt.connect("meter-1", "user", "pass", "m/s", "lost")
+    body = b"\x00\x04MQTT\x04\xce\x00\x1e\x00\x07meter-1\x00\x03m/s\x00\x04lost\x00\x04user\x00\x04pass"
+    assert packet == b"\x10" + bytes([len(body)]) + body
 
 
 def test_a_subscription_asks_for_qos_1() -> None:
@@ -56,6 +57,7 @@ def test_no_bytes_from_the_broker_do_more_than_end_the_session(portions: list[by
 @pytest.mark.parametrize(
     "data",
     [
+        b"\x20\x02\x02\x00",
         b"\x20\x03\x00\x00\x00", b"\x40\x01\x00", b"\x90\x02\x00\x01", b"\x00\x00", b"\xf0\x00", b"\xd0\x01\x00",
         b"\x32\x03\x00\x05a", b"\x32\x03\x00\x01a", b"\x34\x05\x00\x01a\x00\x01", b"\x30\x01\x00",
         b"\x30\xff\xff\xff\xff\x01", b"\x30\xff\x7f", b"\x10\x00",

@@ -109,6 +109,26 @@ def test_a_broker_that_stops_answering_is_given_up(device: Device, broker: Broke
     assert gateway.chain_breaks() == []
 
 
+def test_the_broker_tells_of_a_meter_that_vanishes_and_not_of_one_that_leaves(
+    device: Device, broker: Broker, gateway: Gateway
+) -> None:
+    wills: list[bytes] = []
+    gateway.listen(f"meter/{METER_ID.hex()}/status", wills.append)
+    for _ in range(2):
+        device.start()
+        device.wait_for(lambda event: event["event"] == "receipted")
+        device.stop()
+    assert wills == []
+    device.start()
+    device.wait_for(lambda event: event["event"] == "receipted")
+    device.kill()
+    limit = time.monotonic() + WAIT_S
+    while not wills:
+        assert time.monotonic() < limit, "no will was published"
+        time.sleep(0.02)
+    assert wills == [b"lost"]
+
+
 def test_a_long_backlog_drains_oldest_first_and_whole(
     tmp_path: Path, device: Device, broker: Broker, gateway_key: PrivateKey, run_script: Any
 ) -> None:
