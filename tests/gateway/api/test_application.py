@@ -8,7 +8,6 @@ from typing import cast
 
 import httpx
 import pytest
-from fastapi.testclient import TestClient
 
 from gateway.api import application
 from gateway.epochs.calendar import Calendar
@@ -83,11 +82,12 @@ def test_a_bad_request_is_a_problem_that_says_what_is_wrong(
     assert said in answer.json()["detail"]
 
 
-def test_an_answer_that_would_be_too_long_is_refused() -> None:
+async def test_an_answer_that_would_be_too_long_is_refused() -> None:
     meters = {number.to_bytes(8): None for number in range(application.MAX_INTERVALS // 1000 + 1)}
     overview = cast("Overview", SimpleNamespace(roster=SimpleNamespace(meters=meters), calendar=Calendar(EPOCH_S)))
-    client = TestClient(application.make_application(overview))
-    answer = client.get("/api/intervals?from=0&to=999")
+    served = httpx.ASGITransport(application.make_application(overview))
+    async with httpx.AsyncClient(transport=served, base_url="http://gateway") as client:
+        answer = await client.get("/api/intervals?from=0&to=999")
     assert answer.status_code == 422
     assert "ask for one meter, or for fewer epochs" in answer.json()["detail"]
 
