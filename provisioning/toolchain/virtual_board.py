@@ -96,9 +96,8 @@ def _build() -> None:
     manifest = BOARD / "manifest.py"
     manifest.write_text(MANIFEST.format(frozen=FROZEN))
     _make(SOURCE / "mpy-cross", [])  # by itself: as a part of the board it would get the board's settings
-    settings = [*PORT_SETTINGS, f"FROZEN_MANIFEST={manifest}", f"MPY_LIB_DIR={SOURCE}", f"PYTHON={sys.executable}"]
     port = SOURCE / "ports/qemu"
-    _make(port, settings)
+    _make(port, [*PORT_SETTINGS, f"FROZEN_MANIFEST={manifest}", f"MPY_LIB_DIR={SOURCE}"])
     fresh = IMAGE.with_suffix(".new")
     shutil.copyfile(port / "build-VIRT_RV32/firmware.elf", fresh)
     fresh.replace(IMAGE)
@@ -144,7 +143,7 @@ def _unpack(opened: archive.Archive, folder: Path) -> None:
 def _make(folder: Path, settings: Sequence[str]) -> None:
     # the assembler's flags come from the environment, so that the port adds to them; not our own make's flags
     inherited = {name: value for name, value in os.environ.items() if name not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
-    command = ["make", "-C", str(folder), f"-j{os.cpu_count() or 1}", *settings]
+    command = ["make", "-C", str(folder), f"-j{os.cpu_count() or 1}", f"PYTHON={sys.executable}", *settings]
     environment = {**inherited, "AFLAGS": "-misa-spec=2.2", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BUILD_LIMIT_S, check=False)
     if done.returncode != 0:
