@@ -1,4 +1,5 @@
-"""The meter's command line: `<micropython> firmware/meter/main.py run|enrol --config CONFIG.json`.
+"""The meter's command line: `<micropython> firmware/meter/main.py run|enrol --config CONFIG.json`,
+or `probe --line TTY [--slave N] [--json]`, which says what meter is on a line: status 0 if all is well with it, else 1.
 
 `enrol` makes the meter's key where there is none and prints its public part; `run` measures until stdin, where it is a
 pipe, ends or says `stop`, or until SIGINT. SIGTERM just ends the process: to the journal that is a power cut.
@@ -10,18 +11,21 @@ sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
 
 import asyncio  # noqa: E402
 
-from meter import config, keystore  # noqa: E402
+from meter import config, identify, keystore  # noqa: E402
 from meter.app import Application  # noqa: E402
 from meter.board import linux as board  # noqa: E402
 from meter.configuration import Store  # noqa: E402
 from meter.errors import MeterError  # noqa: E402
 from meter.journal import Journal  # noqa: E402
 
-USAGE = "usage: main.py run|enrol --config CONFIG.json"
+USAGE = "usage: main.py run|enrol --config CONFIG.json | probe --line TTY [--slave N] [--json]"
+MAX_SLAVE = 247
 
 
 def main(arguments):
     """Run the command in *arguments*; return the exit status."""
+    if arguments and arguments[0] == "probe":
+        return probe(arguments[1:])
     if len(arguments) != 3 or arguments[0] not in ("run", "enrol") or arguments[1] != "--config":
         sys.stderr.write(USAGE + "\n")
         return 2
@@ -38,6 +42,43 @@ def main(arguments):
         sys.stderr.write("meter: {}\n".format(error))
         return 2
     return 0
+
+
+def probe(arguments):
+    """Find the meter on a line and print what it is; return the exit status."""
+    is_json = "--json" in arguments
+    options = [argument for argument in arguments if argument != "--json"]
+    values = dict(zip(options[::2], options[1::2]))  # noqa: B905  MicroPython's zip knows no strict
+    slave = values.pop("--slave", "1")
+    if list(values) != ["--line"] or len(options) % 2 or not slave.isdigit() or not 1 <= int(slave) <= MAX_SLAVE:
+        sys.stderr.write(USAGE + "\n")
+        return 2
+    try:
+        found = asyncio.run(identify.find(board, values["--line"], int(slave) if "--slave" in options else None))
+    except OSError as error:
+        sys.stderr.write("meter: cannot use {}: {}\n".format(values["--line"], error))
+        return 2
+    if found is None:
+        sys.stderr.write("meter: no meter answers on {}: check wiring, address and speed\n".format(values["--line"]))
+        return 1
+    if is_json:
+        board.emit(found)
+    else:
+        show(found)
+    return 0 if found["profile"] and identify.is_set_right(found) else 1
+
+
+def show(found):
+    """Print what `identify.find` found, for people."""
+    line = found["line"]
+    print("model         ", found["model"] or "unknown: no profile fits")
+    print("profile       ", found["profile"])
+    print("serial number ", found["serial_number"] or "not told")
+    print("slave         ", found["slave"])
+    print("line          ", line["baud"], "baud, parity", line["parity"] + ",", line["stop_bits"], "stop bits")
+    for setting in found["settings"]:
+        is_right = not setting["wanted"] or setting["value"] in setting["wanted"]
+        print(setting["name"], setting["value"], "ok" if setting["wanted"] and is_right else setting["remedy"])
 
 
 def enrol(settings, key):
