@@ -7,7 +7,7 @@ at all, is then a flash that is mounted and recovered from.
 from binascii import crc32
 from hashlib import sha256
 
-import vfs
+import vfs  # type: ignore[import-not-found]  # MicroPython's
 from meter import journal as meter_journal
 from meter import reading, segments
 from meter.board.folder import Directory, Disk
@@ -23,18 +23,18 @@ meter_journal.RESERVED_NUMBERS = 4
 class Flash:
     """NOR flash: erased to ones, programmed to zeros; in RAM."""
 
-    def __init__(self, content=None):
+    def __init__(self, content: bytearray | None = None) -> None:
         self.content = content or bytearray(b"\xff" * (BLOCK_BYTES * BLOCKS))
-        self.trace = []  # (place, data) programmed; (place, None) erased
+        self.trace: list = []  # (place, data) programmed; (place, None) erased
 
-    def readblocks(self, block, buffer, offset=0):
+    def readblocks(self, block: int, buffer: bytearray, offset: int = 0) -> None:
         start = block * BLOCK_BYTES + offset
         buffer[:] = self.content[start : start + len(buffer)]
 
-    def writeblocks(self, block, data, offset=0):
+    def writeblocks(self, block: int, data: bytes, offset: int = 0) -> None:
         self._do((block * BLOCK_BYTES + offset, bytes(data)))
 
-    def ioctl(self, operation, argument):
+    def ioctl(self, operation: int, argument: int) -> int:
         if operation == 4:
             return BLOCKS
         if operation == 5:
@@ -43,12 +43,12 @@ class Flash:
             self._do((argument * BLOCK_BYTES, None))
         return 0
 
-    def _do(self, operation):
+    def _do(self, operation: tuple) -> None:
         self.trace.append(operation)
         apply(self.content, operation)
 
 
-def apply(content, operation, torn=False):
+def apply(content: bytearray, operation: tuple, torn: bool = False) -> None:
     """Do *operation* on *content*: all of it, or the first half."""
     place, data = operation
     size = BLOCK_BYTES if data is None else len(data)
@@ -65,17 +65,17 @@ class Key:
 
     id = b"\x01" * 8
 
-    def sign(self, message):
+    def sign(self, message: bytes) -> bytes:
         return sha256(message).digest() * 2
 
 
-def open_journal(flash):
+def open_journal(flash: Flash) -> Journal:
     """Mount *flash* and start the journal on it."""
     vfs.mount(vfs.VfsLfs2(flash, progsize=32, readsize=32), "/flash")
     return Journal(*[Directory("/flash/" + name, Disk()) for name in ("log", "archive", "state")])
 
 
-def live(flash):
+def live(flash: Flash) -> tuple:
     """Sign and receipt on *flash*; return [(operations so far, number, reason, envelope)], [(operations, receipt)]."""
     signed, receipted = [], []
     journal = open_journal(flash)
@@ -95,7 +95,7 @@ def live(flash):
     return signed, receipted
 
 
-def check(content, operations, signed, receipted):
+def check(content: bytearray, operations: int, signed: list, receipted: list) -> None:
     """Raise AssertionError where a start from *content* breaks a promise made before flash operation *operations*."""
     journal = open_journal(Flash(content))
     try:
@@ -116,7 +116,7 @@ def check(content, operations, signed, receipted):
         vfs.umount("/flash")
 
 
-def sweep():
+def sweep() -> None:
     """Print how many cuts were tried; raises AssertionError at the first that breaks a promise."""
     flash = Flash()
     vfs.VfsLfs2.mkfs(flash, progsize=32, readsize=32)

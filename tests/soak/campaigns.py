@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.soak import envelopes
+from tests.soak import envelopes, hostile_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +21,8 @@ class Campaign:
     run_unit: Callable[[int], Sequence[str]]
 
 
-CAMPAIGNS = (Campaign("ledger.altered_readings", 20_000, envelopes.alter_reading),)
+CAMPAIGNS = (
+    Campaign("ledger.altered_readings", 20_000, envelopes.alter_reading),
+    Campaign("firmware.hostile_bytes", 1000, hostile_bytes.attack_firmware),
+    Campaign("firmware.hostile_bytes_micropython", 50, hostile_bytes.attack_micropython),
+)
