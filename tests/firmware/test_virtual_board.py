@@ -12,10 +12,12 @@ from hil.errors import BoardError
 from hil.resources.virtual_board import VirtualBoard, make_flash
 from ledger import cbor
 from provisioning.toolchain.virtual_board import find_board
+from tests.firmware import vector_checks
 from tests.firmware.bench_meter import BenchMeter
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 SIGN_INPUT = VECTORS / "ed25519-sign-input-a.txt"
+READING_VECTORS = VECTORS.parent / "reading-vectors.json"
 SIGNED = 24
 LIMIT_S = 60
 
@@ -74,6 +76,14 @@ assert cbor.decode(data) == {value!r}
 print(cbor.encode(cbor.decode(data)).hex())
 """
     assert board.run(source).strip() == encoded.hex()
+
+
+def test_readings_and_receipts_have_the_ledgers_bytes_on_the_board(board: VirtualBoard) -> None:
+    vectors = json.loads(READING_VECTORS.read_text())
+    checks = Path(vector_checks.__file__).read_text()
+    files = f"import io\nFILE = {json.dumps(vectors)!r}\ndef open(path):\n    return io.StringIO(FILE)\n"
+    count = len(vectors["readings"]) + len(vectors["receipts"])
+    assert board.run(f"{files}{checks}\nprint(check_readings(''))", LIMIT_S).split() == [str(count)]
 
 
 def test_registers_are_read_over_the_boards_uart(bench_meter: BenchMeter) -> None:
