@@ -21,13 +21,13 @@ async def find(board, path, slave=None):
     """
     board.open_uart(LineSettings(path, 9600, "none", 1)).close()
     for settings, slaves in _deliveries(path, slave):
-        line = Line(settings, board)
-        try:
-            for candidate in slaves:
-                if await _is_alive(line, candidate):
+        for candidate in slaves:
+            if await _is_alive(settings, board, candidate):
+                line = Line(settings, board)
+                try:
                     return await _describe(line, settings, candidate)
-        finally:
-            line.close()
+                finally:
+                    line.close()
     return None
 
 
@@ -64,15 +64,19 @@ def _deliveries(path, slave):
     return [(LineSettings(path, *key), sorted(tried[key])) for key in sorted(tried)]
 
 
-async def _is_alive(line, slave):
-    for function, address in _LIVENESS:
-        try:
-            await line.read(slave, function, address, 2)
-        except ExceptionResponse:
+async def _is_alive(settings, board, slave):
+    line = Line(settings, board, attempts=1)
+    try:
+        for function, address in _LIVENESS:
+            try:
+                await line.read(slave, function, address, 2)
+            except ExceptionResponse:
+                return True
+            except LineError:
+                continue
             return True
-        except LineError:
-            continue
-        return True
+    finally:
+        line.close()
     return False
 
 

@@ -17,8 +17,9 @@ _WORTH_RETRYING = (modbus.ACKNOWLEDGE, modbus.BUSY, modbus.TARGET_SILENT)
 class Line:
     """A Modbus client: RTU on a tty where *settings* have a `path`, TCP where they have a `host`."""
 
-    def __init__(self, settings, board):
+    def __init__(self, settings, board, attempts=ATTEMPTS):
         self._board = board
+        self._attempts = attempts
         self._wire = tcp.Wire(settings, board) if hasattr(settings, "host") else rtu.Wire(settings, board)
         self._lock = asyncio.Lock()
         self._slaves = set()
@@ -42,7 +43,7 @@ class Line:
         self._slaves.add(slave)
         async with self._lock:
             self._refuse_skipped(slave)
-            attempts = 1 if slave in self._silent and len(self._slaves) > 1 else ATTEMPTS
+            attempts = 1 if slave in self._silent and len(self._slaves) > 1 else self._attempts
             for attempt in range(attempts):
                 if attempt:
                     await asyncio.sleep((BACK_OFF_MS << (attempt - 1)) / 1000)

@@ -1,0 +1,79 @@
+"""Walking a SunSpec device: wherever its mark stands, and never for ever."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from meter import profile, sunspec
+from meter.board import linux as board
+from meter.errors import LineError
+from meter.instrument import Instrument
+from meter.modbus import ILLEGAL_DATA_ADDRESS, ExceptionResponse
+
+
+class Device:
+    """A line whose only slave holds *words*; where none is, it answers with an exception."""
+
+    def __init__(self, words: dict[int, int]) -> None:
+        self.words = words
+        self.reads = 0
+
+    async def read(self, _slave: int, _function: int, address: int, count: int) -> bytes:
+        self.reads += 1
+        places = range(address, address + count)
+        if any(place not in self.words for place in places):
+            raise ExceptionResponse(ILLEGAL_DATA_ADDRESS)
+        return struct.pack(f">{count}H", *(self.words[place] for place in places))
+
+
+def device(base: int, *models: tuple[int, int]) -> Device:
+    words = {base: 0x5375, base + 1: 0x6E53}
+    place = base + 2
+    for number, length in (*models, (0xFFFF, 0)):
+        words |= {place: number, place + 1: length} | dict.fromkeys(range(place + 2, place + 2 + length), 0)
+        place += 2 + length
+    return Device(words)
+
+
+@pytest.mark.parametrize("base", sunspec.BASES)
+async def test_models_are_found_wherever_the_mark_stands(base: int) -> None:
+    found = await sunspec.walk(device(base, (1, 66), (113, 60), (203, 105)), 1)
+    assert found == {1: base + 2, 113: base + 70, 203: base + 132}
+
+
+async def test_a_device_without_the_mark_is_none_of_sunspecs() -> None:
+    with pytest.raises(LineError, match="no SunSpec device"):
+        await sunspec.walk(Device(dict.fromkeys(range(60000), 0)), 1)
+
+
+@pytest.mark.parametrize("words", [dict.fromkeys(range(0x10000), 7), dict.fromkeys(range(0x10000), 0)])
+async def test_a_chain_without_an_end_is_given_up(words: dict[int, int]) -> None:
+    looped = Device(words | {40000: 0x5375, 40001: 0x6E53})
+    with pytest.raises(LineError, match="no end"):
+        await sunspec.walk(looped, 1)
+    assert looped.reads <= sunspec.MAX_MODELS + 1
+
+
+@given(st.lists(st.integers(0, 0xFFFF), max_size=300))
+async def test_no_device_does_more_than_be_refused(words: list[int]) -> None:
+    strange = Device(dict(enumerate([0x5375, 0x6E53, *words], 40000)))
+    try:
+        found = await sunspec.walk(strange, 1)
+        assert all(place >= 40002 for place in found.values())
+    except LineError as error:
+        assert str(error)
+    assert strange.reads <= sunspec.MAX_MODELS + len(sunspec.BASES)
+
+
+async def test_a_device_without_the_profiles_model_says_which_it_has() -> None:
+    instrument = Instrument(profile.load("sunspec_203"), device(40000, (1, 66), (103, 50)), 1, board)
+    with pytest.raises(LineError, match=r"no SunSpec model 203: \[1, 103\]"):
+        await instrument.read(is_boundary=True)
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_a_text(data: bytes) -> None:
+    assert sunspec.text(data).isascii()
