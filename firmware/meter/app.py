@@ -160,9 +160,10 @@ class Application:
     def _record(self, reason, epoch, values, time_ms):
         """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
         sequence, previous = self._journal.link()
+        quality, offset_ms = clock.quality(time_ms, self._board.clock_state())
         sealed = reading.seal(
             reading.Reading(
-                sequence, time_ms // 1000, reading.SYNCED if clock.is_set(time_ms) else reading.UNSET, 0,
+                sequence, time_ms // 1000, quality, offset_ms,
                 self._beacon if reason == reading.BOUNDARY else None, reason, epoch, values,
                 self._flags(values), previous,
             ),

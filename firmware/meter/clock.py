@@ -1,5 +1,7 @@
 """Epoch boundaries and telemetry instants, worked out from a clock that is handed in. Milliseconds of Unix time."""
 
+from meter import reading
+
 MAX_LEAD_EPOCHS = 96
 """A last boundary further ahead of now than this came from a clock that was wrong by days: it no longer counts."""
 GUARD_MS = 1500
@@ -10,6 +12,17 @@ _EARLIEST_S = 1_704_067_200  # 2024-01-01: an older clock has never been set
 def is_set(now_ms):
     """Tell whether *now_ms* can be a true time at all."""
     return now_ms >= _EARLIEST_S * 1000
+
+
+def quality(now_ms, state):
+    """Return (quality, offset in ms) that a reading at *now_ms* states; *state* is the board's `clock_state`.
+
+    SYNCED only where the board knows it; a clock that shows a possible time runs on by itself, in holdover.
+    """
+    is_synced, offset_ms = state
+    if not is_set(now_ms):
+        return reading.UNSET, 0
+    return (reading.SYNCED if is_synced else reading.HOLDOVER), offset_ms
 
 
 def tolerance_ms(epoch_s):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from meter.board import linux
 from meter.clock import GUARD_MS, MAX_LEAD_EPOCHS, Boundaries, Telemetry, is_set, tolerance_ms
+
+from tests.firmware.conftest import RunScript
 
 T0 = 1_795_000_500_000
 """A multiple of 900 s, in ms."""
@@ -93,3 +96,10 @@ def test_meters_have_phases_of_their_own() -> None:
 def test_a_clock_that_was_never_set_is_known() -> None:
     assert not is_set(0)
     assert is_set(T0)
+
+
+def test_linux_tells_the_kernels_own_state_on_both_interpreters(run_script: RunScript) -> None:
+    printed = run_script("from meter.board import linux\nprint(linux.clock_state())").strip()
+    is_synced, offset_ms = linux.clock_state()
+    assert printed.startswith(f"({is_synced}, ")
+    assert abs(offset_ms) <= 32767

@@ -15,7 +15,7 @@ from meter.journal import Journal
 
 from hil.flash import FlashDisk
 from ledger.keys import PrivateKey
-from ledger.reading import Reason
+from ledger.reading import ClockQuality, Reason
 from tests.firmware.device import METER_ID, configuration
 from tests.firmware.virtual_time import FastKey, VirtualBoard, VirtualBroker, VirtualLine, VirtualLoop, verify_fast
 
@@ -115,4 +115,30 @@ def test_a_journal_that_had_to_be_thinned_drains_past_every_gap(
     bench.pass_until_receipted(HOUR_S)
     epochs = [reading.epoch for reading in bench.broker.readings.values() if reading.reason is Reason.BOUNDARY]
     assert len(epochs) >= 96
+    bench.end()
+
+
+def test_before_the_first_sync_readings_are_kept_and_marked_and_no_step_repeats_a_boundary(loop: VirtualLoop) -> None:
+    bench = Bench(loop, pace_s=0.01)
+    bench.board.set_by_ms, bench.board.is_synced = -1_795_000_500_000, False  # never set: it counts from 1970
+    bench.pass_time(1000)
+    bench.board.set_by_ms = 5000
+    bench.pass_time(1000)
+    bench.board.is_synced = True
+    for step_ms in (0, -4000, 3_600_000, -3_600_000, 0):
+        bench.board.set_by_ms = step_ms
+        bench.pass_time(1000)
+    bench.board.network = bench.broker
+    bench.pass_until_receipted(HOUR_S)
+    taken = [reading for _, reading in sorted(bench.broker.readings.items())]
+    assert len(taken) == bench.journal.signed
+    qualities = [reading.clock_quality for reading in taken]
+    assert qualities == sorted(qualities, key=[ClockQuality.UNSET, ClockQuality.HOLDOVER, ClockQuality.SYNCED].index)
+    assert set(qualities) == set(ClockQuality)
+    assert all(
+        reading.clock_offset_ms == (3 if reading.clock_quality is not ClockQuality.UNSET else 0) for reading in taken
+    )
+    epochs = [reading.epoch for reading in taken if reading.epoch is not None]
+    assert epochs == sorted(set(epochs))
+    assert all(reading.clock_quality is not ClockQuality.UNSET for reading in taken if reading.epoch is not None)
     bench.end()

@@ -53,11 +53,16 @@ class VirtualBoard:
         self.network: VirtualBroker | None = None
         self.events: list[dict[str, Any]] = []
         self.set_by_ms = 0
+        self.is_synced = True
         self._random = 0
 
     def now_ms(self) -> int:
         """Return the wall clock, wrong by `set_by_ms`."""
         return 1000 * START_S + int(1000 * self._loop.now_s) + self.set_by_ms
+
+    def clock_state(self) -> tuple[bool, int]:
+        """Tell whether the clock is kept in step, and its offset."""
+        return self.is_synced, 3
 
     def ticks_ms(self) -> int:
         """Return the monotonic clock."""
