@@ -36,7 +36,7 @@ def parse(data, folder=""):
     broker, line = config.broker, config.line
     return Config(
         config.meter_id, config.profile,
-        Line(_from(folder, line.path), line.baud, line.parity, line.stop_bits), config.slave,
+        _from_folder(folder, line), config.slave,
         Broker(broker.host, broker.port, _from(folder, broker.ca), broker.user, broker.password),
         config.gateway_keys, config.campus_key, config.epoch_s, config.telemetry_s,
         _from(folder, config.data_dir), config.drain_s,
@@ -102,11 +102,19 @@ def _parity(value, name):
 
 
 def _line(values, name):
+    if isinstance(values, dict) and "host" in values:
+        return _read_table(values, _TCP_LINE, name + ".", TcpLine)
     return _read_table(values, _LINE, name + ".", Line)
 
 
 def _broker(values, name):
     return _read_table(values, _BROKER, name + ".", Broker)
+
+
+def _from_folder(folder, line):
+    if hasattr(line, "host"):
+        return line
+    return Line(_from(folder, line.path), line.baud, line.parity, line.stop_bits)
 
 
 def _from(folder, path):
@@ -118,6 +126,10 @@ _LINE = (
     ("baud", _integer(1200, 230_400)),
     ("parity", _parity),
     ("stop_bits", _integer(1, 2)),
+)
+_TCP_LINE = (
+    ("host", _text),
+    ("port", _integer(1, 65535)),
 )
 _BROKER = (
     ("host", _text),
@@ -141,6 +153,8 @@ _CONFIG = (
 )
 
 Line = namedtuple("Line", [name for name, _ in _LINE])
+TcpLine = namedtuple("TcpLine", [name for name, _ in _TCP_LINE])
+"""A meter behind Modbus TCP instead of a tty."""
 Broker = namedtuple("Broker", [name for name, _ in _BROKER])
 Config = namedtuple("Config", [name for name, _ in _CONFIG])
 """meter_id 8 bytes, gateway_keys and campus_key 32 bytes each; paths absolute or relative to the working folder."""

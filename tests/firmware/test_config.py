@@ -153,3 +153,22 @@ def test_enrolment_makes_one_key_for_good_which_only_its_owner_can_read(tmp_path
     assert first["interpreter"].startswith("micropython 1.")
     assert (tmp_path / "data" / "key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_meter_may_sit_behind_modbus_tcp() -> None:
+    values = configuration(line={"host": "192.0.2.7", "port": 502})
+    assert config.parse(json.dumps(values).encode(), "folder/").line == config.TcpLine("192.0.2.7", 502)
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ({"host": "192.0.2.7"}, "line.port is missing"),
+        ({"host": "192.0.2.7", "port": 0}, "line.port must be"),
+        ({"host": "192.0.2.7", "port": 502, "baud": 9600}, "unknown key line.baud"),
+        (["host"], "line is not a JSON object"),
+    ],
+)
+def test_a_wrong_tcp_line_is_a_clear_error(line: object, text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        config.parse(json.dumps(configuration(line=line)).encode())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from meter.errors import LineError
 from meter.line import ATTEMPTS, Line
 
 from tests.firmware.conftest import RunScript
+from tests.firmware.device import Device
 
 
 class Settings(NamedTuple):
@@ -36,12 +39,13 @@ print(asyncio.run(line.read(1, 4, 72, 2)).hex())
 
 
 class Server:
-    """A Modbus TCP server; `answers` are used up one a request, then each is answered properly."""
+    """A Modbus TCP server; `answers` are used up one a request, then each is answered as `usual`."""
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
         self.connections = 0
         self.answers: list[Answer] = []
+        self.usual: Answer = answer
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +54,7 @@ class Server:
             while True:
                 request = await reader.readexactly(12)
                 self.requests.append(request)
-                await (self.answers.pop(0) if self.answers else answer)(request, writer)
+                await (self.answers.pop(0) if self.answers else self.usual)(request, writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -165,3 +169,19 @@ async def test_a_port_where_nobody_listens_is_a_clear_error(server: Server) -> N
 
 async def test_micropython_reads_it_too(server: Server, run_script: RunScript) -> None:
     assert await asyncio.to_thread(run_script, READ, str(server.port)) == DATA.hex() + "\n"
+
+
+async def test_the_whole_meter_runs_over_tcp(server: Server, device: Device) -> None:
+    values = json.loads(device.config.read_text())
+    values["line"] = {"host": "127.0.0.1", "port": server.port}
+    device.config.write_text(json.dumps(values))
+
+    async def answer_floats(request: bytes, writer: asyncio.StreamWriter) -> None:
+        count = int.from_bytes(request[10:12], "big")
+        writer.write(frame(request, struct.pack(">f", 1.5) * (count // 2)))
+
+    server.usual = answer_floats
+    device.start()
+    signed = await asyncio.to_thread(device.wait_for, lambda event: event["event"] == "signed")
+    assert signed["reason"] == "startup"
+    assert not device.of_kind("error")
