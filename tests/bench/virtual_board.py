@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hil.resources.virtual_board import VirtualBoard
 from provisioning.toolchain.virtual_board import find_board
 from tests.bench.measure import Row, at_most
+from tests.firmware.board_application import run_application
 
 SIGN_BAR = 7_500_000
 SHA512_BLOCK_BAR = 150_000
@@ -73,4 +74,6 @@ def measure() -> Iterator[Row]:
     yield at_most("firmware.sign_instructions", found["sign"], "RV32 instructions", SIGN_BAR)
     yield at_most("firmware.sha512_block_instructions", found["block"], "RV32 instructions", SHA512_BLOCK_BAR)
     yield at_most("firmware.reading_instructions", found["reading"], "RV32 instructions", READING_BAR)
+    live = run_application(readings=6)["live"]
+    yield at_most("firmware.application_heap_bytes", live, "B live, without TLS", HEAP_BAR_BYTES)
     yield at_most("firmware.seal_heap_bytes", found["heap"], "B, least that seals a reading", HEAP_BAR_BYTES)

@@ -10,10 +10,11 @@ import pytest
 
 from hil.errors import BoardError
 from hil.resources.virtual_board import VirtualBoard, make_flash
-from ledger import cbor
+from ledger import cbor, reading
 from provisioning.toolchain.virtual_board import find_board
 from tests.firmware import vector_checks
 from tests.firmware.bench_meter import BenchMeter
+from tests.firmware.board_application import run_application
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 SIGN_INPUT = VECTORS / "ed25519-sign-input-a.txt"
@@ -135,6 +136,15 @@ while True:
         found = board.run(JOURNAL + "for _, sealed in journal.pending(0, 100): print(sealed.hex())", LIMIT_S).split()
     assert found[: len(signed)] == signed
     assert len(found) <= len(signed) + 1  # the one that was being told
+
+
+def test_the_whole_application_signs_and_keeps_readings_on_the_board() -> None:
+    found = run_application(readings=4)
+    assert found["signed"][0] == "startup"
+    assert found["signed"].count("boundary") >= 2
+    kept = [reading.decode(bytes.fromhex(raw)) for raw in found["kept"]]
+    assert [one.sequence for one in kept] == [1, 2, 3, 4]
+    assert all(one.is_signed_by(bytes.fromhex(found["key"])) and one.register(180) == 1_234_500 for one in kept)
 
 
 def test_without_a_random_source_no_key_is_made(board: VirtualBoard) -> None:

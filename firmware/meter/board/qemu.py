@@ -4,12 +4,15 @@ It has no network and no source of randomness: its random bytes are a hash of wh
 so that a test repeats. Its RS-485 line is a `pci-serial` (a 16550, first device on the bus); time is the CLINT's.
 """
 
+import asyncio
+import errno
 import json
 import time
 from hashlib import sha256
 
 from machine import mem8, mem32
 
+from meter.board import folder, qemu_flash
 from meter.errors import ConfigError
 
 INTERPRETER = "micropython qemu rv32imac"
@@ -30,12 +33,22 @@ _random = [b"", 0]
 
 
 def prepare():
-    """Do nothing: the board has neither files of others nor a controlling terminal."""
+    """Mount the flash."""
+    qemu_flash.mount("/")
+
+
+def check(settings):
+    """Take any *settings* (a config.Config): what the board lacks it lacks for all."""
 
 
 def now_ms():
     """Return Unix time in milliseconds, as far as `time.set_ms` told it."""
     return time.time_ns() // 1_000_000
+
+
+def clock_state():
+    """Return (whether anything keeps the clock in step, its estimated offset in ms): here nothing does."""
+    return False, 0
 
 
 def ticks_ms():
@@ -67,6 +80,33 @@ def random_bytes(count):
 def emit(event):
     """Print *event* (a dict) as one JSON line."""
     print(json.dumps(event))
+
+
+def claim(path):
+    """Return an open file in folder *path*; no other process could hold it."""
+    return open(path + "/lock", "ab")  # noqa: SIM115  open as long as the meter runs
+
+
+class Directory(folder.Directory):
+    """A folder of the flash."""
+
+    def __init__(self, path):
+        super().__init__(path, folder.Disk())
+
+
+async def connect(host, port, authority_path, timeout_s):
+    """Raise OSError: the board has no network."""
+    raise OSError(errno.EHOSTUNREACH)
+
+
+async def connect_plain(host, port, timeout_s):
+    """Raise OSError: the board has no network."""
+    raise OSError(errno.EHOSTUNREACH)
+
+
+async def command_line_ended():
+    """Never return: the board runs until its power is cut."""
+    await asyncio.Event().wait()
 
 
 def open_uart(settings):
