@@ -15,26 +15,33 @@ import signal
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from hil.errors import LineError
 from hil.resources import trace
+from hil.resources.meter_models import BY_NAME
 from hil.resources.serial_line import SerialLine
 from hil.resources.trace import NS_PER_S, Schedule, Trace
-from hil.resources.virtual_meter import MODELS, Plate, VirtualMeter
+from hil.resources.virtual_meter import Plate, VirtualMeter
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _known_model(name: str) -> str:
+    if name not in BY_NAME:
+        raise ValueError(f"no simulated meter {name!r}; there are {', '.join(sorted(BY_NAME))}")
+    return name
+
+
 class MeterOnLine(_Section):
     """One virtual meter: model, slave address, its part of a measured series, and what its counters start from."""
 
     slave: Annotated[int, Field(ge=1, le=247)]
-    model: Literal["SDM120", "SDM630"]
+    model: Annotated[str, AfterValidator(_known_model)]
     series: str
     permille: Annotated[int, Field(ge=0)] = 1000
     exports: bool = False
@@ -114,7 +121,7 @@ async def serve(lines: list[SerialLine]) -> None:
 def _meter(described: LineFile, meter: MeterOnLine, source: Trace, first_slot: int, clock: Clock) -> VirtualMeter:
     sign = -1 if meter.exports else 1
     power_w = tuple(sign * power for power in source.power_w(meter.series, meter.permille))
-    model, limit_w = MODELS[meter.model], MODELS[meter.model].rated_power_w
+    model, limit_w = BY_NAME[meter.model], BY_NAME[meter.model].rated_power_w
     if max(map(abs, power_w)) > limit_w:
         raise LineError(f"{meter.series} x {meter.permille}/1000 exceeds the {limit_w} W of an {model.name}; lower it")
     first_epoch = described.first_epoch or clock() // (NS_PER_S * described.epoch_s)

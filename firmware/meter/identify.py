@@ -96,9 +96,10 @@ async def _describe(line, settings, slave):
     for name in profiles.NAMES:
         used = profile.load(name)
         if used.sunspec_model in models:
-            manufacturer, model, serial = await sunspec.common(line, slave, models)
-            found["profile"], found["serial_number"] = used.name, serial
-            found["model"] = "{}: {} {}".format(used.model, manufacturer, model)
+            found["profile"], found["model"] = used.name, used.model
+            if sunspec.COMMON in models:
+                manufacturer, model, found["serial_number"] = await sunspec.common(line, slave, models)
+                found["model"] = "{}: {} {}".format(used.model, manufacturer, model)
             break
     return found
 

@@ -148,3 +148,5 @@ _IMAGED = (
 )
 BY_PROFILE: Final = {model.profile: model for model in (*MODELS.values(), *_IMAGED)}
 """Every simulated model by the name of the firmware's profile for it."""
+BY_NAME: Final = MODELS | {model.name: model for model in _IMAGED}
+"""Every simulated model by its own name."""

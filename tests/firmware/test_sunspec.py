@@ -7,8 +7,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from meter import profile, sunspec
+from meter import identify, profile, sunspec
 from meter.board import linux as board
+from meter.config import Line as LineSettings
 from meter.errors import LineError
 from meter.instrument import Instrument
 from meter.modbus import ILLEGAL_DATA_ADDRESS, ExceptionResponse
@@ -20,6 +21,9 @@ class Device:
     def __init__(self, words: dict[int, int]) -> None:
         self.words = words
         self.reads = 0
+
+    async def identify(self, _slave: int) -> dict[int, bytes]:
+        raise ExceptionResponse(1)
 
     async def read(self, _slave: int, _function: int, address: int, count: int) -> bytes:
         self.reads += 1
@@ -72,6 +76,23 @@ async def test_a_device_without_the_profiles_model_says_which_it_has() -> None:
     instrument = Instrument(profile.load("sunspec_203"), device(40000, (1, 66), (103, 50)), 1, board)
     with pytest.raises(LineError, match=r"no SunSpec model 203: \[1, 103\]"):
         await instrument.read(is_boundary=True)
+
+
+async def test_a_device_without_the_common_model_is_recognised_without_a_serial_number() -> None:
+    settings = LineSettings("tty", 9600, "none", 1)
+    found = await identify._describe(device(40000, (203, 105)), settings, 1)
+    assert (found["profile"], found["model"], found["serial_number"]) == ("sunspec_203", "SunSpec meter 203", None)
+
+
+async def test_a_device_that_is_none_of_the_profiles_is_said_to_be_unknown() -> None:
+    found = await identify._describe(device(40000, (160, 20)), LineSettings("tty", 9600, "none", 1), 1)
+    assert (found["profile"], found["model"]) == (None, None)
+
+
+async def test_a_setting_that_a_variant_has_not_cannot_be_wrong() -> None:
+    energies = dict.fromkeys(range(72, 76), 0)
+    values, _ = await Instrument(profile.load("eastron_sdm630"), Device(energies), 1, board).read(is_boundary=True)
+    assert values == ((180, 0), (280, 0))
 
 
 @given(st.binary(max_size=64))
