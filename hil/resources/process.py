@@ -63,7 +63,7 @@ class ChildProcess:
                     stderr=log,
                     env=None if environment is None else dict(environment),
                     start_new_session=True,
-                    preexec_fn=lambda: _die_with(rig),  # noqa: PLW1509 (one system call, no lock, no allocation of ours)
+                    preexec_fn=lambda: die_with(rig),  # noqa: PLW1509 (one system call, no lock, no allocation of ours)
                 )
         except OSError as error:
             raise ProcessError(f"cannot start {self.name} ({self._command[0]}): {error.strerror}") from error
@@ -158,7 +158,7 @@ class ChildProcess:
         asyncio.get_running_loop().remove_reader(descriptor)
 
 
-def _die_with(rig: int) -> None:
+def die_with(rig: int) -> None:
     """Run in the child before its program: have the kernel kill it when the rig ends, however that ends."""
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != rig:

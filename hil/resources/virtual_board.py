@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from hil.errors import BoardError
+from hil.resources.process import die_with
 
 PROGRAM = "qemu-system-riscv32"
 START_LIMIT_S = 20
@@ -50,7 +51,14 @@ class VirtualBoard:
         self._received = b""
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        rig = os.getpid()
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            preexec_fn=lambda: die_with(rig),  # noqa: PLW1509 (one system call, no lock, no allocation of ours)
+        )
         try:
             self._send(ENTER_RAW_REPL)
             self._read_to(PROMPT, time.monotonic() + START_LIMIT_S)
