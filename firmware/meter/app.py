@@ -195,7 +195,7 @@ class Application:
                 self._configure(message)
                 return False
         except (MalformedError, OSError) as error:
-            self._complain("message ignored: {}".format(error))
+            self._complain("configuration ignored: {}".format(error))
             return False
         return self._accept_receipt(message)
 

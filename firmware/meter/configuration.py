@@ -22,8 +22,11 @@ Configuration = namedtuple("Configuration", ("meter_id", "number", "telemetry_s"
 
 
 def is_one(data):
-    """Tell whether the envelope *data* claims to be a configuration; raises MalformedError where it is no envelope."""
-    return envelope.parse(data)[1][1:2] == bytes([envelope.CONFIGURATION])
+    """Tell whether *data* is an envelope that claims to hold a configuration."""
+    try:
+        return envelope.parse(data)[1][1:2] == bytes([envelope.CONFIGURATION])
+    except MalformedError:
+        return False
 
 
 def open_sealed(data, config):
