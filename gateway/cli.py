@@ -5,7 +5,7 @@ How an exception ends the command:
 * An exception class with a true class attribute `user_message` (each package's error tree has one at its root) is
   meant for the user: its text is printed as one line, the exit code is its `exit_code` attribute, else 1. The
   attribute takes the place of a shared base class, which the import arrows forbid.
-* Wrong arguments are one line and exit code 2.
+* Wrong arguments are one line and exit code 2; Ctrl-C is one line and exit code 130.
 * Anything else is a fault in campusgrid: one line with its place, exit code 70.
 
 With CAMPUSGRID_DEBUG=1 every exception shows its traceback instead.
@@ -26,6 +26,7 @@ import typer
 
 EXIT_USAGE = 2
 EXIT_FAULT = 70  # EX_SOFTWARE of sysexits.h
+EXIT_INTERRUPTED = 130  # what a shell reports for SIGINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         command = typer.main.get_command(root(_part_named(arguments)))
         result = command.main(list(arguments) or ["--help"], prog_name="campusgrid", standalone_mode=False)
+    except KeyboardInterrupt:
+        return _complain("interrupted", EXIT_INTERRUPTED)
     except typer.Abort:
         return _complain("aborted", 1)
     except Exception as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import tempfile
@@ -33,6 +32,7 @@ MAX_EPOCHS: Final = 90
 EXTRA_EPOCHS: Final = 4
 """Epochs beyond those asked for that the demo waits for its market to get going."""
 SETTLE_ALLOWANCE_S: Final = 30
+MIN_FREE_BYTES: Final = 128 * 2**20
 EXIT_INTERRUPTED: Final = 130
 
 
@@ -74,6 +74,8 @@ def demo(
 ) -> None:
     """Run a virtual campus: meters, broker, gateway and four ledger nodes, each a real process.
 
+    The proof and the authorities' keys are written beside the report, under its name.
+
     Ends on Ctrl-C. Example: campusgrid demo --epochs 3 --exit --report report.json
     """
     if leave and epochs is None:
@@ -85,25 +87,31 @@ def demo(
     tools.require_free(port)
     _require_writable(report)
     with _campus_folder(directory, keep) as folder:
+        _require_space(folder)
         asyncio.run(_run(Options(epochs, report, epoch_seconds, port, folder, leave), found, started_s))
 
 
 async def _run(options: Options, found: tools.Tools, started_s: float) -> None:
     progress = Progress(Console())
-    campus = VirtualCampus(options.directory, found, options.epoch_s, options.port)
     try:
         with _ended_by_signals(), progress:
-            progress.say(f"dashboard: {campus.gateway_url} (once the gateway runs); campus in {options.directory}")
-            await _run_campus(campus, options, progress, started_s)
+            await _run_campus(options, found, progress, started_s)
     except asyncio.CancelledError:
         progress.say("stopping")
         if options.leaves:
             raise InterruptedRunError("interrupted before there was a report; nothing is left running") from None
+
+
+async def _run_campus(options: Options, found: tools.Tools, progress: Progress, started_s: float) -> None:
+    campus = VirtualCampus(options.directory, found, options.epoch_s, options.port)
+    try:
+        progress.say(f"dashboard: {campus.gateway_url} (once the gateway runs); campus in {options.directory}")
+        await _report_on(campus, options, progress, started_s)
     finally:
         await campus.stop()
 
 
-async def _run_campus(campus: VirtualCampus, options: Options, progress: Progress, started_s: float) -> None:
+async def _report_on(campus: VirtualCampus, options: Options, progress: Progress, started_s: float) -> None:
     first_epoch = await campus.start(progress.say)
     progress.say(
         f"everything runs after {time.monotonic() - started_s:.0f} s; epoch {first_epoch} is the first to settle"
@@ -111,7 +119,7 @@ async def _run_campus(campus: VirtualCampus, options: Options, progress: Progres
     async with _probing(campus) as probe:
         await _watch(campus, first_epoch, progress, options)
     progress.say("the meters drain; what was signed, stored and settled is compared")
-    output = options.report.parent if options.report else options.directory
+    output = options.report or options.directory / "report.json"
     report = await verdict.reach(verdict.Run(campus, first_epoch, probe, output, started_s))
     if options.report:
         report.write(options.report)
@@ -210,9 +218,27 @@ def _campus_folder(directory: Path | None, is_kept: bool) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
+def _require_space(folder: Path) -> None:
+    """Refuse a disk too small for a campus, whatever of the folder's path exists already."""
+    existing = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < MIN_FREE_BYTES:
+        raise DemoError(
+            f"only {free_bytes >> 20} MiB are free for {folder}, the campus needs {MIN_FREE_BYTES >> 20}. "
+            "Name a folder on another disk with --directory."
+        )
+
+
 def _require_writable(report: Path | None) -> None:
     if report is None:
         return
-    folder = report.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK) or report.is_dir():
-        raise DemoError(f"the report {report} cannot be written: name a file in a folder that you may write to")
+    is_new = not report.exists()
+    try:
+        with report.open("ab"):
+            pass
+        if is_new:
+            report.unlink()
+    except OSError as error:
+        raise DemoError(
+            f"the report {report} cannot be written: {error.strerror}. Name a file in a folder that you may write to."
+        ) from error

@@ -23,8 +23,8 @@ from ledger.client import LedgerClient, RefusedError
 from provisioning import files
 from provisioning.campus import AAIP_PER_AIP
 
-PROOF_NAME: Final = "proof.txt"
-KEYS_NAME: Final = "authorities.vkeys"
+PROOF_SUFFIX: Final = ".tlog-proof"
+KEYS_SUFFIX: Final = ".vkeys"
 QUIET_TIMEOUT_S: Final = 30.0
 PROOF_TIMEOUT_S: Final = 30.0
 VERIFY_TIMEOUT_S: Final = 30.0
@@ -33,7 +33,10 @@ NOT_YET: Final = 409
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A campus that has run since `started_s` (monotonic); results go to `output`, a path from the command's folder."""
+    """A campus that has run since `started_s` (monotonic).
+
+    The report goes to `output`, a path from the command's folder; proof and keys go beside it.
+    """
 
     campus: VirtualCampus
     first_epoch: int
@@ -83,7 +86,7 @@ async def _settled_epochs(campus: VirtualCampus, first: int) -> tuple[Epoch, ...
 
 
 def _counted_twice(epochs: Sequence[Epoch]) -> int:
-    counts = Counter((line.meter, line.epoch, line.last_reading) for epoch in epochs for line in epoch.lines)
+    counts = Counter((line.meter, line.epoch) for epoch in epochs for line in epoch.lines)
     return sum(times - 1 for times in counts.values())
 
 
@@ -126,7 +129,7 @@ async def _conservation(campus: VirtualCampus, epochs: Sequence[Epoch], store: P
 async def _prove(run: Run, epochs: Sequence[Epoch]) -> Proof:
     """Fetch the proof of a tenant's newest line with a trade, and have `campusgrid verify` judge it."""
     line = _line_to_prove(run.campus, epochs)
-    proof, keys = run.output / PROOF_NAME, run.output / KEYS_NAME
+    proof, keys = run.output.with_suffix(PROOF_SUFFIX), run.output.with_suffix(KEYS_SUFFIX)
     content = await until("a provable settlement", lambda: _fetch_proof(run.campus, line), PROOF_TIMEOUT_S)
     files.write_public(proof, content)
     files.write_public(keys, files.read_text(run.campus.folder / "authorities.vkeys"))

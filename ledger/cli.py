@@ -6,6 +6,7 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -33,7 +34,20 @@ def run(
 @app.command()
 def status(url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")]) -> None:
     """Print a node's status as JSON."""
+    _require_url(url)
     typer.echo(json.dumps(asyncio.run(_read_status(url)), indent=2))
+
+
+def _require_url(url: str) -> None:
+    """Refuse what is no address of an API, before a library stumbles over it."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and url.isascii() and url.isprintable()
+        fits = fits and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise typer.BadParameter(f"{url!r} is no URL of a node's API; it reads like http://127.0.0.1:26611")
 
 
 async def _read_status(url: str) -> object:

@@ -28,7 +28,7 @@ def test_the_demo_ends_well_within_its_time_and_leaves_nothing_running(demo_run:
     assert demo_run.report["duration_s"] <= demo_run.duration_s
     assert demo_run.left == []
     assert sorted(path.name for path in demo_run.folder.iterdir()) == [
-        "authorities.vkeys", "output.txt", "proof.txt", "report.json",
+        "output.txt", "report.json", "report.tlog-proof", "report.vkeys",
     ]  # fmt: skip
 
 
@@ -98,8 +98,8 @@ def test_sixty_altered_proofs_are_refused_by_the_command_with_what_failed(demo_r
     for number in range(ALTERED_FILES):
         altered = bytearray(good)
         altered[number * len(good) // ALTERED_FILES] ^= 1 << number % 8
-        (tmp_path / "proof.txt").write_bytes(altered)
-        done = run_in(tmp_path, "verify", "proof.txt", "--authorities", str(demo_run.keys))
+        (tmp_path / "altered.tlog-proof").write_bytes(altered)
+        done = run_in(tmp_path, "verify", "altered.tlog-proof", "--authorities", str(demo_run.keys))
         assert done.returncode == 1, number
         assert_one_line(done.stderr)
         reasons.add(done.stderr.split("is refused: ")[1].split(":")[0])

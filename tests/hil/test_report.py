@@ -33,7 +33,7 @@ def make_report() -> Report:
         blocks={"ERC": block, "MEA": block},
         finality_ms={"p50": 100, "p95": 200},
         conservation=Conservation(True, True, True, ()),
-        proof=Proof("proof.txt", "authorities.vkeys", True, "verified"),
+        proof=Proof("report.tlog-proof", "report.vkeys", True, "verified"),
         duration_s=60,
     )
 

@@ -26,9 +26,11 @@ class Hand:
         return self.now_ns
 
 
-def make_meter(model: Model, power_w: int, hand: Hand | None = None, **plate: int) -> VirtualMeter:
+def make_meter(
+    model: Model, power_w: int, hand: Hand | None = None, *, import_wh: int = 0, export_wh: int = 0
+) -> VirtualMeter:
     schedule = Schedule((power_w,), 0, 0, 10)
-    return VirtualMeter(Plate(model, 1, 4_242_424_242, **plate), schedule, hand or Hand())
+    return VirtualMeter(Plate(model, 1, 4_242_424_242, import_wh, export_wh), schedule, hand or Hand())
 
 
 def facts(model: Model, function: str) -> dict[str, tuple[int, int]]:
