@@ -120,7 +120,8 @@ class BrokerLink:
         """Send what is written and let `run` say goodbye and end."""
         if self.is_connected and self._client.want_write():
             with contextlib.suppress(TimeoutError):  # the broker does not read: what is lost will be asked for again
-                await asyncio.wait_for(self._written.wait(), TICK_S)
+                async with asyncio.timeout(TICK_S):
+                    await self._written.wait()
         self._is_stopping = True
         self._lost.set()
 
@@ -175,7 +176,8 @@ class BrokerLink:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._lost.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._lost.wait()
         except TimeoutError:
             return
 

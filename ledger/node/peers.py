@@ -154,10 +154,10 @@ class Peers:
 
     async def _write_link(self, peer: Peer) -> None:
         address = peer.address.address
-        opening = asyncio.open_connection(
-            address.host, address.port, ssl=self._client_context, server_hostname=peer.address.name
-        )
-        reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=self._client_context, server_hostname=peer.address.name
+            )
         try:
             _require_name(writer, peer.address.name)
             _write(writer, self._hello)
@@ -188,7 +188,8 @@ class Peers:
         peer = self.by_name.get(name)
         if peer is None:
             raise PeerFaultError(f"{name!r} is not an authority of this chain")
-        hello = await asyncio.wait_for(_read(reader), CONNECT_TIMEOUT_S)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            hello = await _read(reader)
         if hello.kind is not FrameType.HELLO or cbor.decode(hello.payload) != [PROTOCOL, self._chain_id, name]:
             raise PeerFaultError(f"{name} speaks another protocol, or for another chain: compare the genesis files")
         self._replace_reader(peer)
@@ -206,10 +207,14 @@ class Peers:
 
 
 async def _back_off(peer: Peer, backoff_s: float) -> float:
-    """Wait before the next attempt, less if the peer shows itself by linking to us; return the next wait."""
+    """Wait before the next attempt, less if the peer shows itself by linking to us; return the next wait.
+
+    `asyncio.timeout`, because `wait_for` before Python 3.12 loses a cancellation that meets its result.
+    """
     await asyncio.sleep(FIRST_BACKOFF_S)
     try:
-        await asyncio.wait_for(peer.wanted.wait(), backoff_s)
+        async with asyncio.timeout(backoff_s):
+            await peer.wanted.wait()
     except TimeoutError:
         return min(backoff_s * 2, MAX_BACKOFF_S)
     return FIRST_BACKOFF_S

@@ -178,3 +178,18 @@ def test_an_outbox_is_bounded_in_bytes_too() -> None:
     for _ in range(10):
         outbox.put(Frame(FrameType.PROPOSAL, bytes(links.MAX_QUEUED_BYTES // 4)))
     assert outbox.dropped == 6
+
+
+async def test_closing_ends_the_links_even_when_a_peer_shows_itself_at_that_moment(campus: Network) -> None:
+    """A dialling task that is cancelled in the very step in which it is woken must end, not dial on."""
+    station = make_station(campus, 0)
+    await station.peers.open()
+
+    async def is_waiting() -> bool:
+        return all(peer.wanted._waiters for peer in station.peers.by_name.values())
+
+    await until(is_waiting, "every link waits for its next attempt", 10)
+    for peer in station.peers.by_name.values():
+        peer.wanted.set()
+    async with asyncio.timeout(10):
+        await station.peers.close()
