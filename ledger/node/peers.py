@@ -93,6 +93,7 @@ class Peers:
         self._server_context, self._client_context = _contexts(settings.tls)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
         self.by_name = {peer.name: Peer(peer) for peer in settings.peers}
 
     async def open(self) -> None:
@@ -112,6 +113,7 @@ class Peers:
 
     async def close(self) -> None:
         """Close every link at once; frames that wait are dropped, the protocol sends them again."""
+        self._is_closing = True
         if self._server:
             self._server.close()
         for task in self._tasks:
@@ -170,6 +172,9 @@ class Peers:
             writer.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closing:  # its handshake ended in the step in which we closed: no task of ours knew it yet
+            writer.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
