@@ -28,7 +28,7 @@ bench: setup firmware mosquitto ## measure against the bars into bench.json (ONL
 soak: setup micropython mosquitto ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
 	@$(VENV)/python -m tests.soak $(ONLY)
 
-firmware: setup micropython ## compile every firmware module, build the virtual 32-bit board; its image is the last line
+firmware: setup micropython ## compile the firmware for every board (build/firmware), build the virtual one; its image is the last line
 	@$(VENV)/python -m provisioning.toolchain.firmware
 
 micropython: setup ## get MicroPython 1.25 or newer; the last line is the path of its executable

@@ -1,4 +1,4 @@
-"""`make firmware`: every module compiles under the MicroPython that will run it; the virtual board is built."""
+"""`make firmware`: every module compiles for every MicroPython that will run it; the virtual board is built."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from provisioning.toolchain.cache import ROOT, made_by_make
 from provisioning.toolchain.errors import ToolchainError
 from provisioning.toolchain.micropython import find_micropython
+from provisioning.toolchain.mpy import build_targets
 from provisioning.toolchain.virtual_board import get_board
 
 FIRMWARE = ROOT / "firmware"
@@ -18,13 +19,14 @@ COMPILE = "import sys\nfor name in sys.argv[1:]:\n with open(name) as f: compile
 
 
 def main() -> int:
-    """Compile every module, build the board, print the path of its image as the last line."""
+    """Compile every module, for the microcontrollers too, build the board, print its image's path as the last line."""
     return made_by_make(make_firmware)
 
 
 def make_firmware() -> None:
     """Do what `make firmware` promises."""
     compile_firmware()
+    build_targets()
     print(get_board())
 
 
