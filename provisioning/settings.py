@@ -99,6 +99,7 @@ def meter(plan: CampusPlan, planned: PlannedMeter, login: MeterLogin) -> str:
         "telemetry_s": plan.parameters.telemetry_s,
         "data_dir": "data",
         "drain_s": DRAIN_S,
+        "network": None,
     }  # fmt: skip
     return json.dumps(content, indent=2) + "\n"
 

@@ -7,6 +7,8 @@ from meter.errors import ConfigError
 
 MAX_CONFIG_BYTES = 16384
 MAX_GATEWAY_KEYS = 8
+MAX_PIN = 48
+"""The highest of an ESP32-S3, which has the most."""
 
 _PARITIES = ("none", "even", "odd")
 
@@ -39,7 +41,7 @@ def parse(data, folder=""):
         _from_folder(folder, line), config.slave,
         Broker(broker.host, broker.port, _from(folder, broker.ca), broker.user, broker.password),
         config.gateway_keys, config.campus_key, config.epoch_s, config.telemetry_s,
-        _from(folder, config.data_dir), config.drain_s,
+        _from(folder, config.data_dir), config.drain_s, config.network,
     )  # fmt: skip
 
 
@@ -47,7 +49,7 @@ def with_remote(config, telemetry_s, gateway_keys):
     """Return *config* with the values that can be set from afar (see `configuration.py`)."""
     return Config(
         config.meter_id, config.profile, config.line, config.slave, config.broker, gateway_keys, config.campus_key,
-        config.epoch_s, telemetry_s, config.data_dir, config.drain_s,
+        config.epoch_s, telemetry_s, config.data_dir, config.drain_s, config.network,
     )  # fmt: skip
 
 
@@ -78,6 +80,28 @@ def _text(value, name):
     if not isinstance(value, str) or not value or "\n" in value or "\0" in value:
         raise ConfigError("{} must be a text in one line, not empty".format(name))
     return value
+
+
+def _short_text(low, high):
+    def check(value, name):
+        if not low <= len(_text(value, name).encode()) <= high:
+            raise ConfigError("{} must have {} to {} bytes".format(name, low, high))
+        return value
+
+    return check
+
+
+def _truth(value, name):
+    if value is not True and value is not False:
+        raise ConfigError("{} must be true or false".format(name))
+    return value
+
+
+def _or_null(check):
+    def check_unless_null(value, name):
+        return None if value is None else check(value, name)
+
+    return check_unless_null
 
 
 def _hex(size):
@@ -111,8 +135,20 @@ def _broker(values, name):
     return _read_table(values, _BROKER, name + ".", Broker)
 
 
+def _kind(value, name):
+    return value  # `_network` chose the table by it
+
+
+def _network(values, name):
+    kind = values.get("kind") if isinstance(values, dict) else None
+    for known, table, made in _NETWORKS:
+        if kind == known:
+            return _read_table(values, table, name + ".", made)
+    raise ConfigError('{} must be null, or an object with the kind "wifi", "lan8720" or "w5500"'.format(name))
+
+
 def _from_folder(folder, line):
-    if hasattr(line, "host"):
+    if hasattr(line, "host") or ":" in line.path:  # a board's UART and pins, which lie in no folder
         return line
     return Line(_from(folder, line.path), line.baud, line.parity, line.stop_bits)
 
@@ -138,6 +174,36 @@ _BROKER = (
     ("user", _text),
     ("password", _text),
 )
+_pin = _integer(0, MAX_PIN)
+_HOSTNAME = ("hostname", _short_text(1, 32))
+_WIFI = (
+    ("kind", _kind),
+    ("ssid", _short_text(1, 32)),
+    ("password", _or_null(_short_text(8, 64))),
+    _HOSTNAME,
+)
+_LAN8720 = (
+    ("kind", _kind),
+    ("mdc", _pin),
+    ("mdio", _pin),
+    ("phy_addr", _integer(0, 31)),
+    ("ref_clk", _pin),
+    ("ref_clk_out", _truth),
+    ("power", _or_null(_pin)),
+    ("reset", _or_null(_pin)),
+    _HOSTNAME,
+)
+_W5500 = (
+    ("kind", _kind),
+    ("spi", _integer(1, 2)),
+    ("sck", _pin),
+    ("mosi", _pin),
+    ("miso", _pin),
+    ("cs", _pin),
+    ("int", _pin),
+    ("reset", _or_null(_pin)),
+    _HOSTNAME,
+)
 _CONFIG = (
     ("meter_id", _hex(8)),
     ("profile", _text),
@@ -150,11 +216,17 @@ _CONFIG = (
     ("telemetry_s", _integer(1, 86_400)),
     ("data_dir", _text),
     ("drain_s", _integer(0, 3600)),
+    ("network", _or_null(_network)),
 )
 
 Line = namedtuple("Line", [name for name, _ in _LINE])
 TcpLine = namedtuple("TcpLine", [name for name, _ in _TCP_LINE])
 """A meter behind Modbus TCP instead of a tty."""
 Broker = namedtuple("Broker", [name for name, _ in _BROKER])
+Wifi = namedtuple("Wifi", [name for name, _ in _WIFI])
+Lan8720 = namedtuple("Lan8720", [name for name, _ in _LAN8720])
+W5500 = namedtuple("W5500", [name for name, _ in _W5500])
+"""The way to the network of a board that brings it up itself; None where the system does."""
+_NETWORKS = (("wifi", _WIFI, Wifi), ("lan8720", _LAN8720, Lan8720), ("w5500", _W5500, W5500))
 Config = namedtuple("Config", [name for name, _ in _CONFIG])
 """meter_id 8 bytes, gateway_keys and campus_key 32 bytes each; paths absolute or relative to the working folder."""

@@ -24,6 +24,7 @@ CONFIG = {
     "telemetry_s": 1,
     "data_dir": "/data",
     "drain_s": 0,
+    "network": None,
 }
 SCRIPT = """
 import asyncio, gc, json, time

@@ -35,6 +35,7 @@ def configuration(**changes: Any) -> dict[str, Any]:
         "telemetry_s": 1,
         "data_dir": "data",
         "drain_s": 10,
+        "network": None,
     } | changes
 
 

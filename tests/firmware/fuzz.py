@@ -13,7 +13,7 @@ _JSON = (
     b'{"meter_id": "0011223344556677", "profile": "eastron_sdm120", "line": {"path": "t", "baud": 9600,'
     b' "parity": "none", "stop_bits": 1}, "slave": 1, "broker": {"host": "h", "port": 1, "ca": "c", "user": "u",'
     b' "password": "p"}, "gateway_keys": ["' + b"00" * 32 + b'"], "campus_key": "' + b"00" * 32 + b'", "epoch_s": 3,'
-    b' "telemetry_s": 1, "data_dir": "d", "drain_s": 10}'
+    b' "telemetry_s": 1, "data_dir": "d", "drain_s": 10, "network": null}'
 )
 
 

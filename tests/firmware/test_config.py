@@ -32,6 +32,15 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     return values
 
 
+WIFI = {"kind": "wifi", "ssid": "campus", "password": "long enough", "hostname": "meter"}
+LAN8720: dict[str, Any] = {
+    "kind": "lan8720", "mdc": 23, "mdio": 18, "phy_addr": 1, "ref_clk": 0, "ref_clk_out": False, "power": 16,
+    "reset": None, "hostname": "meter",
+}  # fmt: skip
+W5500: dict[str, Any] = {
+    "kind": "w5500", "spi": 1, "sck": 12, "mosi": 13, "miso": 14, "cs": 10, "int": 11, "reset": None,
+    "hostname": "meter",
+}  # fmt: skip
 WRONG = [
     ("meter_id", "001122334455667", "meter_id must be 16 lower-case hex digits"),
     ("meter_id", "00112233445566GG", "meter_id must be 16"),
@@ -53,6 +62,17 @@ WRONG = [
     ("gateway_keys", "ab", "gateway_keys must be a list"),
     ("epoch_s", 1, "epoch_s must be an integer from 2"),
     ("drain_s", -1, "drain_s must be an integer from 0"),
+    ("network", {}, 'network must be null, or an object with the kind "wifi", "lan8720" or "w5500"'),
+    ("network", "wifi", "network must be null, or an object"),
+    ("network", {"kind": ["wifi"]}, "network must be null, or an object"),
+    ("network", {"kind": "wifi", "ssid": "campus"}, "key network.password is missing"),
+    ("network", WIFI | {"channel": 1}, "unknown key network.channel"),
+    ("network", WIFI | {"ssid": "x" * 33}, "network.ssid must have 1 to 32 bytes"),
+    ("network", WIFI | {"password": "short"}, "network.password must have 8 to 64 bytes"),
+    ("network", LAN8720 | {"ref_clk_out": 1}, "network.ref_clk_out must be true or false"),
+    ("network", LAN8720 | {"mdc": None}, "network.mdc must be an integer from 0 to 48"),
+    ("network", W5500 | {"cs": 49}, "network.cs must be an integer from 0 to 48"),
+    ("network", W5500 | {"spi": 0}, "network.spi must be an integer from 1 to 2"),
     ("colour", "blue", "unknown key colour"),
 ]
 
@@ -62,6 +82,19 @@ def test_a_good_configuration_is_read_with_paths_from_its_folder() -> None:
     assert settings.meter_id == bytes.fromhex("0011223344556677")
     assert settings.gateway_keys == (bytes(range(32)),)
     assert (settings.line.path, settings.broker.ca, settings.data_dir) == ("folder/tty", "folder/ca.crt", "/absolute")
+
+
+@pytest.mark.parametrize(
+    "section", [WIFI, WIFI | {"password": None}, LAN8720, LAN8720 | {"power": None, "reset": 5}, W5500]
+)
+def test_each_way_to_the_network_is_read_as_written(section: dict[str, Any]) -> None:
+    network = parse(configuration(network=section)).network
+    assert dict(zip(network._fields, network, strict=True)) == section
+
+
+def test_a_line_that_names_a_uart_lies_in_no_folder() -> None:
+    line = {"path": "uart1:tx=17,rx=16", "baud": 9600, "parity": "none", "stop_bits": 1}
+    assert parse(configuration(line=line)).line.path == line["path"]
 
 
 @pytest.mark.parametrize(("path", "value", "text"), WRONG)
@@ -123,6 +156,7 @@ def test_a_refused_configuration_ends_the_firmware_with_one_line_and_status_2(tm
         ({"profile": "eastron_sdm121"}, "profile 'eastron_sdm121' is unknown"),
         ({"data_dir": "/proc/no"}, "cannot make folder /proc/no"),
         ({"broker": {"host": "a", "port": 1, "ca": "none.crt", "user": "a", "password": "b"}}, "none.crt"),
+        ({"network": WIFI}, "network must be null here: the system has the network"),
         ({"line": {"path": "tty", "baud": 2401, "parity": "none", "stop_bits": 1}}, "2401 is not a speed"),
     ],
 )

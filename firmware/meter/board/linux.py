@@ -46,6 +46,8 @@ def prepare():
 
 def check(settings):
     """Raise ConfigError where this board cannot do what *settings* (a config.Config) ask of it."""
+    if settings.network is not None:
+        raise ConfigError("network must be null here: the system has the network")
     if hasattr(settings.line, "baud"):
         tty.code_of(settings.line.baud)
     try:
