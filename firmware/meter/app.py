@@ -2,8 +2,9 @@
 
 import asyncio
 
-from meter import clock, configuration, profile, reading, receipt
-from meter.errors import JournalError, LineError, MalformedError
+from meter import clock, profile, reading
+from meter.errors import JournalError, LineError, MalformedError, StorageError
+from meter.inbox import Inbox
 from meter.instrument import Instrument
 from meter.line import Line
 from meter.uplink import Uplink
@@ -16,28 +17,39 @@ RETRY_S = 0.5
 """Pause before a meter that did not answer for a boundary is asked again, while its reading can still count for it."""
 LATE_RETRIES = 60
 """How often in an epoch it is asked after that."""
+STORAGE_PATIENCE_MS = 60_000
+"""For so long a disk may refuse every reading before the application ends by that fault."""
 
 
 class Application:
-    """One meter: its line, key, journal and uplink on one board."""
+    """One meter: its line, key, journal and uplink on one board.
 
-    def __init__(self, settings, board, key, journal):
+    *progress* (a Progress) hears of each part that comes round; `proven()` is called when a receipt has come, so that
+    configuration and firmware are known to work from end to end.
+    """
+
+    def __init__(self, settings, board, key, journal, progress, proven):
         self._configuration = settings
         config = settings.config
         self._board = board
         self._key = key
         self._journal = journal
+        self._progress = progress
+        self._proven = proven
         line = Line(config.line, board)
         self._instrument = Instrument(profile.load(config.profile), line, config.slave, board)
-        self._uplink = Uplink(board, config.broker, config.meter_id, journal, self._accept, self._complain)
+        self._inbox = Inbox(board, settings, journal, self._heard, self._send_again, self._complain)
+        self._uplink = Uplink(
+            board, config.broker, config.meter_id, journal, self._inbox.accept, self._complain, progress
+        )
         self._tasks = []
         self._ended = asyncio.Event()
         self._fault = None
-        self._beacon = None
         self._status = 0
+        self._unkept_since = None  # ticks of the first reading in a row that the disk refused
 
     async def run(self):
-        """Take readings until the command line ends; raises the fault where one ended it."""
+        """Take readings for ever; raises the fault that ended it."""
         self._board.emit(
             {
                 "event": "started",
@@ -49,41 +61,51 @@ class Application:
             self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
         if self._configuration.damage:
             self._complain("stored configuration ignored: {}".format(self._configuration.damage))
-        for part in (self._uplink.run(), self._measure(), self._report(), self._board.command_line_ended()):
+        for part in (self._uplink.run(), self._measure(), self._report()):
             self._tasks.append(asyncio.create_task(self._watch(part)))
         await self._ended.wait()
-        if self._fault:
-            raise self._fault
+        raise self._fault
 
     async def _watch(self, part):
-        """Run one part of the application; when it ends, as it should or by a fault, the application does."""
+        """Run one part of the application; when it ends by a fault, the application does."""
         try:
             await part
         except Exception as error:
             self._fault = error
-        self._ended.set()
+            self._ended.set()
 
     async def finish(self):
         """Take no new reading; wait, at most `drain_s`, until all have their receipts; report, and end the uplink."""
         for task in self._tasks[1:]:  # all but the uplink
             task.cancel()
+        for part in ("measuring", "report"):
+            self._progress.rest(part)
         await self._drain()
-        await self._uplink.leave()
-        for task in self._tasks[:1]:
-            task.cancel()
+        await self.abandon()
         journal = self._journal
         self._board.emit(
             {"event": "stopped", "signed": journal.signed, "sequence": journal.sequence, "receipted": journal.receipted}
         )
 
+    async def abandon(self):
+        """Leave everything as it is: the journal holds what matters."""
+        for task in self._tasks[1:]:
+            task.cancel()
+        await self._uplink.leave()
+        for task in self._tasks[:1]:
+            task.cancel()
+        self._instrument.close()
+        for part in ("measuring", "report", "uplink"):
+            self._progress.rest(part)
+
     async def _drain(self):
         start = self._board.ticks_ms()
         self._uplink.hurry()
-        while (
-            not self._journal.is_receipted()
-            and self._board.ticks_since(start) < 1000 * self._configuration.config.drain_s
-        ):
+        limit_ms = 1000 * self._configuration.config.drain_s
+        while not self._journal.is_receipted() and self._board.ticks_since(start) < limit_ms:
+            self._progress.mark("stop")
             await asyncio.sleep(DRAIN_POLL_S)
+        self._progress.rest("stop")
 
     async def _measure(self):
         """Take the start-up reading, then each boundary and periodic reading when it is due."""
@@ -92,8 +114,10 @@ class Application:
         boundaries = clock.Boundaries(config.epoch_s, self._journal.last_epoch(), board.now_ms())
         telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, board.now_ms())
         self._status |= reading.METER_RESTARTED
+        self._progress.mark("measuring")
         await self._try_reading(reading.STARTUP, None)
         while True:
+            self._progress.mark("measuring")
             now_ms = board.now_ms()
             epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
             if epoch is not None:
@@ -130,7 +154,9 @@ class Application:
         while not await self._try_reading(reading.BOUNDARY, epoch):
             late_ms = self._board.now_ms() - 1000 * epoch * self._configuration.config.epoch_s
             is_late = late_ms > clock.tolerance_ms(self._configuration.config.epoch_s)
-            await asyncio.sleep(max(RETRY_S, self._configuration.config.epoch_s / LATE_RETRIES) if is_late else RETRY_S)
+            pause_s = max(RETRY_S, self._configuration.config.epoch_s / LATE_RETRIES) if is_late else RETRY_S
+            self._progress.mark("measuring", int(1000 * pause_s))
+            await asyncio.sleep(pause_s)
             if self._board.now_ms() // 1000 // self._configuration.config.epoch_s != epoch:
                 self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
                 return
@@ -146,7 +172,9 @@ class Application:
             return False
         except (JournalError, MalformedError, OSError) as error:
             self._complain("{} reading not kept: {}".format(reading.REASONS[reason], error))
+            self._bear_with(error)
             return False
+        self._unkept_since = None
         boundary = epoch if reason == reading.BOUNDARY else None
         self._board.emit(
             {"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": boundary}
@@ -157,6 +185,15 @@ class Application:
             self._uplink.wake()
         return True
 
+    def _bear_with(self, error):
+        """Let the disk refuse a reading, but not all of them for ever; raises StorageError."""
+        if not isinstance(error, OSError):
+            return  # a full journal is in order, and only a receipt makes room
+        if self._unkept_since is None:
+            self._unkept_since = self._board.ticks_ms()
+        elif self._board.ticks_since(self._unkept_since) > STORAGE_PATIENCE_MS:
+            raise StorageError("the disk keeps no reading: {}; mend it or make room".format(error))
+
     def _record(self, reason, epoch, values, time_ms):
         """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
         sequence, previous = self._journal.link()
@@ -164,7 +201,7 @@ class Application:
         sealed = reading.seal(
             reading.Reading(
                 sequence, time_ms // 1000, quality, offset_ms,
-                self._beacon if reason == reading.BOUNDARY else None, reason, epoch, values,
+                self._inbox.beacon if reason == reading.BOUNDARY else None, reason, epoch, values,
                 self._flags(values), previous,
             ),
             self._key,
@@ -188,54 +225,9 @@ class Application:
         last = self._journal.last_reading()
         return last.registers if last else ()
 
-    def _accept(self, message):
-        """Take a message from the receipt topic; tell whether it was a receipt that brought the journal on."""
-        try:
-            if configuration.is_one(message):
-                self._configure(message)
-                return False
-        except (MalformedError, OSError) as error:
-            self._complain("configuration ignored: {}".format(error))
-            return False
-        return self._accept_receipt(message)
-
-    def _configure(self, message):
-        """Let a configuration hold from now on; the next reading says which one does."""
-        found = self._configuration.take(message)
-        if found is None:
-            return  # a repeat, or an old one
-        self._board.emit({"event": "configured", "number": found.number})
-        if found.resend:
-            self._uplink.send_again(found.resend[0], found.resend[1])
-
-    def _accept_receipt(self, message):
-        try:
-            offered = receipt.decode(message)
-            if offered.meter_id != self._configuration.config.meter_id:
-                raise MalformedError("a receipt for another meter")
-            if offered.sequence <= self._journal.receipted:
-                return False  # a repeat: not worth the signature check
-            if not receipt.is_authentic(message, self._configuration.config.gateway_keys):
-                raise MalformedError("a receipt that none of the gateway keys signed")
-            if self._journal.jump(offered.sequence, offered.hash):
-                self._complain("readings were forgotten here: numbers go on behind {}".format(offered.sequence))
-                return False
-            if not self._journal.settle(offered.sequence, offered.hash):
-                raise MalformedError("{} is not in this journal as the gateway has it".format(offered.sequence))
-        except (MalformedError, OSError) as error:
-            self._complain("receipt ignored: {}".format(error))
-            return False
-        self._hold_beacon(offered.beacon)
-        self._board.emit({"event": "receipted", "sequence": offered.sequence})
-        return True
-
-    def _hold_beacon(self, beacon):
-        """Keep the newest beacon: the one whose anchor, then block, is the latest."""
-        if beacon and (self._beacon is None or (beacon[3], beacon[0]) > (self._beacon[3], self._beacon[0])):
-            self._beacon = beacon
-
     async def _report(self):
         while True:
+            self._progress.mark("report", 1000 * STATUS_S)
             await asyncio.sleep(STATUS_S)
             journal = self._journal
             self._board.emit(
@@ -244,6 +236,13 @@ class Application:
                     "receipted": journal.receipted, "journal": journal.segments,
                 }
             )  # fmt: skip
+
+    def _heard(self, kind):
+        if kind == "receipted":
+            self._proven()
+
+    def _send_again(self, first, last):
+        self._uplink.send_again(first, last)
 
     def _complain(self, text):
         self._board.emit({"event": "error", "text": text})

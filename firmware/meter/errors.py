@@ -23,3 +23,19 @@ class UplinkError(MeterError):
 
 class JournalError(MeterError):
     """The journal cannot take another reading."""
+
+
+class KeyLossError(MeterError):
+    """The meter's signing key is gone or damaged."""
+
+
+class StorageError(MeterError):
+    """What the meter keeps can no longer be read or written."""
+
+
+class ClaimError(MeterError):
+    """Another process has the meter's storage."""
+
+
+class UnfitError(MeterError):
+    """The meter cannot start, and nobody is known to whom that could be reported."""

@@ -34,6 +34,10 @@ class Instrument:
                 time_ms = self._board.now_ms()
         return profile.settle(self._profile, found, before), time_ms
 
+    def close(self):
+        """Let go of the line."""
+        self._line.close()
+
     async def _prepare(self, is_boundary):
         if not self._is_bound:
             models = await sunspec.walk(self._line, self._slave)

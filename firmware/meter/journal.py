@@ -65,6 +65,10 @@ class Journal:
         """How many files the log takes."""
         return len(self._log)
 
+    def has_signed(self):
+        """Tell whether numbers were ever reserved here, for readings that a key then signed."""
+        return max(self._reserved, self.sequence) > 0
+
     def is_crowded(self):
         """Tell whether periodic readings must make way for boundary readings."""
         return len(self._log) >= THIN_SEGMENTS

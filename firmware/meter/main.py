@@ -2,7 +2,9 @@
 or `probe --line TTY [--slave N] [--json]`, which says what meter is on a line: status 0 if all is well with it, else 1.
 
 `enrol` makes the meter's key where there is none and prints its public part; `run` measures until stdin, where it is a
-pipe, ends or says `stop`, or until SIGINT. SIGTERM just ends the process: to the journal that is a power cut.
+pipe, ends or says `stop`, or until SIGINT; where it cannot measure it stays, in safe mode. SIGTERM just ends the
+process: to the journal that is a power cut. Status 2: the configuration never worked, and it or the call is wrong;
+1: another process runs this meter.
 """
 
 import sys
@@ -11,12 +13,9 @@ sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
 
 import asyncio  # noqa: E402
 
-from meter import config, identify, keystore  # noqa: E402
-from meter.app import Application  # noqa: E402
+from meter import config, identify, keystore, service  # noqa: E402
 from meter.board import linux as board  # noqa: E402
-from meter.configuration import Store  # noqa: E402
-from meter.errors import MeterError  # noqa: E402
-from meter.journal import Journal  # noqa: E402
+from meter.errors import ClaimError, MeterError  # noqa: E402
 
 USAGE = "usage: main.py run|enrol --config CONFIG.json | probe --line TTY [--slave N] [--json]"
 MAX_SLAVE = 247
@@ -31,16 +30,13 @@ def main(arguments):
         return 2
     board.prepare()
     try:
-        settings = config.load(arguments[2])
-        storage = board.Directory(settings.data_dir)
-        key = keystore.load_or_make(storage, board)
         if arguments[0] == "enrol":
-            enrol(settings, key)
+            enrol(config.load(arguments[2]))
         else:
-            run(settings, key, storage)
+            service.serve(board, arguments[2])
     except MeterError as error:
         sys.stderr.write("meter: {}\n".format(error))
-        return 2
+        return 1 if isinstance(error, ClaimError) else 2
     return 0
 
 
@@ -81,25 +77,10 @@ def show(found):
         print(setting["name"], setting["value"], "ok" if setting["wanted"] and is_right else setting["remedy"])
 
 
-def enrol(settings, key):
-    """Print what the campus must know of this meter."""
+def enrol(settings):
+    """Make the meter's key where there is none; print what the campus must know of this meter."""
+    key = keystore.load_or_make(board.Directory(settings.data_dir), board)
     board.emit({"meter_id": settings.meter_id.hex(), "public_key": key.public.hex(), "interpreter": board.INTERPRETER})
-
-
-def run(settings, key, storage):
-    """Measure until told to stop."""
-    board.check(settings)
-    claim = board.claim(settings.data_dir)
-    log = board.Directory(settings.data_dir + "/journal")
-    archive = board.Directory(settings.data_dir + "/archive")
-    application = Application(Store(storage, settings), board, key, Journal(log, archive, storage))
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(application.run())
-    except KeyboardInterrupt:
-        pass  # asked to stop, as by a `stop` line
-    loop.run_until_complete(application.finish())
-    claim.close()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import struct
 from binascii import crc32
 from collections import namedtuple
 
+from meter.errors import StorageError
+
 SEGMENT_BYTES = 16384
 
 Record = namedtuple("Record", ("sequence", "reason", "count", "receipted", "data"))
@@ -146,7 +148,10 @@ class Segments:
         return count
 
     def _records(self, name):
-        return unpack(self._directory.read(name))[0]
+        try:
+            return unpack(self._directory.read(name))[0]
+        except OSError as error:  # not one of the network's, which a new session mends
+            raise StorageError("cannot read {} of the journal: {}; mend its file system".format(name, error)) from None
 
     def _rewrite(self, place, records):
         data = b"".join([pack(record) for record in records])

@@ -35,16 +35,18 @@ _TICK_S = 0.5
 class Uplink:
     """Keeps a session with the broker. `accept(payload)` is called with every message on the receipt topic.
 
-    `report(text)` hears of every failure. `wake()` says that the journal has more; `hurry()` that all is to go soon.
+    `report(text)` hears of every failure, *progress* (a Progress) of every round. `wake()` says that the journal has
+    more; `hurry()` that all is to go soon.
     """
 
-    def __init__(self, board, broker, meter_id, journal, accept, report):
+    def __init__(self, board, broker, meter_id, journal, accept, report, progress):
         self._board = board
         self._broker = broker
         self._name = meter_id.hex()
         self._journal = journal
         self._accept = accept
         self._report = report
+        self._progress = progress
         self._news = asyncio.Event()
         self._hurried = asyncio.Event()
         self._backoff_ms = BACKOFF_FIRST_MS
@@ -52,6 +54,7 @@ class Uplink:
         self._hastened = []  # boundary readings to send before the backlog
         self._writer = None  # while logged in
         self._again = None  # (first, last) epoch of boundary readings to send anew, and
+        self._hint = None  # to publish on the status topic
         self._again_after = 0  # the number up to which that is done
         self._forget_session()
 
@@ -67,6 +70,11 @@ class Uplink:
     def send_again(self, first, last):
         """Send the boundary readings of epochs *first* to *last* anew, behind everything that has no receipt."""
         self._again, self._again_after = (first, last), 0
+        self._news.set()
+
+    def tell(self, text):
+        """Publish the hint *text* on the status topic, now or in the next session; a newer one takes its place."""
+        self._hint = text
         self._news.set()
 
     def hurry(self):
@@ -87,6 +95,7 @@ class Uplink:
     async def run(self):
         """Keep a session for ever; ends only by being cancelled."""
         while True:
+            self._progress.mark("uplink")
             try:
                 await self._hold_session()
             except (OSError, ValueError, UplinkError, asyncio.TimeoutError) as error:  # ValueError: a bad certificate
@@ -97,6 +106,7 @@ class Uplink:
     async def _pause(self, pause_ms):
         """Wait *pause_ms*, or until someone is in a hurry."""
         self._hurried.clear()
+        self._progress.mark("uplink", pause_ms)
         try:
             await asyncio.wait_for(self._hurried.wait(), pause_ms / 1000)
         except asyncio.TimeoutError:
@@ -201,8 +211,9 @@ class Uplink:
         while True:
             if self._failure:
                 raise self._failure
+            self._progress.mark("uplink")
             self._news.clear()
-            packets = self._acknowledgements() + self._keep_alive() + self._publications()
+            packets = self._acknowledgements() + self._keep_alive() + self._hints() + self._publications()
             if packets:
                 await asyncio.wait_for(_send(writer, b"".join(packets)), ANSWER_TIMEOUT_MS // 1000)
             try:
@@ -213,6 +224,10 @@ class Uplink:
     def _acknowledgements(self):
         packets, self._outgoing = self._outgoing, []
         return packets
+
+    def _hints(self):
+        hint, self._hint = self._hint, None
+        return [] if hint is None else [self._publish_on("status", hint.encode())]
 
     def _keep_alive(self):
         if self._board.ticks_since(self._pinged) < mqtt.KEEP_ALIVE_S * 500:
@@ -293,9 +308,12 @@ class Uplink:
         self._sent.append(sequence)
 
     def _publish(self, sealed):
+        return self._publish_on("reading", sealed)
+
+    def _publish_on(self, topic, payload):
         self._packet_id = self._packet_id % (_SUBSCRIPTION_ID - 1) + 1
         self._in_flight[self._packet_id] = self._board.ticks_ms()
-        return mqtt.publish("meter/{}/reading".format(self._name), sealed, self._packet_id)
+        return mqtt.publish("meter/{}/{}".format(self._name, topic), payload, self._packet_id)
 
 
 async def _send(writer, data):

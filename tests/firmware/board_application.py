@@ -28,22 +28,15 @@ CONFIG = {
 }
 SCRIPT = """
 import asyncio, gc, json, time
-from meter import config, keystore
-from meter.app import Application
 from meter.board import qemu as board
-from meter.configuration import Store
-from meter.journal import Journal
+from meter.service import Service
 
 board.prepare()
 with open("/config.json", "w") as file:
     file.write(CONFIG)
-settings = config.load("/config.json")
 board.seed_random(b"a test")
-storage = board.Directory(settings.data_dir)
-key = keystore.load_or_make(storage, board)
-journal = Journal(board.Directory("/data/journal"), board.Directory("/data/archive"), storage)
-application = Application(Store(storage, settings), board, key, journal)
 time.set_ms(1795000001500)  # half a second before a boundary
+meter = Service(board, "/config.json")
 signed, heap = [], []
 
 def emit(event):
@@ -52,13 +45,14 @@ def emit(event):
         gc.collect()
         heap.append(gc.mem_alloc())
         if len(signed) == READINGS:
-            application._ended.set()
+            meter.stop()
 
 board.emit = emit
 gc.collect()
-asyncio.run(application.run())
-kept = [sealed.hex() for _, sealed in journal.pending(0, 100)]
-print(json.dumps({"signed": signed, "live": max(heap), "kept": kept, "key": key.public.hex()}))
+asyncio.run(meter.run())
+parts = meter._parts
+kept = [sealed.hex() for _, sealed in parts.journal.pending(0, 100)]
+print(json.dumps({"signed": signed, "live": max(heap), "kept": kept, "key": parts.key.public.hex()}))
 """
 
 

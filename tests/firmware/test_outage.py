@@ -12,6 +12,7 @@ from meter.app import Application
 from meter.board.folder import Directory
 from meter.configuration import Store
 from meter.journal import Journal
+from meter.progress import Progress
 
 from hil.flash import FlashDisk
 from ledger.keys import PrivateKey
@@ -55,8 +56,9 @@ class Bench:
         self.journal = Journal(*(Directory(name, self.disk) for name in ("log", "archive", "state")))
         parsed = config.parse(json.dumps(settings).encode())
         self.application = Application(
-            Store(Directory("state", self.disk), parsed), self.board, FastKey(bytes(32)), self.journal
-        )
+            Store(Directory("state", self.disk), parsed), self.board, FastKey(bytes(32)), self.journal,
+            Progress(self.board), lambda: None,
+        )  # fmt: skip
         self.application._instrument._line = VirtualLine()
         self._running = loop.create_task(self.application.run())
 

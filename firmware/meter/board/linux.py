@@ -2,8 +2,8 @@
 
 The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `clock_state`,
 `ticks_ms`, `ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`, `claim`, `Directory`,
-`command_line_ended`. Its UART's `write` drives an RS-485 direction pin where there is one (see `rs485`); here the
-adapter, or the kernel's RS-485 mode, does.
+`command_line_ended`, `watchdog`. Its UART's `write` drives an RS-485 direction pin where there is one (see `rs485`);
+here the adapter, or the kernel's RS-485 mode, does.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ else:
     import ctypes
     import fcntl
 
-from meter.board import folder, tty
+from meter.board import folder, systemd, tty
 from meter.board.network import connect, connect_plain  # noqa: F401  part of a board's interface
-from meter.errors import ConfigError
+from meter.errors import ClaimError, ConfigError
 
 INTERPRETER = "{} {}".format(sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))
 
@@ -97,15 +97,18 @@ def emit(event):
 
 
 def claim(path):
-    """Return a file that holds folder *path* for this process while it is open; raises ConfigError where it is taken.
+    """Return a file that holds folder *path* for this process while it is open; raises ClaimError where it is taken.
 
     Two processes on one journal would use the same numbers for different readings.
     """
-    file = open(path + "/lock", "ab")  # noqa: SIM115  open as long as the process lives
+    try:
+        file = open(path + "/lock", "ab")  # noqa: SIM115  open as long as the process lives
+    except OSError:
+        file = open(path + "/lock", "rb")  # noqa: SIM115  a disk that takes no writing can still be claimed
     if _lock(file.fileno()):
         return file
     file.close()
-    raise ConfigError("another process is already running the meter in {}: stop that one first".format(path))
+    raise ClaimError("another process is already running the meter in {}: stop that one first".format(path))
 
 
 class Directory(folder.Directory):
@@ -175,6 +178,11 @@ async def command_line_ended():
         if not byte or (byte == b"\n" and line.strip() == b"stop"):
             return
         line = b"" if byte == b"\n" else (line + byte)[-16:]
+
+
+def watchdog(timeout_s):
+    """Return the watchdog (see `watchdog.py`): systemd's, where that started the meter."""
+    return systemd.watchdog(timeout_s, _libc().func("i", "getpid", "")() if MICROPYTHON else os.getpid())
 
 
 async def _stdin_reader():

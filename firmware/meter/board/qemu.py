@@ -13,6 +13,7 @@ from hashlib import sha256
 from machine import mem8, mem32
 
 from meter.board import folder, qemu_flash
+from meter.board.watchdog import Watchdog
 from meter.errors import ConfigError
 
 INTERPRETER = "micropython qemu rv32imac"
@@ -107,6 +108,11 @@ async def connect_plain(host, port, timeout_s):
 async def command_line_ended():
     """Never return: the board runs until its power is cut."""
     await asyncio.Event().wait()
+
+
+def watchdog(timeout_s):
+    """Return a watchdog that bites nobody."""
+    return Watchdog(timeout_s / 3)
 
 
 def open_uart(settings):

@@ -1,0 +1,78 @@
+"""What the meter does on a message that comes in: nothing but this lets the campus or the gateway change anything.
+
+The same in normal operation and in safe mode, where the journal or the store of configurations may be out of reach.
+"""
+
+from meter import configuration, receipt
+from meter.errors import MalformedError
+
+
+class Inbox:
+    """Takes each message of the receipt topic.
+
+    *store* (a configuration.Store) and *journal* are None where they cannot be used. `heard(message kind)` is called
+    with what was taken: "configured" or "receipted"; `send_again(first, last)` with the epochs that the campus wants
+    once more; `complain(text)` with what is wrong with a message.
+    """
+
+    def __init__(self, board, store, journal, heard, send_again, complain):
+        self._board = board
+        self._store = store
+        self._journal = journal
+        self._heard = heard
+        self._send_again = send_again
+        self._complain = complain
+        self.beacon = None
+
+    def accept(self, message):
+        """Take *message*; tell whether it was a receipt that brought the journal on."""
+        try:
+            if configuration.is_one(message):
+                self._configure(message)
+                return False
+        except (MalformedError, OSError) as error:
+            self._complain("configuration ignored: {}".format(error))
+            return False
+        try:
+            return self._settle(message)
+        except (MalformedError, OSError) as error:
+            self._complain("receipt ignored: {}".format(error))
+            return False
+
+    def _configure(self, message):
+        """Let a configuration hold from now on; the next reading says which one does."""
+        if self._store is None:
+            raise MalformedError("the meter cannot store it")
+        found = self._store.take(message)
+        if found is None:
+            return  # a repeat, or an old one
+        self._board.emit({"event": "configured", "number": found.number})
+        self._heard("configured")
+        if found.resend:
+            self._send_again(found.resend[0], found.resend[1])
+
+    def _settle(self, message):
+        """Let the journal go on from a receipt; tell whether it did."""
+        if self._journal is None or self._store is None:
+            raise MalformedError("the journal is out of reach")
+        offered = receipt.decode(message)
+        if offered.meter_id != self._store.config.meter_id:
+            raise MalformedError("a receipt for another meter")
+        if offered.sequence <= self._journal.receipted:
+            return False  # a repeat: not worth the signature check
+        if not receipt.is_authentic(message, self._store.config.gateway_keys):
+            raise MalformedError("a receipt that none of the gateway keys signed")
+        if self._journal.jump(offered.sequence, offered.hash):
+            self._complain("readings were forgotten here: numbers go on behind {}".format(offered.sequence))
+            return False
+        if not self._journal.settle(offered.sequence, offered.hash):
+            raise MalformedError("{} is not in this journal as the gateway has it".format(offered.sequence))
+        self._hold_beacon(offered.beacon)
+        self._board.emit({"event": "receipted", "sequence": offered.sequence})
+        self._heard("receipted")
+        return True
+
+    def _hold_beacon(self, beacon):
+        """Keep the newest beacon: the one whose anchor, then block, is the latest."""
+        if beacon and (self.beacon is None or (beacon[3], beacon[0]) > (self.beacon[3], self.beacon[0])):
+            self.beacon = beacon

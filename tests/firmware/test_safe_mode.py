@@ -1,0 +1,129 @@
+"""What cannot measure still answers: safe mode under real MicroPython, with a real broker and real file systems."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ledger.keys import PrivateKey
+from tests.firmware.device import METER_ID, Device, Event
+from tests.firmware.gateway import Gateway
+from tests.firmware.test_configuration import CAMPUS, sealed
+
+WAIT_S = 20
+Hints = list[str]
+
+
+@pytest.fixture
+def hints(gateway: Gateway) -> Hints:
+    """Give the list of hints that the meter publishes, as it grows."""
+    heard: Hints = []
+    gateway.listen(f"meter/{METER_ID.hex()}/status", lambda payload: heard.append(payload.decode("ascii")))
+    return heard
+
+
+@pytest.fixture
+def worked(device: Device, gateway: Gateway) -> Device:
+    """Give a meter that has worked, end to end, and stands still."""
+    device.config.write_text(device.config.read_text().replace(bytes(range(32)).hex(), CAMPUS.public_key.hex()))
+    device.start()
+    device.wait_for(lambda event: event["event"] == "receipted")
+    device.stop()
+    return device
+
+
+def is_safe(event: Event) -> bool:
+    """Tell whether *event* says that the meter is in safe mode."""
+    return bool(event["event"] == "safe")
+
+
+def is_receipted(event: Event) -> bool:
+    """Tell whether *event* is about a receipt."""
+    return bool(event["event"] == "receipted")
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    """Wait until *holds* does."""
+    limit = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_a_damaged_configuration_is_told_to_the_campus_and_its_repair_is_noticed(
+    worked: Device, gateway: Gateway, hints: Hints
+) -> None:
+    good = worked.config.read_text()
+    worked.config.write_text(good[: len(good) // 2])
+    taken = len(worked.of_kind("signed"))
+    worked.start()
+    told = worked.wait_for(is_safe)
+    assert (told["reason"], told["retry_s"] >= 1) == ("configuration", True)
+    assert "not valid JSON" in told["text"]
+    wait_until(lambda: hints)
+    assert hints[0].startswith("safe configuration: ")
+    assert hints[0].endswith("config.json: not valid JSON")
+    assert len(worked.of_kind("signed")) == taken
+    worked.config.write_text(good)
+    worked.wait_for(is_receipted)
+    worked.stop()
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
+def test_a_new_message_of_the_campus_puts_the_last_good_configuration_back(
+    worked: Device, gateway: Gateway, gateway_key: PrivateKey, hints: Hints
+) -> None:
+    good = worked.config.read_text()
+    worked.config.unlink()
+    worked.start()
+    wait_until(lambda: hints)
+    gateway.send(sealed(3, PrivateKey(b"\x0d" * 32)))
+    worked.wait_for(lambda event: event["event"] == "error" and "campus key did not sign" in event["text"])
+    assert not worked.config.exists()
+    gateway.send(sealed(3, telemetry_s=1, gateway_keys=[gateway_key.public_key]))
+    worked.wait_for(is_receipted)
+    worked.stop()
+    assert worked.config.read_text() == good
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_key_is_told_never_replaced_and_used_again_once_restored(
+    worked: Device, gateway: Gateway, hints: Hints, damage: str
+) -> None:
+    key = worked.folder / "data" / "key"
+    shutil.copy(key, worked.folder / "copy")
+    if damage == "cut":
+        key.write_bytes(key.read_bytes()[:32])
+    else:
+        key.unlink()
+    worked.start()
+    assert worked.wait_for(is_safe)["reason"] == "key"
+    wait_until(lambda: hints)
+    assert hints[0].startswith("safe key: the meter's key")
+    assert key.exists() == (damage == "cut")
+    shutil.copy(worked.folder / "copy", key)
+    worked.wait_for(is_receipted)
+    worked.stop()
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
+def test_safe_mode_ends_on_the_line_stop(worked: Device) -> None:
+    before = worked.of_kind("stopped")[-1]
+    worked.config.write_text("{}")
+    worked.start()
+    worked.wait_for(is_safe)
+    after = worked.stop()
+    assert [after[name] for name in ("signed", "sequence")] == [before[name] for name in ("signed", "sequence")]
+
+
+def test_a_meter_that_never_worked_ends_and_leaves_no_copy(tmp_path: Path) -> None:
+    done = Device(tmp_path, profile="none").command("run")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert not list(tmp_path.glob("config.json?*"))
+    assert json.loads((tmp_path / "config.json").read_text())["profile"] == "none"
