@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ledger.keys import PrivateKey
 from provisioning.toolchain.micropython import find_micropython
+from tests.firmware import summary
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
 from tests.firmware.device import METER_ID, Device
@@ -21,6 +23,21 @@ SCRIPT_LIMIT_S = 60
 sys.path.insert(0, str(FIRMWARE))  # the firmware's modules are not installed: they are `meter.…` below firmware/
 
 RunScript = Callable[..., str]
+Tell = Callable[[str], None]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show on which interpreters the firmware was asked what, and how many power cuts and cases were tried."""
+    found = list(summary.lines(terminalreporter.stats.get("passed", [])))
+    if found:
+        terminalreporter.section("what was tried on the firmware")
+        terminalreporter.write_line("\n".join(found))
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Return a function that puts a line of text into the summary at the end of the run."""
+    return lambda text: record_property(summary.TRIED, text)
 
 
 @pytest.fixture

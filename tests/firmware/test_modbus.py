@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +11,10 @@ from pymodbus.framer import FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU
 
 from tests.firmware.bench_meter import with_crc
-from tests.firmware.conftest import RunScript
-from tests.firmware.modbus_checks import check_frames
+from tests.firmware.check_cases import IDENTITY
 
 ANSWER = with_crc(bytes([1, 4, 4, 0x44, 0x9A, 0x52, 0x25]))
 QUERY = modbus.registers(4, 0, 2)
-IDENTITY = bytes([43, 14, 1, 1, 0, 0, 2, 0, 3]) + b"ABC" + bytes([1, 2]) + b"DE"
 
 
 def parse(frame: bytes) -> bytes:
@@ -115,28 +109,3 @@ def test_no_tcp_head_does_more_than_be_refused(head: bytes) -> None:
         assert 0 <= transaction <= 0xFFFF
         assert 1 <= count <= 253
         assert 0 <= unit <= 255
-
-
-def hostile_frames(count: int) -> list[tuple[int, int, str]]:
-    """Return frames for `modbus_checks`: random bytes, and proper answers with a wound; always the same."""
-    chance = random.Random(3)
-    frames = []
-    for _ in range(count):
-        slave, words = chance.randint(1, 247), chance.choice((0, 1, 2, 125))
-        body = bytes([slave, 4, 2 * words]) + chance.randbytes(2 * words) if words else bytes([slave]) + IDENTITY
-        frame = bytearray(with_crc(body))
-        for _ in range(chance.randint(0, 2)):
-            frame[chance.randrange(len(frame))] = chance.randrange(256)
-        if chance.random() < 0.5:
-            frame = bytearray(with_crc(bytes(frame[: chance.randint(0, len(frame) - 2)])))
-        frames.append((slave, words, bytes(frame).hex()))
-    return frames
-
-
-def test_hostile_frames_end_alike_on_micropython(run_script: RunScript, tmp_path: Path) -> None:
-    path = tmp_path / "frames.json"
-    path.write_text(json.dumps(hostile_frames(500)))
-    source = "import json\nfrom modbus_checks import check_frames\nprint(json.dumps(check_frames(ARGUMENTS[0])))"
-    verdicts = json.loads(run_script(source, str(path)))
-    assert verdicts == check_frames(str(path))
-    assert len(set(verdicts)) > 50

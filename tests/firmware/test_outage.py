@@ -17,6 +17,7 @@ from meter.progress import Progress
 from hil.flash import FlashDisk
 from ledger.keys import PrivateKey
 from ledger.reading import ClockQuality, Reason
+from tests.firmware.conftest import Tell
 from tests.firmware.device import METER_ID, configuration
 from tests.firmware.virtual_time import FastKey, VirtualBoard, VirtualBroker, VirtualLine, VirtualLoop, verify_fast
 
@@ -82,7 +83,7 @@ class Bench:
         self.loop.run_until_complete(asyncio.sleep(1))
 
 
-def test_a_day_of_outage_drains_whole_each_reading_once_and_delays_no_boundary(loop: VirtualLoop) -> None:
+def test_a_day_of_outage_drains_whole_each_reading_once_and_delays_no_boundary(loop: VirtualLoop, tell: Tell) -> None:
     bench = Bench(loop)
     bench.pass_time(24 * HOUR_S)
     taken = bench.journal.signed
@@ -101,6 +102,7 @@ def test_a_day_of_outage_drains_whole_each_reading_once_and_delays_no_boundary(l
     signed_s = {event["sequence"]: event["at_s"] for event in bench.board.events if event["event"] == "signed"}
     assert during
     assert all(bench.broker.arrived_s[reading.sequence] - signed_s[reading.sequence] < 1 for reading in during)
+    tell(f"24 h without a network: {taken} readings, then {len(readings)} arrived in {took_s / 60:.0f} min, each once")
     bench.end()
 
 

@@ -13,7 +13,7 @@ from meter.board.folder import Directory
 from meter.journal import Journal
 
 from hil.flash import FlashDisk, Image, distinct
-from tests.firmware.conftest import RunScript
+from tests.firmware.conftest import RunScript, Tell
 from tests.firmware.test_journal import CheapKey, bridged, digest, sign_one
 
 READINGS = 60
@@ -126,7 +126,7 @@ def images(disk: FlashDisk) -> Iterator[tuple[int, str, Image]]:
             yield operation, outcome, image
 
 
-def test_a_power_cut_at_every_disk_operation_loses_and_invents_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_power_cut_at_every_disk_operation_loses_and_invents_nothing(tell: Tell) -> None:
     disk = FlashDisk()
     history = live(disk)
     tried = again = 0
@@ -143,16 +143,14 @@ def test_a_power_cut_at_every_disk_operation_loses_and_invents_nothing(capsys: p
                     check(second, history, operation)
         except Exception as error:
             raise AssertionError(f"cut before operation {operation}, outcome {outcome!r}: {error}") from error
-    with capsys.disabled():
-        print(f"\npower cuts: {len(disk.cuts) + 1} operations, {tried} outcomes, {again} second cuts while starting")
+    tell(f"power cuts: {len(disk.cuts) + 1} disk operations, {tried} outcomes, {again} second cuts while starting")
     assert len(disk.cuts) > 4 * READINGS
     assert len(history.thinned) > 3
 
 
 def test_a_power_cut_at_every_flash_operation_of_littlefs_loses_and_invents_nothing(
-    run_script: RunScript, capsys: pytest.CaptureFixture[str]
+    run_script: RunScript, tell: Tell
 ) -> None:
     printed = run_script("import littlefs_sweep; littlefs_sweep.sweep()")
-    with capsys.disabled():
-        print("\n" + printed.strip())
+    tell(printed.strip())
     assert "littlefs power cuts" in printed

@@ -14,21 +14,10 @@ from ledger import envelope as ledger_envelope
 from ledger import reading as ledger_reading
 from ledger.errors import MalformedError as LedgerMalformedError
 from ledger.keys import PrivateKey
-from tests.firmware.conftest import RunScript
-from tests.firmware.vector_checks import check_readings
 from tests.firmware.vectors import FILE, GATEWAY_SEED, SEED
 
 VECTORS: dict[str, Any] = json.loads(FILE.read_text())
 GATEWAY_KEY = bytes.fromhex(VECTORS["gateway_key"])
-
-
-def test_the_firmwares_bytes_are_the_shared_vectors() -> None:
-    assert check_readings(str(FILE)) == 9
-
-
-def test_micropythons_bytes_are_the_shared_vectors(run_script: RunScript) -> None:
-    source = "from vector_checks import *\nprint(check_readings(ARGUMENTS[0]))"
-    assert run_script(source, str(FILE)).strip() == "9"
 
 
 def test_the_ledger_takes_every_reading_of_the_vectors() -> None:

@@ -1,0 +1,19 @@
+"""MQTT: what comes out of a stream of bytes in portions of any size. Runs on every interpreter."""
+
+from meter import mqtt
+from meter.errors import UplinkError
+
+from tests.firmware.checks.coding import shown
+
+
+def answer(case: list) -> list:
+    """Return the packets in the stream case[0] (hex), fed case[1] bytes at a time, up to where it is refused."""
+    stream, size = bytes.fromhex(case[0]), case[1]
+    parser = mqtt.Parser()
+    found: list = []
+    for place in range(0, len(stream), size):
+        try:
+            found += [[type(packet).__name__, shown(packet)] for packet in parser.feed(stream[place : place + size])]
+        except UplinkError as error:
+            return found + [str(error)]
+    return found
