@@ -12,6 +12,7 @@ be there, be lost, be torn, or be there without what came before it. These are t
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -51,12 +52,19 @@ class FlashDisk:
         return cls(files, dict(files))
 
     def names(self, path: str) -> list[str]:
-        """Return the names of all files in folder *path*."""
-        return [name[len(path) + 1 :] for name in self.files if name.startswith(path + "/")]
+        """Return the names of all files and folders in folder *path*; a folder is there while a file is in it."""
+        below = [name[len(path) + 1 :] for name in self.files if name.startswith(path + "/")]
+        return list(dict.fromkeys(name.partition("/")[0] for name in below))
 
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
         return self.files[path].content
+
+    def read_part(self, path: str, offset: int, count: int) -> bytes:
+        """Return up to *count* bytes of a file from *offset* on."""
+        if path not in self.files:
+            raise FileNotFoundError(errno.ENOENT, "No such file", path)
+        return self.files[path].content[offset : offset + count]
 
     def open(self, path: str, mode: str) -> FlashFile:
         """Open, make or (mode "wb") empty the file *path*."""
@@ -71,7 +79,7 @@ class FlashDisk:
         self._begin()
         if self.full:
             file.node.content += data[: len(data) // 2]
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
         file.node.content += data
 
     def sync(self, file: FlashFile) -> None:
@@ -94,6 +102,9 @@ class FlashDisk:
 
     def make_folder(self, path: str) -> None:
         """Do nothing: folders are there."""
+
+    def remove_folder(self, path: str) -> None:
+        """Do nothing: an empty folder is gone."""
 
     def sync_folder(self, _path: str) -> None:
         """Bring the names of all folders to the flash."""

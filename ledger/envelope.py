@@ -23,6 +23,7 @@ class Kind(IntEnum):
     RECEIPT = 2
     CONFIGURATION = 3
     UPDATE = 4
+    UPDATE_PIECE = 5  # the one that is never signed: its hash is in the update
     TRANSACTION = 16
     PROPOSAL = 32
     PREVOTE = 33

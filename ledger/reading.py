@@ -88,7 +88,8 @@ class Thinned:
 class Reading:
     """One snapshot of a meter's registers, as signed. `raw` is the envelope, `key_id` names the key it claims.
 
-    `configuration` is the number of the configuration that holds from here on, where the reason says that it changed.
+    `configuration` is the number of the configuration that holds from here on, where the reason says that it changed;
+    `version`, of a start-up reading, that of the meter's application (None: the one that it was delivered with).
     """
 
     sequence: int
@@ -105,6 +106,7 @@ class Reading:
     raw: bytes
     thinned: Thinned | None = None
     configuration: int | None = None
+    version: int | None = None
 
     @property
     def hash(self) -> bytes:
@@ -143,13 +145,15 @@ def decode(raw: bytes) -> Reading:
     kind = _member(Reason, reason, "reason")
     _require(kind is not Reason.BOUNDARY or _is_uint(about), "epoch does not fit the reason")
     _require(kind is not Reason.CONFIGURATION or about is None or _is_uint(about), "configuration is not a number")
-    _require(kind not in (Reason.PERIODIC, Reason.STARTUP) or about is None, "epoch does not fit the reason")
+    _require(kind is not Reason.STARTUP or about is None or _is_uint(about), "version is not a number")
+    _require(kind is not Reason.PERIODIC or about is None, "epoch does not fit the reason")
     return Reading(
         sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind,
         about if kind is Reason.BOUNDARY else None,
         _registers(registers), Status(status), previous, signed.key_id, raw,
         _thinned(about, sequence) if kind is Reason.THINNED else None,
         about if kind is Reason.CONFIGURATION else None,
+        about if kind is Reason.STARTUP else None,
     )  # fmt: skip
 
 
@@ -163,6 +167,8 @@ def encode_payload(reading: Reading) -> bytes:
     about: cbor.Value = [run.first, run.last, run.count, run.previous, run.hash] if run else reading.epoch
     if reading.reason is Reason.CONFIGURATION:
         about = reading.configuration
+    elif reading.reason is Reason.STARTUP:
+        about = reading.version
     return cbor.encode([
         int(envelope.Kind.READING), reading.sequence, reading.time, int(reading.clock_quality),
         reading.clock_offset_ms, beacon, int(reading.reason), about,

@@ -19,3 +19,7 @@ class DirectoryError(ProvisioningError):
 
 class EnrolmentError(ProvisioningError):
     """The ledger or a meter did not take part in its enrolment."""
+
+
+class ImageError(ProvisioningError):
+    """An image of the meter's application that cannot be made, read or sent."""

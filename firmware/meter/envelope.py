@@ -11,11 +11,15 @@ from meter.errors import MalformedError
 READING = 1
 RECEIPT = 2
 CONFIGURATION = 3
+UPDATE = 4
+PIECE = 5
+"""Of an update; the only kind that is not signed, and comes without an envelope."""
 KEY_ID_BYTES = 8
 
 _HEAD = b"\x84\x4d\xa2\x01\x27\x04\x48"  # array(4), bstr(13) {1: -8, 4: bstr(8) ...
 _KEY_ID_END = len(_HEAD) + KEY_ID_BYTES
 _SIGNATURE_HEAD = b"\x58\x40"
+_PIECE_HEAD = bytes([0x84, PIECE])  # an array of four: its kind comes first
 _TAIL_BYTES = len(_SIGNATURE_HEAD) + ed25519.SIGNATURE_BYTES
 
 
@@ -59,6 +63,15 @@ def parse(data):
     if not isinstance(payload, bytes):
         raise MalformedError("the envelope's payload is not a byte string")
     return data[len(_HEAD) : _KEY_ID_END], payload, data[end + 2 :]
+
+
+def kind_of(data):
+    """Return the kind of the message *data*, an envelope or a piece; 0 where it is neither. Nothing else is checked."""
+    try:
+        payload = data if data[:2] == _PIECE_HEAD else parse(data)[1]
+    except MalformedError:
+        return 0
+    return payload[1] if len(payload) > 1 else 0
 
 
 def is_signed_by(data, public_key):

@@ -27,7 +27,7 @@ Reading = namedtuple(
 )
 """registers: ((code, value), ...) by ascending code; beacon: list of 6 or None; epoch: None unless a boundary, or, of
 the record of a thinning, what was removed: (first number, last, count, link of the first, hash of the last), or, of
-a change of configuration, its number."""
+a change of configuration, its number, or, of a start-up, the version that runs."""
 
 
 def encode(reading):

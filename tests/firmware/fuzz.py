@@ -4,7 +4,9 @@ A number is a case's only seed. Each case alters or makes up bytes and hands the
 refuse them in its own words (MeterError): anything else that is raised, is a violation.
 """
 
-from meter import cbor, config, configuration, envelope, mqtt, reading, receipt
+from binascii import crc32
+
+from meter import cbor, config, configuration, envelope, manifest, mqtt, reading, receipt, slots
 from meter.errors import MeterError
 
 _METER = bytes(range(8))
@@ -55,6 +57,8 @@ def _seal(payload: bytes) -> bytes:
 
 _RECEIPT = cbor.encode([2, _METER, 77, bytes(32), [[70, 3]], [1, 2, bytes(8), 3, 4, bytes(8)], 5])
 _CONFIGURATION = cbor.encode([3, _METER, 5, 60, [_KEY], [1, 2]])
+_MANIFEST = cbor.encode([4, _METER, 3, "linux", 900, 5000, bytes(32), bytes(24)])
+_PIECE = cbor.encode([5, 3, 2, bytes(900)])
 _READING = cbor.encode([1, 7, 5, 0, 0, None, 4, [1, 2, 2, bytes(8), bytes(32)], [], 4, bytes(8)])
 _STREAM = (
     b"\x20\x02\x00\x00\x90\x03\xff\xff\x01\x40\x02\x00\x07"
@@ -69,19 +73,29 @@ def _parse_mqtt(data: bytes) -> None:
 
 
 def _take_message(data: bytes) -> None:
-    if configuration.is_one(data):
+    kind = envelope.kind_of(data)
+    if kind == envelope.CONFIGURATION:
         configuration.open_sealed(data, _Config)
+    elif kind == envelope.UPDATE:
+        manifest.decode(data)
+    elif kind == envelope.PIECE:
+        manifest.decode_piece(data)
     else:
         receipt.decode(data)
 
 
+def _unpack_state(data: bytes) -> None:
+    slots.unpack(data + crc32(data).to_bytes(4, "big"))
+
+
 TARGETS = (
     (_parse_mqtt, (_STREAM,)),
-    (cbor.decode, (_RECEIPT, _CONFIGURATION, _READING)),
-    (_take_message, (_seal(_RECEIPT), _seal(_CONFIGURATION))),
-    (lambda data: _take_message(_seal(data)), (_RECEIPT, _CONFIGURATION)),
+    (cbor.decode, (_RECEIPT, _CONFIGURATION, _READING, _MANIFEST)),
+    (_take_message, (_seal(_RECEIPT), _seal(_CONFIGURATION), _seal(_MANIFEST), _PIECE)),
+    (lambda data: _take_message(_seal(data)), (_RECEIPT, _CONFIGURATION, _MANIFEST)),
     (lambda data: reading.decode(_seal(data)), (_READING,)),
     (config.parse, (_JSON,)),
+    (_unpack_state, (slots.pack(slots.State(0, slots.TRIAL, 2, 3, 1, 1, (_seal(_MANIFEST),) * 2))[:-4],)),
 )
 
 

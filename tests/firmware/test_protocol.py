@@ -14,6 +14,7 @@ from nacl.exceptions import BadSignatureError
 from zcbor import CddlValidationError, DataTranslator
 
 from tests.firmware.cose import open_with_library, open_with_libsodium
+from tests.firmware.updates import make_update
 from tests.firmware.vectors import FILE
 
 PROTOCOL = Path(__file__).parents[2] / "firmware" / "protocol"
@@ -27,7 +28,7 @@ MAX_ITEMS = 256
 def definitions() -> Any:
     """Give the types of the CDDL files, by name."""
     prelude = Path(zcbor.__file__).parent / "zcbor" / "prelude.cddl"
-    names = ("envelope.cddl", "reading.cddl", "receipt.cddl")
+    names = ("envelope.cddl", "reading.cddl", "receipt.cddl", "update.cddl")
     texts = [prelude.read_text()] + [(PROTOCOL / name).read_text() for name in names]
     return DataTranslator.from_cddl("\n".join(texts), MAX_ITEMS).my_types
 
@@ -45,6 +46,21 @@ def test_every_reading_is_as_the_cddl_says(definitions: Any, data: bytes) -> Non
 @pytest.mark.parametrize("data", RECEIPTS)
 def test_every_receipt_is_as_the_cddl_says(definitions: Any, data: bytes) -> None:
     assert definitions["receipt"].validate_str(cbor2.loads(data)[2])
+
+
+def test_an_update_is_as_the_cddl_says(definitions: Any) -> None:
+    for update in (make_update(1, pieces=1), make_update(2**32 - 1, data=bytes(440 * 2048), trial_s=86_400)):
+        assert definitions["envelope"].validate_str(update.manifest)
+        assert definitions["update"].validate_str(cbor2.loads(update.manifest)[2])
+        assert all(definitions["piece"].validate_str(piece) for piece in update.pieces[:: len(update.pieces) - 1 or 1])
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, 3), (2, 0), (3, ""), (4, 0), (5, 901_121), (6, bytes(31)), (7, b"")])
+def test_the_cddl_refuses_an_update_with_a_field_out_of_range(definitions: Any, place: int, value: Any) -> None:
+    fields = cbor2.loads(cbor2.loads(make_update(1).manifest)[2])
+    fields[place] = value
+    with pytest.raises(CddlValidationError):
+        definitions["update"].validate_str(cbor2.dumps(fields))
 
 
 @pytest.mark.parametrize(("place", "value"), [(0, 2), (1, 0), (3, 3), (6, 5), (9, 256), (10, bytes(7))])

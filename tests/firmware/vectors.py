@@ -27,6 +27,8 @@ _FIELDS = (
     (256, 1_795_000_620, 0, 24, None, 1, None, ((1670, -(2**63) + 1),), 8, b"\x7f" * 8),
     (70_000, 1_795_000_580, 1, 0, None, 4, reading.Thinned(65_537, 65_600, 50, b"\x22" * 8, b"\x33" * 32), (), 4,
      b"\x44" * 8),
+    (4_000_000_000, 1_795_000_585, 2, 0, None, 2, 4_294_967_295,
+     ((180, 2**40), (280, 2**40), (1670, -(2**31)), (3270, 2305), (5270, 2299), (7270, 2310)), 31, b"\x66" * 8),
     (70_001, 1_795_000_590, 0, 0, None, 3, 41, ((180, 1), (280, 2)), 0, b"\x55" * 8),
 )  # fmt: skip
 
@@ -53,6 +55,7 @@ def _reading(*fields: Any) -> dict[str, Any]:
             sequence, time, reading.ClockQuality(quality), offset_ms, beacon, reading.Reason(reason), epoch, registers,
             reading.Status(status), previous, b"", b"", thinned,
             about if reason == reading.Reason.CONFIGURATION else None,
+            about if reason == reading.Reason.STARTUP else None,
         )
     )  # fmt: skip
     return {

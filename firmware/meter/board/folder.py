@@ -24,6 +24,12 @@ class Disk:
         with open(path, "rb") as file:
             return file.read()
 
+    def read_part(self, path, offset, count):
+        """Return up to *count* bytes of a file from *offset* on."""
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(count)
+
     def open(self, path, mode):
         """Return the file opened with *mode* "ab" or "wb", unbuffered: what failed once must not be written later."""
         return open(path, mode, buffering=0)
@@ -60,6 +66,10 @@ class Disk:
                     os.mkdir(built)
                 except OSError as error:
                     raise ConfigError("cannot make folder {}: {}".format(built, error)) from None
+
+    def remove_folder(self, path):
+        """Remove an empty folder."""
+        os.rmdir(path)
 
     def sync_folder(self, path):
         """Make the names in folder *path* durable: littlefs did it when it changed them."""

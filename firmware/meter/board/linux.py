@@ -2,8 +2,9 @@
 
 The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `clock_state`,
 `ticks_ms`, `ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`, `claim`, `Directory`,
-`command_line_ended`, `watchdog`. Its UART's `write` drives an RS-485 direction pin where there is one (see `rs485`);
-here the adapter, or the kernel's RS-485 mode, does.
+`command_line_ended`, `watchdog`; for updates `TARGET`, `open_image`, `limit_trial` (see `slots.py`). Its UART's
+`write` drives an RS-485 direction pin where there is one (see `rs485`); here the adapter, or the kernel's RS-485 mode,
+does.
 """
 
 import asyncio
@@ -16,15 +17,21 @@ import time
 MICROPYTHON = sys.implementation.name == "micropython"
 if MICROPYTHON:
     import ffi
+    import vfs
 else:
     import ctypes
     import fcntl
+    import signal
 
 from meter.board import folder, systemd, tty
+from meter.board.folder_image import FolderImage
 from meter.board.network import connect, connect_plain  # noqa: F401  part of a board's interface
 from meter.errors import ClaimError, ConfigError
 
 INTERPRETER = "{} {}".format(sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))
+
+TARGET = "linux"
+IMAGE_FOLDER = "/meter-image"
 
 _FIFO, _SOCKET, _KIND = 0o010000, 0o140000, 0o170000
 _SIGHUP, _SIG_IGN = 1, 1
@@ -136,6 +143,29 @@ class Disk(folder.Disk):
             names = os.open(path, os.O_RDONLY)
             os.fsync(names)
             os.close(names)
+
+
+def open_image(data_dir, slot, version):
+    """Return the image of *version* in *slot*."""
+    return Image(data_dir, slot, version, Disk())
+
+
+class Image(FolderImage):
+    """A file that MicroPython mounts from memory; CPython knows no ROMFS, and no launcher starts it there."""
+
+    def mount(self):
+        """Make the files readable; return the folder to import from."""
+        with open(self.path, "rb") as file:
+            vfs.mount(vfs.VfsRom(memoryview(file.read())), IMAGE_FOLDER)
+        return IMAGE_FOLDER
+
+
+def limit_trial(seconds):
+    """Let SIGALRM end this process in so many *seconds*, whatever it does; 0: not any more."""
+    if MICROPYTHON:
+        _libc().func("I", "alarm", "I")(seconds)
+    else:
+        signal.alarm(seconds)
 
 
 def open_uart(settings):

@@ -1,0 +1,64 @@
+"""Starts the right image of the meter: `<micropython> firmware/meter/launch.py run --config CONFIG.json`.
+
+Arguments, output and status are those of `main.py`. This is the first thing that runs and no update ever replaces it:
+it counts the boots of an image on trial, checks that an image is whole, and starts its `meter.main`; where there is
+none to start, or anything goes wrong, that of the folder in which it lies itself. Whatever ends the meter, it must be
+started again (systemd's Restart=always; on a board a reset).
+"""
+
+import json
+import sys
+
+if __name__ == "__main__":
+    sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
+
+from meter import slots  # noqa: E402
+
+ORDERLY_TRIALS = 2
+"""An image on trial ends itself when its time is up; what has not after so many times that, is ended by force."""
+
+
+def main(arguments):
+    """Start the meter with *arguments*, as main.py takes them; return its exit status."""
+    board = getattr(__import__("meter.board." + sys.platform).board, sys.platform)
+    board.prepare()
+    if arguments[:2] == ["run", "--config"] and len(arguments) == 3:
+        arguments = arguments + ["--slot", _prepare(arguments[2], board)]
+    for name in list(sys.modules):
+        if name == "meter" or name.startswith("meter."):  # those of the image must not meet them
+            del sys.modules[name]
+    from meter import main as meter
+
+    return meter.main(arguments)
+
+
+def _prepare(config_path, board):
+    """Choose what to start and make it importable; return its name, "none" for the copy beside this file."""
+    try:
+        with open(config_path) as file:
+            data_dir = json.load(file)["data_dir"]  # the rest is for the image to judge: it may know other keys
+        if not data_dir.startswith("/"):
+            data_dir = config_path[: config_path.rfind("/") + 1] + data_dir
+        return _choose(slots.of_board(board, data_dir), board)
+    except Exception as error:
+        board.emit({"event": "error", "text": "no update can be started: {}: {}".format(type(error).__name__, error)})
+        return "none"
+
+
+def _choose(found, board):
+    while True:
+        slot = found.next_boot()
+        if slot is None:
+            return "none"
+        try:
+            sys.path.insert(0, found.image(slot).mount())
+        except (OSError, ValueError):  # ValueError: no ROMFS
+            found.give_up(slot)
+            continue
+        if found.state.stage == slots.TRIAL and slot == found.other:
+            board.limit_trial(ORDERLY_TRIALS * found.manifest(slot).trial_s)
+        return slots.NAMES[slot]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
