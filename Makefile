@@ -25,7 +25,7 @@ lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict
 bench: setup firmware mosquitto ## measure against the bars into bench.json (ONLY=prefix runs a part)
 	@$(VENV)/python -m tests.bench $(ONLY)
 
-soak: setup micropython mosquitto ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
+soak: setup firmware mosquitto ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
 	@$(VENV)/python -m tests.soak $(ONLY)
 
 firmware: setup micropython ## compile the firmware for every board (build/firmware), build the virtual one; its image is the last line

@@ -1,15 +1,29 @@
-"""Hostile bytes for everything that comes in from the network; runs alike on CPython and under MicroPython.
+"""Hostile bytes for everything that comes in from network, line and files; runs alike on every interpreter.
 
 A number is a case's only seed. Each case alters or makes up bytes and hands them to one parser, which must take them or
-refuse them in its own words (MeterError): anything else that is raised, is a violation.
+refuse them in its own words (MeterError): anything else that is raised, is a violation, and so is taking long over it.
+A new handler is one line in TARGETS.
 """
 
+import gc
+import sys
+import time
 from binascii import crc32
 
-from meter import cbor, config, configuration, envelope, manifest, mqtt, reading, receipt, slots
+from meter import cbor, config, configuration, ed25519, envelope, manifest, mqtt, reading, receipt, slots
 from meter.errors import MeterError
+from meter.inbox import Inbox
+
+from tests.firmware import fuzz_line
+from tests.firmware.checks.journals import Files, Life
+
+CASE_LIMIT_MS = 2000
+"""Far longer than any case takes: a busy machine is no violation."""
+MAX_GROWTH = 4096
+"""What may stay in memory after a campaign: bytes under MicroPython, blocks of memory under CPython."""
 
 _METER = bytes(range(8))
+_HERE = b"\x00\x11\x22\x33\x44\x55\x66\x77"
 _KEY = bytes(range(32))
 _JSON = (
     b'{"meter_id": "0011223344556677", "profile": "eastron_sdm120", "line": {"path": "t", "baud": 9600,'
@@ -44,10 +58,15 @@ class _Config:
     meter_id, campus_key = _METER, _KEY
 
 
-def _seal(payload: bytes) -> bytes:
+class _Board:
+    def emit(self, event: dict) -> None:
+        """Tell nobody."""
+
+
+def _seal(payload: bytes, key: bytes = _KEY) -> bytes:
     return (
         b"\x84\x4d\xa2\x01\x27\x04\x48"
-        + envelope.key_id(_KEY)
+        + envelope.key_id(key)
         + b"\xa0"
         + cbor.encode(payload)
         + b"\x58\x40"
@@ -59,6 +78,7 @@ _RECEIPT = cbor.encode([2, _METER, 77, bytes(32), [[70, 3]], [1, 2, bytes(8), 3,
 _CONFIGURATION = cbor.encode([3, _METER, 5, 60, [_KEY], [1, 2]])
 _MANIFEST = cbor.encode([4, _METER, 3, "linux", 900, 5000, bytes(32), bytes(24)])
 _PIECE = cbor.encode([5, 3, 2, bytes(900)])
+_CONFIGURATION_HERE = cbor.encode([3, _HERE, 5, 60, [bytes(32)], [1, 2]])
 _READING = cbor.encode([1, 7, 5, 0, 0, None, 4, [1, 2, 2, bytes(8), bytes(32)], [], 4, bytes(8)])
 _STREAM = (
     b"\x20\x02\x00\x00\x90\x03\xff\xff\x01\x40\x02\x00\x07"
@@ -88,6 +108,39 @@ def _unpack_state(data: bytes) -> None:
     slots.unpack(data + crc32(data).to_bytes(4, "big"))
 
 
+def _live() -> Life:
+    """Return a journal with a few readings."""
+    life = Life()
+    for place in range(4):
+        life.sign(place % 2)
+    return life
+
+
+def _hear(data: bytes) -> None:
+    """Let a meter's inbox take the payload *data* from a sender whom it trusts; its journal must stay fit for use."""
+    life = _live()
+    store = configuration.Store(Files(), config.parse(_JSON))
+    before = life.journal.link()[0]
+    verify, ed25519.verify = ed25519.verify, _trust
+    try:
+        Inbox(_Board(), store, life.journal, _ignore, _ignore, _ignore).accept(_seal(data, bytes(32)))
+    finally:
+        ed25519.verify = verify
+    assert before <= life.journal.link()[0] < 2**32
+    life.sign(1)
+
+
+def _trust(*_: object) -> bool:
+    return True
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
+_THIRD = envelope.digest(_live().journal.find(3))
+_RECEIPT_HERE = cbor.encode([2, _HERE, 3, _THIRD, [[70, 3]], [1, 2, bytes(8), 3, 4, bytes(8)], 5])
+
 TARGETS = (
     (_parse_mqtt, (_STREAM,)),
     (cbor.decode, (_RECEIPT, _CONFIGURATION, _READING, _MANIFEST)),
@@ -96,7 +149,9 @@ TARGETS = (
     (lambda data: reading.decode(_seal(data)), (_READING,)),
     (config.parse, (_JSON,)),
     (_unpack_state, (slots.pack(slots.State(0, slots.TRIAL, 2, 3, 1, 1, (_seal(_MANIFEST),) * 2))[:-4],)),
-)
+    (_hear, (_RECEIPT_HERE, _CONFIGURATION_HERE)),
+) + fuzz_line.TARGETS
+"""(what takes the bytes, proper bytes to alter)."""
 
 
 def alter(source: Source, data: bytes) -> bytes:
@@ -125,10 +180,35 @@ def run(first: int, count: int) -> list:
         source = Source(number)
         target, seeds = TARGETS[number % len(TARGETS)]
         data = alter(source, seeds[source.below(len(seeds))])
+        start_ms = _now_ms()
         try:
             target(data)
         except MeterError:
-            continue
+            pass
         except Exception as error:
             violations.append(f"case {number}: {type(error).__name__} {error} from {data.hex()}")
+        if _now_ms() - start_ms > CASE_LIMIT_MS:
+            violations.append(f"case {number}: took {_now_ms() - start_ms} ms over {data.hex()}")
     return violations
+
+
+def campaign(first: int, count: int) -> list:
+    """Run so many cases; return what was violated, memory that grew included."""
+    warm = count // 10
+    violations = run(first, warm)
+    before = in_use()
+    violations += run(first + warm, count - warm)
+    growth = in_use() - before
+    if growth > MAX_GROWTH:
+        violations.append(f"cases {first} to {first + count}: memory grew by {growth}")
+    return violations
+
+
+def in_use() -> int:
+    """Return how much memory is in use: in bytes under MicroPython, in blocks under CPython."""
+    gc.collect()
+    return gc.mem_alloc() if hasattr(gc, "mem_alloc") else sys.getallocatedblocks()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meter.errors import MeterError
 
 from tests.firmware import fuzz
-from tests.firmware.conftest import RunScript
-from tests.soak.hostile_bytes import attack_firmware
+from tests.firmware.conftest import Tell
+from tests.soak import hostile_bytes
 
-CASES = 6000
-MAX_GROWTH_BYTES = 4096
-
-
-def test_hostile_bytes_are_refused_in_good_order_on_cpython() -> None:
-    assert fuzz.run(0, CASES) == []
+CASES = 6500
+PEAK_CASES = 650
+MAX_PEAK_BYTES = 256 * 1024
 
 
-def test_hostile_bytes_are_refused_in_good_order_on_micropython_and_memory_stays_flat(run_script: RunScript) -> None:
-    printed = run_script(f"""
-import gc
-import fuzz
-found = fuzz.run(0, {CASES // 2})
-gc.collect()
-before = gc.mem_alloc()
-found += fuzz.run({CASES // 2}, {CASES // 2})
-gc.collect()
-print(gc.mem_alloc() - before)
-print(found)
-""")
-    growth, found = printed.splitlines()
-    assert found == "[]"
-    assert int(growth) < MAX_GROWTH_BYTES
+@pytest.mark.parametrize("attack", [hostile_bytes.attack_cpython, hostile_bytes.attack_micropython])
+def test_hostile_bytes_are_refused_in_good_order_and_memory_stays_flat(
+    attack: hostile_bytes.Attack, monkeypatch: pytest.MonkeyPatch, tell: Tell
+) -> None:
+    monkeypatch.setattr(hostile_bytes, "CASES_PER_UNIT", CASES)
+    assert attack(0) == []
+    tell(f"hostile bytes: {CASES} cases, {len(fuzz.TARGETS)} handlers, {attack.__name__.removeprefix('attack_')}")
+
+
+def test_no_bytes_cost_much_more_memory_than_themselves() -> None:
+    tracemalloc.start()
+    try:
+        assert fuzz.run(0, PEAK_CASES) == []
+        assert tracemalloc.get_traced_memory()[1] < MAX_PEAK_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 @settings(max_examples=300, deadline=None)
@@ -44,6 +45,19 @@ def test_no_bytes_at_all_do_more_than_be_refused(place: int, data: bytes) -> Non
         return
 
 
-def test_a_units_number_is_its_only_seed() -> None:
-    assert attack_firmware(3) == attack_firmware(3) == []
+def test_a_handler_that_breaks_hangs_or_hoards_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    hoard = []
+
+    def keep(data: bytes) -> None:
+        hoard.extend([data + b"x" for _ in range(1000)])
+
+    monkeypatch.setattr(fuzz, "TARGETS", ((lambda data: data[1000], (b"a",)), (keep, (b"b",))))
+    monkeypatch.setattr(fuzz, "CASE_LIMIT_MS", -1)
+    found = fuzz.campaign(0, 100)
+    assert any("IndexError" in text for text in found)
+    assert any("took" in text for text in found)
+    assert "memory grew" in found[-1]
+
+
+def test_a_case_follows_from_its_number_alone() -> None:
     assert fuzz.alter(fuzz.Source(7), bytes(40)) == fuzz.alter(fuzz.Source(7), bytes(40))

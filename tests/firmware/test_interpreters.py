@@ -9,19 +9,12 @@ import pytest
 
 from ledger.keys import PrivateKey
 from tests.firmware import interpreters, summary
-from tests.firmware.check_cases import CHECKS, Check, Pairs, readings
+from tests.firmware.check_cases import CHECKS, Check, readings, right_answers
 from tests.firmware.cose import open_with_library, open_with_libsodium
 from tests.firmware.interpreters import BOARD, INTERPRETERS, Interpreter
 from tests.firmware.vectors import SEED
 
 MANY = 15
-
-
-def told(pairs: Pairs, check: Check, folder: Path) -> list[Any]:
-    """Return the right answers; where only the firmware can know them, CPython's."""
-    if any(right is not None for _, right in pairs):
-        return [right for _, right in pairs]
-    return interpreters.ask_cpython(check.module, [case for case, _ in pairs], folder)
 
 
 @pytest.mark.parametrize("interpreter", INTERPRETERS, ids=lambda interpreter: interpreter.name)
@@ -31,7 +24,7 @@ def test_the_firmware_answers_right(
 ) -> None:
     pairs = check.pairs()[:: check.on_board_every if interpreter is BOARD else 1]
     answers = interpreter.ask(check.module, [case for case, _ in pairs], tmp_path)
-    for (case, _), answer, right in zip(pairs, answers, told(pairs, check, tmp_path), strict=True):
+    for (case, _), answer, right in zip(pairs, answers, right_answers(check, pairs), strict=True):
         assert answer == right, case
     record_property(summary.ASKED, [check.name, interpreter.name, len(answers)])
 
@@ -50,8 +43,8 @@ def test_its_frames_are_opened_by_a_cose_library_that_is_not_ours_and_by_libsodi
 @pytest.mark.parametrize(
     "check", [check for check in CHECKS if check.pairs()[0][1] is None], ids=lambda check: check.name
 )
-def test_where_cpython_is_the_judge_its_answers_differ_from_case_to_case(check: Check, tmp_path: Path) -> None:
-    answers = told(check.pairs(), check, tmp_path)
+def test_where_cpython_is_the_judge_its_answers_differ_from_case_to_case(check: Check) -> None:
+    answers = right_answers(check, check.pairs())
     assert len({repr(answer) for answer in answers}) >= min(MANY, len(answers))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.soak import envelopes, hostile_bytes
+from tests.soak import board_vectors, envelopes, hostile_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class Campaign:
 
 CAMPAIGNS = (
     Campaign("ledger.altered_readings", 20_000, envelopes.alter_reading),
-    Campaign("firmware.hostile_bytes", 1000, hostile_bytes.attack_firmware),
-    Campaign("firmware.hostile_bytes_micropython", 50, hostile_bytes.attack_micropython),
+    Campaign("firmware.hostile_bytes_cpython", hostile_bytes.count_units(), hostile_bytes.attack_cpython),
+    Campaign("firmware.hostile_bytes_micropython", hostile_bytes.count_units(), hostile_bytes.attack_micropython),
+    Campaign("firmware.board_vectors", board_vectors.count_units(), board_vectors.ask_board),
 )
