@@ -24,11 +24,11 @@ STORAGE_PATIENCE_MS = 60_000
 class Application:
     """One meter: its line, key, journal and uplink on one board.
 
-    *progress* (a Progress) hears of each part that comes round; `proven()` is called when a receipt has come, so that
-    configuration and firmware are known to work from end to end.
+    *progress* (a Progress) hears of each part that comes round; `proven()` is called when a receipt has come for a
+    reading of this run, so that configuration and firmware are known to work from end to end. *updates* is the Updater.
     """
 
-    def __init__(self, settings, board, key, journal, progress, proven):
+    def __init__(self, settings, board, key, journal, progress, proven, updates):
         self._configuration = settings
         config = settings.config
         self._board = board
@@ -36,9 +36,10 @@ class Application:
         self._journal = journal
         self._progress = progress
         self._proven = proven
+        self._version = updates.version
         line = Line(config.line, board)
         self._instrument = Instrument(profile.load(config.profile), line, config.slave, board)
-        self._inbox = Inbox(board, settings, journal, self._heard, self._send_again, self._complain)
+        self._inbox = Inbox(board, settings, journal, updates, self._heard, self._send_again, self._complain)
         self._uplink = Uplink(
             board, config.broker, config.meter_id, journal, self._inbox.accept, self._complain, progress
         )
@@ -46,6 +47,8 @@ class Application:
         self._ended = asyncio.Event()
         self._fault = None
         self._status = 0
+        self._first = None  # number of the first reading of this run
+        self._is_asking = False  # for a boundary reading
         self._unkept_since = None  # ticks of the first reading in a row that the disk refused
 
     async def run(self):
@@ -55,6 +58,7 @@ class Application:
                 "event": "started",
                 "meter_id": self._configuration.config.meter_id.hex(),
                 "interpreter": self._board.INTERPRETER,
+                "version": self._version,
             }
         )
         if self._journal.lost_bytes:
@@ -98,6 +102,17 @@ class Application:
         for part in ("measuring", "report", "uplink"):
             self._progress.rest(part)
 
+    def tell(self, text):
+        """Let the uplink publish the hint *text*."""
+        self._uplink.tell(text)
+
+    def is_quiet(self):
+        """Tell whether a restart now costs no boundary reading that would count."""
+        epoch_ms = 1000 * self._configuration.config.epoch_s
+        past_ms = self._board.now_ms() % epoch_ms
+        is_late = past_ms > clock.tolerance_ms(self._configuration.config.epoch_s)
+        return 2 * past_ms < epoch_ms and (is_late or not self._is_asking)
+
     async def _drain(self):
         start = self._board.ticks_ms()
         self._uplink.hurry()
@@ -115,13 +130,15 @@ class Application:
         telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, board.now_ms())
         self._status |= reading.METER_RESTARTED
         self._progress.mark("measuring")
-        await self._try_reading(reading.STARTUP, None)
+        await self._try_reading(reading.STARTUP, self._version or None)
         while True:
             self._progress.mark("measuring")
             now_ms = board.now_ms()
             epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
             if epoch is not None:
+                self._is_asking = True
                 await self._take_boundary(epoch)
+                self._is_asking = False
             elif number != self._configuration.number and boundaries.wait_ms(now_ms) > clock.GUARD_MS:
                 config, number = self._configuration.config, self._configuration.number
                 telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, now_ms)
@@ -161,11 +178,11 @@ class Application:
                 self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
                 return
 
-    async def _try_reading(self, reason, epoch):
+    async def _try_reading(self, reason, about):
         """Take a reading, journal it, tell the uplink; tell whether that went well."""
         try:
             values, time_ms = await self._instrument.read(reason == reading.BOUNDARY, self._last_registers())
-            sequence = self._record(reason, epoch, values, time_ms)
+            sequence = self._record(reason, about, values, time_ms)
         except LineError as error:
             self._status |= reading.METER_UNREACHABLE
             self._complain("no {} reading: {}".format(reading.REASONS[reason], error))
@@ -175,7 +192,7 @@ class Application:
             self._bear_with(error)
             return False
         self._unkept_since = None
-        boundary = epoch if reason == reading.BOUNDARY else None
+        boundary = about if reason == reading.BOUNDARY else None
         self._board.emit(
             {"event": "signed", "sequence": sequence, "reason": reading.REASONS[reason], "epoch": boundary}
         )
@@ -194,19 +211,20 @@ class Application:
         elif self._board.ticks_since(self._unkept_since) > STORAGE_PATIENCE_MS:
             raise StorageError("the disk keeps no reading: {}; mend it or make room".format(error))
 
-    def _record(self, reason, epoch, values, time_ms):
+    def _record(self, reason, about, values, time_ms):
         """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
         sequence, previous = self._journal.link()
         quality, offset_ms = clock.quality(time_ms, self._board.clock_state())
         sealed = reading.seal(
             reading.Reading(
                 sequence, time_ms // 1000, quality, offset_ms,
-                self._inbox.beacon if reason == reading.BOUNDARY else None, reason, epoch, values,
+                self._inbox.beacon if reason == reading.BOUNDARY else None, reason, about, values,
                 self._flags(values), previous,
             ),
             self._key,
         )  # fmt: skip
         self._journal.append(sequence, reason, sealed)
+        self._first = self._first or sequence
         if reason != reading.THINNED:
             self._status = 0
         return sequence
@@ -238,7 +256,7 @@ class Application:
             )  # fmt: skip
 
     def _heard(self, kind):
-        if kind == "receipted":
+        if kind == "receipted" and self._first and self._journal.receipted >= self._first:
             self._proven()
 
     def _send_again(self, first, last):

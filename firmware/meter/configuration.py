@@ -21,14 +21,6 @@ Configuration = namedtuple("Configuration", ("meter_id", "number", "telemetry_s"
 """number: above that of every message before; resend: None, or [first, last] epoch to send anew."""
 
 
-def is_one(data):
-    """Tell whether *data* is an envelope that claims to hold a configuration."""
-    try:
-        return envelope.parse(data)[1][1:2] == bytes([envelope.CONFIGURATION])
-    except MalformedError:
-        return False
-
-
 def open_sealed(data, config):
     """Return the Configuration in the envelope *data*, for this meter, signed by the campus; raises MalformedError."""
     if len(data) > MAX_BYTES:

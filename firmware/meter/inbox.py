@@ -3,19 +3,19 @@
 The same in normal operation and in safe mode, where the journal or the store of configurations may be out of reach.
 """
 
-from meter import configuration, receipt
+from meter import envelope, receipt
 from meter.errors import MalformedError
 
 
 class Inbox:
     """Takes each message of the receipt topic.
 
-    *store* (a configuration.Store) and *journal* are None where they cannot be used. `heard(message kind)` is called
-    with what was taken: "configured" or "receipted"; `send_again(first, last)` with the epochs that the campus wants
-    once more; `complain(text)` with what is wrong with a message.
+    *store* (a configuration.Store) and *journal* are None where they cannot be used; *updates* is an Updater.
+    `heard(message kind)` is called with what was taken: "configured" or "receipted"; `send_again(first, last)` with the
+    epochs that the campus wants once more; `complain(text)` with what is wrong with a message.
     """
 
-    def __init__(self, board, store, journal, heard, send_again, complain):
+    def __init__(self, board, store, journal, updates, heard, send_again, complain):
         self._board = board
         self._store = store
         self._journal = journal
@@ -23,20 +23,19 @@ class Inbox:
         self._send_again = send_again
         self._complain = complain
         self.beacon = None
+        self._kinds = {
+            envelope.CONFIGURATION: ("configuration", self._configure),
+            envelope.UPDATE: ("update", updates.take),
+            envelope.PIECE: ("update", updates.take),
+        }
 
     def accept(self, message):
         """Take *message*; tell whether it was a receipt that brought the journal on."""
+        name, take = self._kinds.get(envelope.kind_of(message), ("receipt", self._settle))
         try:
-            if configuration.is_one(message):
-                self._configure(message)
-                return False
+            return bool(take(message))
         except (MalformedError, OSError) as error:
-            self._complain("configuration ignored: {}".format(error))
-            return False
-        try:
-            return self._settle(message)
-        except (MalformedError, OSError) as error:
-            self._complain("receipt ignored: {}".format(error))
+            self._complain("{} ignored: {}".format(name, error))
             return False
 
     def _configure(self, message):

@@ -14,26 +14,33 @@ if __name__ == "__main__":
 
 from meter import slots  # noqa: E402
 
-ORDERLY_TRIALS = 2
+FORCED_TRIALS = 2
 """An image on trial ends itself when its time is up; what has not after so many times that, is ended by force."""
+RESTART_STATUS = 75
 
 
 def main(arguments):
     """Start the meter with *arguments*, as main.py takes them; return its exit status."""
     board = getattr(__import__("meter.board." + sys.platform).board, sys.platform)
     board.prepare()
+    is_on_trial = False
     if arguments[:2] == ["run", "--config"] and len(arguments) == 3:
-        arguments = arguments + ["--slot", _prepare(arguments[2], board)]
+        name, is_on_trial = _prepare(arguments[2], board)
+        arguments = arguments + ["--slot", name]
     for name in list(sys.modules):
         if name == "meter" or name.startswith("meter."):  # those of the image must not meet them
             del sys.modules[name]
     from meter import main as meter
 
-    return meter.main(arguments)
+    status = meter.main(arguments)
+    return RESTART_STATUS if is_on_trial and status else status  # it may misjudge what keeps it from running
 
 
 def _prepare(config_path, board):
-    """Choose what to start and make it importable; return its name, "none" for the copy beside this file."""
+    """Choose what to start and make it importable.
+
+    Return its name, "none" for the copy beside this file, and whether it is on trial.
+    """
     try:
         with open(config_path) as file:
             data_dir = json.load(file)["data_dir"]  # the rest is for the image to judge: it may know other keys
@@ -42,22 +49,23 @@ def _prepare(config_path, board):
         return _choose(slots.of_board(board, data_dir), board)
     except Exception as error:
         board.emit({"event": "error", "text": "no update can be started: {}: {}".format(type(error).__name__, error)})
-        return "none"
+        return "none", False
 
 
 def _choose(found, board):
     while True:
         slot = found.next_boot()
         if slot is None:
-            return "none"
+            return "none", False
         try:
             sys.path.insert(0, found.image(slot).mount())
         except (OSError, ValueError):  # ValueError: no ROMFS
             found.give_up(slot)
             continue
-        if found.state.stage == slots.TRIAL and slot == found.other:
-            board.limit_trial(ORDERLY_TRIALS * found.manifest(slot).trial_s)
-        return slots.NAMES[slot]
+        is_on_trial = slot == found.other
+        if is_on_trial:
+            board.limit_trial(FORCED_TRIALS * found.manifest(slot).trial_s)
+        return slots.NAMES[slot], is_on_trial
 
 
 if __name__ == "__main__":

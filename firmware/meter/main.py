@@ -4,12 +4,15 @@ or `probe --line TTY [--slave N] [--json]`, which says what meter is on a line: 
 `enrol` makes the meter's key where there is none and prints its public part; `run` measures until stdin, where it is a
 pipe, ends or says `stop`, or until SIGINT; where it cannot measure it stays, in safe mode. SIGTERM just ends the
 process: to the journal that is a power cut. Status 2: the configuration never worked, and it or the call is wrong;
-1: another process runs this meter.
+1: another process runs this meter; 75: it wants to be started anew, after an update.
+
+`launch.py` runs this file, and adds `--slot a|b|none` to `run`: which copy of the firmware it started.
 """
 
 import sys
 
-sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
+if __name__ == "__main__":  # else the launcher has found it
+    sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
 
 import asyncio  # noqa: E402
 
@@ -17,6 +20,7 @@ from meter import config, identify, keystore, service  # noqa: E402
 from meter.board import linux as board  # noqa: E402
 from meter.errors import ClaimError, MeterError  # noqa: E402
 
+RESTART_STATUS = 75
 USAGE = "usage: main.py run|enrol --config CONFIG.json | probe --line TTY [--slave N] [--json]"
 MAX_SLAVE = 247
 
@@ -25,6 +29,9 @@ def main(arguments):
     """Run the command in *arguments*; return the exit status."""
     if arguments and arguments[0] == "probe":
         return probe(arguments[1:])
+    slot = None
+    if len(arguments) == 5 and arguments[0] == "run" and arguments[3] == "--slot":
+        slot, arguments = arguments[4], arguments[:3]
     if len(arguments) != 3 or arguments[0] not in ("run", "enrol") or arguments[1] != "--config":
         sys.stderr.write(USAGE + "\n")
         return 2
@@ -32,8 +39,8 @@ def main(arguments):
     try:
         if arguments[0] == "enrol":
             enrol(config.load(arguments[2]))
-        else:
-            service.serve(board, arguments[2])
+        elif service.serve(board, arguments[2], slot):
+            return RESTART_STATUS
     except MeterError as error:
         sys.stderr.write("meter: {}\n".format(error))
         return 1 if isinstance(error, ClaimError) else 2

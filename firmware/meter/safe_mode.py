@@ -18,14 +18,18 @@ HINT_BYTES = 160
 
 
 class SafeMode:
-    """The meter with *parts* (a start.Parts that has a reason), for up to *pause_ms*; *path* is its config.json."""
+    """The meter with *parts* (a start.Parts that has a reason), for up to *pause_ms*; *path* is its config.json.
 
-    def __init__(self, board, path, parts, progress, pause_ms):
+    *updates* is the Updater: what ails the meter may be what it runs.
+    """
+
+    def __init__(self, board, path, parts, progress, pause_ms, updates):
         self._board = board
         self._path = path
         self._parts = parts
         self._progress = progress
         self._pause_ms = pause_ms
+        self._updates = updates
         self._watched = (path, parts.config.data_dir + "/key")
         self._is_mended = False
         self._uplink = None
@@ -44,9 +48,18 @@ class SafeMode:
                 reported = board.ticks_ms()
                 self._report(self._pause_ms - board.ticks_since(begun))
             await asyncio.sleep(min(POLL_S, self._pause_ms / 1000))
-        await self.leave()
+        await self.abandon()
 
-    async def leave(self):
+    def tell(self, text):
+        """Let the uplink publish the hint *text*, if there is one."""
+        if self._uplink is not None:
+            self._uplink.tell(text)
+
+    def is_quiet(self):
+        """Tell that a restart costs no reading."""
+        return True
+
+    async def abandon(self):
         """End the session with the broker in order."""
         self._progress.mark("safe mode")
         if self._uplink is not None:
@@ -59,7 +72,7 @@ class SafeMode:
 
     async def finish(self):
         """End; there is no reading to wait for."""
-        await self.leave()
+        await self.abandon()
         stopped = {"event": "stopped"}
         journal = self._parts.journal
         if journal is not None:
@@ -75,7 +88,9 @@ class SafeMode:
 
     async def _connect(self, journal):
         config = self._parts.config
-        inbox = Inbox(self._board, self._parts.store, journal, self._heard, self._send_again, self._complain)
+        inbox = Inbox(
+            self._board, self._parts.store, journal, self._updates, self._heard, self._send_again, self._complain
+        )
         self._uplink = Uplink(
             self._board, config.broker, config.meter_id, journal or NoJournal(), inbox.accept, self._complain,
             self._progress,
@@ -86,8 +101,7 @@ class SafeMode:
     def _report(self, left_ms):
         reason, text = self._parts.reason, self._parts.text
         self._board.emit({"event": "safe", "reason": reason, "text": text, "retry_s": left_ms // 1000})
-        if self._uplink is not None:
-            self._uplink.tell(hint(reason, text))
+        self.tell(hint(reason, text))
 
     def _heard(self, kind):
         """Put the last good configuration back when the campus has signed a new message for a meter without one."""

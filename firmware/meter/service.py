@@ -9,11 +9,12 @@ hand reads the reason.
 import asyncio
 import sys
 
-from meter import last_good, start
+from meter import last_good, slots, start
 from meter.app import Application
-from meter.errors import StorageError, UnfitError
+from meter.errors import ConfigError, StorageError, UnfitError
 from meter.progress import Progress
 from meter.safe_mode import SafeMode
+from meter.update import Updater
 
 WATCHDOG_S = 180
 """Longer than any call that holds everything up: a name that no server looks up takes the resolver 30 s and more."""
@@ -21,17 +22,25 @@ RETRY_FIRST_MS = 5000
 RETRY_LIMIT_MS = 3_600_000
 STEADY_MS = 600_000
 """After so long without a fault the next one counts as the first."""
+UPDATE_POLL_S = 0.5
 
 
 class Service:
-    """The meter that the file *path* configures, on *board*."""
+    """The meter that the file *path* configures, on *board*.
 
-    def __init__(self, board, path):
+    *slot* is the name of the one that the launcher started, "none" for the copy that the meter was delivered with; None
+    where no launcher started anything.
+    """
+
+    def __init__(self, board, path, slot=None):
         self._board = board
         self._path = path
         self._progress = Progress(board)
         self._watchdog = board.watchdog(WATCHDOG_S)
         self._retry_ms = RETRY_FIRST_MS
+        self._slot = slot
+        self._slots = self._updates = None
+        self._is_restarting = False
         self._mode = None
         self._parts = None
         self._tasks = []
@@ -39,25 +48,29 @@ class Service:
         self._fault = None
 
     async def run(self):
-        """Run until the command line ends. Raises UnfitError where it never worked, ClaimError where it is taken."""
+        """Run until the command line ends, or an update, or the end of its trial, asks for a new start: tell which.
+
+        Raises UnfitError where it never worked, ClaimError where it is taken.
+        """
         for part in (self._guard(), self._live(), self._board.command_line_ended()):
             self._tasks.append(asyncio.create_task(self._watch(part)))
         await self._ended.wait()
         if self._fault:
             raise self._fault
+        return self._is_restarting
 
     def stop(self):
         """Let `run` return."""
         self._ended.set()
 
     async def finish(self):
-        """End in order what is going on."""
+        """End in order what is going on; before a new start nothing is waited for."""
         self._watchdog.stopping()
         for task in self._tasks[1:]:  # all but the one that feeds
             task.cancel()
         self._progress.rest("start")
         if self._mode is not None:
-            await self._mode.finish()
+            await (self._mode.abandon() if self._is_restarting else self._mode.finish())
         if self._parts is not None:
             self._parts.close()
         self._tasks[0].cancel()
@@ -82,12 +95,14 @@ class Service:
             await asyncio.sleep(self._watchdog.period_s)
 
     async def _live(self):
+        """Measure, or stay in safe mode, in turn; comes back when an update asks for a new start."""
         while True:
             self._progress.mark("start")
             self._parts = parts = start.make_ready(self._board, self._path, self._watchdog.feed)
             if parts.config is None:
                 parts.close()
                 raise UnfitError(parts.text)
+            self._open_updates(parts)
             if parts.reason is None:
                 await self._measure(parts)
             await self._stay_safe(parts)
@@ -98,7 +113,7 @@ class Service:
         begun = self._board.ticks_ms()
         try:
             self._mode = Application(
-                parts.store, self._board, parts.key, parts.journal, self._progress, self._keep_configuration
+                parts.store, self._board, parts.key, parts.journal, self._progress, self._prove, self._updates
             )
             self._settle_down("measuring")
             await self._mode.run()
@@ -111,7 +126,7 @@ class Service:
             await self._mode.abandon()
 
     async def _stay_safe(self, parts):
-        self._mode = SafeMode(self._board, self._path, parts, self._progress, self._retry_ms)
+        self._mode = SafeMode(self._board, self._path, parts, self._progress, self._retry_ms, self._updates)
         self._settle_down("safe mode, {}: {}".format(parts.reason, parts.text))
         self._retry_ms = min(2 * self._retry_ms, RETRY_LIMIT_MS)
         await self._mode.run()
@@ -122,7 +137,47 @@ class Service:
         self._watchdog.ready()
         self._watchdog.status(status)
 
-    def _keep_configuration(self):
+    def _open_updates(self, parts):
+        """Look into the slots that the board has for updates, until that went well; none where no launcher did."""
+        if self._slots is not None:
+            return
+        try:
+            self._slots = slots.of_board(self._board, parts.config.data_dir) if self._slot else None
+        except (ConfigError, OSError) as error:
+            self._complain("the slots for updates cannot be read: {}".format(error))
+        running = slots.NAMES.index(self._slot) if self._slot in slots.NAMES else None
+        self._updates = Updater(self._slots, running, parts.config, self._board, self._tell_of_update)
+        if self._slots is not None:
+            if self._slots.damage:
+                self._complain(self._slots.damage)
+            self._try_update(self._updates.start)
+            self._tasks.append(asyncio.create_task(self._watch(self._await_update())))
+
+    async def _await_update(self):
+        """Come back when there is something else to start, and a good moment for it."""
+        while not (self._updates.wants_restart and self._mode is not None and self._mode.is_quiet()):
+            await asyncio.sleep(UPDATE_POLL_S)
+            self._try_update(self._updates.check_trial)
+        self._board.emit({"event": "restarting"})
+        self._is_restarting = True
+
+    def _try_update(self, step):
+        """Do one step of an update. Whatever comes of it, the meter goes on."""
+        try:
+            step()
+        except OSError as error:
+            self._complain("update: the slot cannot be used: {}".format(error))
+
+    def _tell_of_update(self, version, state):
+        """Tell the campus; and whoever reads the meter's output, unless it is mere progress."""
+        if self._mode is not None:
+            self._mode.tell("update {} {}".format(version, state))
+        if not state.isdigit():
+            self._board.emit({"event": "update", "version": version, "state": state})
+
+    def _prove(self):
+        """Take what runs, and its configuration, for good: the gateway has a reading that it signed."""
+        self._try_update(self._updates.note_receipt)
         try:
             last_good.keep(self._board, self._path)
         except OSError as error:
@@ -132,15 +187,20 @@ class Service:
         self._board.emit({"event": "error", "text": text})
 
 
-def serve(board, path):
-    """Run the meter until its command line ends, or Ctrl-C; raises MeterError where it cannot be run at all."""
-    service = Service(board, path)
+def serve(board, path, slot=None):
+    """Run the meter until its command line ends, or Ctrl-C; tell whether it is to be started anew (see Service).
+
+    Raises MeterError where it cannot be run at all.
+    """
+    service = Service(board, path, slot)
+    is_restarting = False
     loop = asyncio.new_event_loop()
     try:
-        loop.run_until_complete(service.run())
+        is_restarting = loop.run_until_complete(service.run())
     except KeyboardInterrupt:
         pass  # asked to stop, as by a `stop` line
     loop.run_until_complete(service.finish())
+    return is_restarting
 
 
 def _print_trace(error):

@@ -44,7 +44,7 @@ State = namedtuple("State", ("confirmed", "stage", "boots", "highest", "failed",
 """sealed: of each slot the manifest of its image, as the campus signed it, or None."""
 _NEW = State(None, EMPTY, 0, 0, 0, FINE, (None, None))
 
-_NAME = "slots"
+_NAME = "slots.state"
 _FORM = 1
 _CHECKSUM_BYTES = 4
 

@@ -13,6 +13,7 @@ from meter.board.folder import Directory
 from meter.configuration import Store
 from meter.journal import Journal
 from meter.progress import Progress
+from meter.update import Updater
 
 from hil.flash import FlashDisk
 from ledger.keys import PrivateKey
@@ -58,7 +59,7 @@ class Bench:
         parsed = config.parse(json.dumps(settings).encode())
         self.application = Application(
             Store(Directory("state", self.disk), parsed), self.board, FastKey(bytes(32)), self.journal,
-            Progress(self.board), lambda: None,
+            Progress(self.board), lambda: None, Updater(None, None, parsed, self.board, lambda *_: None),
         )  # fmt: skip
         self.application._instrument._line = VirtualLine()
         self._running = loop.create_task(self.application.run())

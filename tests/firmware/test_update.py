@@ -175,7 +175,7 @@ def test_a_confirmed_image_that_is_damaged_gives_way_to_the_one_before_and_that_
 def test_a_damaged_state_is_that_of_a_new_meter() -> None:
     disk = FlashDisk()
     updated(disk, 1)
-    disk.files[f"{ROOT}/slots"].content = disk.files[f"{ROOT}/slots"].content[:-1] + b"\0"
+    disk.files[f"{ROOT}/slots.state"].content = disk.files[f"{ROOT}/slots.state"].content[:-1] + b"\0"
     meter = Meter(disk)
     assert (meter.version, meter.slots.damage) == (0, "the state of the slots is damaged")
     assert updated(disk, 2).version == 2
