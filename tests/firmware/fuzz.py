@@ -13,6 +13,7 @@ from binascii import crc32
 from meter import cbor, config, configuration, ed25519, envelope, manifest, mqtt, reading, receipt, slots
 from meter.errors import MeterError
 from meter.inbox import Inbox
+from meter.update import Updater
 
 from tests.firmware import fuzz_line
 from tests.firmware.checks.journals import Files, Life
@@ -59,8 +60,35 @@ class _Config:
 
 
 class _Board:
+    TARGET = "linux"
+
     def emit(self, event: dict) -> None:
         """Tell nobody."""
+
+    def ticks_ms(self) -> int:
+        """Let no time go by."""
+        return 0
+
+
+class _Image:
+    """The slots of a board with 1000 bytes for each."""
+
+    sector_bytes, capacity = manifest.PIECE_BYTES, 1000
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def prepare(self, offset: int) -> None:
+        """Cut it off."""
+        self.data = self.data[:offset]
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Append."""
+        self.data += data
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return what is there."""
+        return self.data[offset : offset + count]
 
 
 def _seal(payload: bytes, key: bytes = _KEY) -> bytes:
@@ -79,6 +107,9 @@ _CONFIGURATION = cbor.encode([3, _METER, 5, 60, [_KEY], [1, 2]])
 _MANIFEST = cbor.encode([4, _METER, 3, "linux", 900, 5000, bytes(32), bytes(24)])
 _PIECE = cbor.encode([5, 3, 2, bytes(900)])
 _CONFIGURATION_HERE = cbor.encode([3, _HERE, 5, 60, [bytes(32)], [1, 2]])
+_IMAGE = bytes(900)
+_MANIFEST_HERE = cbor.encode([4, _HERE, 3, "linux", 900, 900, envelope.digest(_IMAGE), envelope.digest(_IMAGE)[:8]])
+_PIECE_HERE = cbor.encode([5, 3, 0, _IMAGE])
 _READING = cbor.encode([1, 7, 5, 0, 0, None, 4, [1, 2, 2, bytes(8), bytes(32)], [], 4, bytes(8)])
 _STREAM = (
     b"\x20\x02\x00\x00\x90\x03\xff\xff\x01\x40\x02\x00\x07"
@@ -123,11 +154,35 @@ def _hear(data: bytes) -> None:
     before = life.journal.link()[0]
     verify, ed25519.verify = ed25519.verify, _trust
     try:
-        Inbox(_Board(), store, life.journal, _ignore, _ignore, _ignore).accept(_seal(data, bytes(32)))
+        updates = Updater(None, None, store.config, _Board(), _ignore)
+        Inbox(_Board(), store, life.journal, updates, _ignore, _ignore, _ignore).accept(_seal(data, bytes(32)))
     finally:
         ed25519.verify = verify
     assert before <= life.journal.link()[0] < 2**32
     life.sign(1)
+
+
+def _update(data: bytes) -> None:
+    """Let a meter that receives an update take *data* as a manifest that it trusts, and as a piece."""
+    image = _Image()
+    found = slots.Slots(Files(), lambda *_: image)
+    updates = Updater(found, None, config.parse(_JSON), _Board(), _ignore)
+    verify, ed25519.verify = ed25519.verify, _trust
+    try:
+        for message in (_seal(_MANIFEST_HERE, bytes(32)), data, _seal(data, bytes(32)), _PIECE_HERE):
+            _take_update(updates, message)
+    finally:
+        ed25519.verify = verify
+    state = slots.unpack(slots.pack(found.state))
+    assert len(image.data) <= image.capacity
+    assert state.stage == slots.RECEIVING or (state.stage == slots.TRIAL and found.is_whole(0))
+
+
+def _take_update(updates: Updater, message: bytes) -> None:
+    try:
+        updates.take(message)
+    except MeterError:
+        return
 
 
 def _trust(*_: object) -> bool:
@@ -149,6 +204,7 @@ TARGETS = (
     (lambda data: reading.decode(_seal(data)), (_READING,)),
     (config.parse, (_JSON,)),
     (_unpack_state, (slots.pack(slots.State(0, slots.TRIAL, 2, 3, 1, 1, (_seal(_MANIFEST),) * 2))[:-4],)),
+    (_update, (_MANIFEST_HERE, _PIECE_HERE)),
     (_hear, (_RECEIPT_HERE, _CONFIGURATION_HERE)),
 ) + fuzz_line.TARGETS
 """(what takes the bytes, proper bytes to alter)."""
