@@ -1,41 +1,36 @@
-"""Ed25519 (RFC 8032) in plain MicroPython integers: key, signature, verification.
+"""Ed25519 (RFC 8032) in MicroPython: key, signature, verification.
 
-Points are in extended coordinates (X, Y, Z, T) of the curve -x² + y² = 1 + d·x²·y². Signing multiplies the base point
-through a comb of signed digits over a table of its multiples: the large one that a build freezes into flash, else a
-small one made at import. Coordinates are only folded, by 2²⁵⁶ ≡ 38, not reduced: they may be negative or a bit long.
-Arithmetic on MicroPython's integers is not constant in time: the meter's seal, not this code, keeps a stopwatch away.
+Signing multiplies the base point by a comb over a table of its multiples: the large one that a build freezes into
+flash, else a small one made at import. The comb does the same additions and doublings for every scalar, and in native
+code the arithmetic in these does not depend on their values. No more is claimed: which entries of the table are read,
+Euclid's algorithm and MicroPython's integers do depend on secrets. The meter's seal, not this code, keeps probes away.
 """
 
+from meter import curve
 from meter.sha512 import sha512
 
 SEED_BYTES = 32
 SIGNATURE_BYTES = 64
 
-_P = 2**255 - 19
 _ORDER = 2**252 + 27742317777372353535851937790883648493
-_LOW = 2**256 - 1
-_D = 37095705934669439343138083508754565189542113879843219016388785533085940283555
-_2D = 2 * _D % _P
-_ROOT_OF_MINUS_ONE = 19681161376707505956807079304988542015446066515923890162744021073123829784752
-_BASE_Y = 46316835694926478169428394003475163141307993866256225615783033603165251855960
-_NEUTRAL = (0, 1, 1, 0)
-_SCALAR_BITS = 255
-_ENTRY_BYTES = 96
+_ORDER_BITS = 253
+_BASE_POINT = b"\x58" + b"\x66" * 31  # its y is 4/5
+_SPREAD = [bytes([nibble >> bit & 1 for bit in range(4)]) for nibble in range(16)]
 _expanded = {}
 
 
 def public_key(seed):
     """Return the 32-byte public key of the 32-byte *seed*."""
-    return _compress(_multiply_base(_expand(seed)[0]))
+    return curve.compress(_multiply_base(_expand(seed)[0]))
 
 
 def sign(seed, message, public_key=None):
     """Return the 64-byte signature of *message* with *seed*; handing in its public key saves half of the work."""
     scalar, prefix = _expand(seed)
     if public_key is None:
-        public_key = _compress(_multiply_base(scalar))
+        public_key = curve.compress(_multiply_base(scalar))
     nonce = _hash_to_scalar(prefix + message)
-    head = _compress(_multiply_base(nonce))
+    head = curve.compress(_multiply_base(nonce))
     proof = (nonce + _hash_to_scalar(head + public_key + message) * scalar) % _ORDER
     return head + proof.to_bytes(32, "little")
 
@@ -45,29 +40,46 @@ def verify(public_key, message, signature):
     if len(public_key) != 32 or len(signature) != SIGNATURE_BYTES:
         return False
     proof = int.from_bytes(signature[32:], "little")
-    key = _decompress(public_key)
-    if proof >= _ORDER or key is None or _is_small(key):
+    key = curve.decompress(public_key)
+    if proof >= _ORDER or key is None or curve.is_small(key):
         return False
     challenge = _hash_to_scalar(signature[:32] + public_key + message)
-    head = _add(_multiply_base(proof), _multiply(_negate(key), challenge))
-    return _compress(head) == signature[:32] and not _is_small(head)  # the encoding of a point is canonical
+    head = _multiply_base(proof)
+    curve.add(head, curve.make_summand(_multiply(key, challenge)), negative=True)
+    return curve.compress(head) == signature[:32] and not curve.is_small(head)  # a point has but one encoding
 
 
-def make_table(width, columns):
-    """Return the base point's multiples for signed digits of *width* bits, in rows *columns* digits apart.
+def make_table(teeth, combs):
+    """Return the multiples of the base point for *combs* combs of *teeth* teeth, 96 bytes each (`curve.pack_summand`).
 
-    Row r holds 1 to 2^(width - 1) times 2^(width·columns·r)·B, each as y + x, y - x and 2d·x·y, 32 bytes little-endian.
+    Tooth t of comb c stands for ±2^(steps·(c + combs·t))·B. Entry e of a comb is the sum of its teeth, the highest one
+    taken positively and another, t, where bit t of e is set.
     """
-    point = _decompress(_BASE_Y.to_bytes(32, "little"))
-    table = []
-    for _ in range(_rows(width, columns)):
-        multiple = point
-        for _ in range(1 << width - 1):
-            table.append(_prepare(multiple))
-            multiple = _add(multiple, point)
-        for _ in range(width * columns):
-            point = _double(point)
-    return b"".join(table)
+    steps = _steps(teeth, combs)
+    point = curve.decompress(_BASE_POINT)
+    powers = []
+    for _ in range(teeth * combs):
+        powers.append(curve.copy(point))
+        for _ in range(steps):
+            curve.double(point)
+    return b"".join(
+        [_make_comb([powers[place] for place in range(comb, teeth * combs, combs)]) for comb in range(combs)]
+    )
+
+
+def _make_comb(powers):
+    *lower, first = powers
+    for power in lower:
+        curve.add(first, curve.make_summand(power), negative=True)
+    points = [first]
+    for power in lower:
+        curve.double(power)
+        summand = curve.make_summand(power)
+        further = [curve.copy(point) for point in points]
+        for point in further:
+            curve.add(point, summand)
+        points += further
+    return b"".join([curve.pack_summand(point) for point in points])
 
 
 def _expand(seed):
@@ -86,180 +98,65 @@ def _hash_to_scalar(data):
 
 
 def _multiply_base(scalar):
-    """Return scalar·B: digit columns·row + column of the scalar weighs 2^(width·column) in row *row* of the table."""
-    digits = _signed_digits(scalar)
-    result = _NEUTRAL
-    for column in range(_COLUMNS - 1, -1, -1):
-        if column < _COLUMNS - 1:
-            for _ in range(_WIDTH):
-                result = _double(result)
-        result = _add_column(result, digits, column)
+    """Return scalar·B by combs of signed bits (M. Hamburg, "Fast and compact elliptic-curve cryptography", §3.3)."""
+    result = curve.neutral()
+    digits = _comb_digits(scalar)
+    steps = _steps(_TEETH, _COMBS)
+    half = 1 << _TEETH - 1
+    for step in range(steps - 1, -1, -1):
+        if step < steps - 1:
+            curve.double(result)
+        for comb in range(_COMBS):
+            digit = digits[steps * comb + step]
+            entry = half * comb + (digit - half if digit >= half else half - 1 - digit)
+            curve.add(result, curve.load_summand(_POINTS, curve.SUMMAND_BYTES * entry), digit < half)
     return result
 
 
-def _add_column(point, digits, column):
-    """Add to *point* one table entry (y + x, y - x, 2d·x·y) a row: Z is 1, so a multiplication less (RFC 8032 §5.1.4).
+def _comb_digits(scalar):
+    """Return the digits of *scalar* for all steps of the first comb, then for those of the next one, and so on.
 
-    The hot loop: everything stands in it, since a call costs as much as an addition.
+    The scalar becomes a sum of powers of two, all of them present, each taken positively where a bit is set, else
+    negatively. A digit has a bit a tooth: those of one tooth lie side by side in `bits`, and a byte apart in `digits`.
     """
-    x, y, z, t = point
-    low, points, number = _LOW, memoryview(_POINTS), int.from_bytes
-    for start in range(0, len(points), _ENTRY_BYTES << _WIDTH - 1):
-        digit = digits[column]
-        column += _COLUMNS
-        if not digit:
-            continue
-        place = start + _ENTRY_BYTES * (abs(digit) - 1)
-        plus = number(points[place : place + 32], "little")
-        minus = number(points[place + 32 : place + 64], "little")
-        c = t * number(points[place + 64 : place + 96], "little")
-        if digit < 0:
-            plus, minus, c = minus, plus, -c
-        a = (y - x) * minus
-        b = (y + x) * plus
-        a = (a & low) + (a >> 256) * 38
-        b = (b & low) + (b >> 256) * 38
-        c = (c & low) + (c >> 256) * 38
-        d = z + z
-        e, f, g, h = b - a, d - c, d + c, b + a
-        x, y, z, t = e * f, g * h, f * g, e * h
-        x = (x & low) + (x >> 256) * 38
-        y = (y & low) + (y >> 256) * 38
-        z = (z & low) + (z >> 256) * 38
-        t = (t & low) + (t >> 256) * 38  # once is enough: t meets only a number of the table before it is folded again
-        x = (x & low) + (x >> 256) * 38
-        y = (y & low) + (y >> 256) * 38
-        z = (z & low) + (z >> 256) * 38
-    return x, y, z, t
+    spacing = _steps(_TEETH, _COMBS) * _COMBS
+    bits = scalar + (1 << spacing * _TEETH) - 1
+    bits = (bits + _ORDER * (bits & 1) >> 1) % _ORDER
+    digits = 0
+    for tooth in range(_TEETH):
+        row = (bits & (1 << spacing) - 1).to_bytes(spacing + 7 >> 3, "little")
+        bits >>= spacing
+        spread = b"".join([_SPREAD[byte & 15] + _SPREAD[byte >> 4] for byte in row])
+        digits |= int.from_bytes(spread, "little") << tooth
+    return digits.to_bytes(spacing + 7, "little")
 
 
-def _signed_digits(scalar):
-    """Return the digits of *scalar* < 2^255 in base 2^width, lowest first: -2^(width - 1) to 2^(width - 1) each."""
-    data = scalar.to_bytes(32, "little") + bytes(_WIDTH * _COLUMNS)
-    mask, half = (1 << _WIDTH) - 1, 1 << _WIDTH - 1
-    digits = []
-    carry = 0
-    for bit in range(0, _WIDTH * _COLUMNS * _rows(_WIDTH, _COLUMNS), _WIDTH):
-        place = bit >> 3
-        digit = ((data[place] | data[place + 1] << 8) >> (bit & 7) & mask) + carry
-        carry = 1 if digit > half else 0
-        digits.append(digit - (carry << _WIDTH))
-    return digits
-
-
-def _rows(width, columns):
-    """Return how many rows hold the digits of a scalar, the carry out of the highest included."""
-    return _SCALAR_BITS // (width * columns) + 1
-
-
-def _fold(number):
-    """Return a number of some 256 bits that is congruent to a product of two folded ones, or of sums of a few."""
-    number = (number & _LOW) + (number >> 256) * 38
-    return (number & _LOW) + (number >> 256) * 38
-
-
-def _add(left, right):
-    x1, y1, z1, t1 = left
-    x2, y2, z2, t2 = right
-    a = _fold((y1 - x1) * (y2 - x2))
-    b = _fold((y1 + x1) * (y2 + x2))
-    c = _fold(_fold(t1 * t2) * _2D)
-    d = _fold(2 * z1 * z2)
-    e, f, g, h = b - a, d - c, d + c, b + a
-    return _fold(e * f), _fold(g * h), _fold(f * g), _fold(e * h)
-
-
-def _double(point):
-    x, y, z, _ = point
-    low = _LOW
-    a = x * x
-    b = y * y
-    x += y
-    c = x * x
-    d = z * z
-    a = (a & low) + (a >> 256) * 38
-    b = (b & low) + (b >> 256) * 38
-    c = (c & low) + (c >> 256) * 38
-    d = (d & low) + (d >> 256) * 38
-    h, g = a + b, a - b
-    e, f = h - c, d + d + g
-    return _fold(e * f), _fold(g * h), _fold(f * g), _fold(e * h)
-
-
-def _negate(point):
-    x, y, z, t = point
-    return -x, y, z, -t
+def _steps(teeth, combs):
+    """Return how often such combs are used for one scalar."""
+    return -(-_ORDER_BITS // (teeth * combs))
 
 
 def _multiply(point, scalar):
     """Return scalar·point, four bits at a time."""
-    multiples = [_NEUTRAL, point]
+    multiple = curve.copy(point)
+    summands = [curve.make_summand(multiple)]
     for _ in range(14):
-        multiples.append(_add(multiples[-1], point))
-    result = _NEUTRAL
+        curve.add(multiple, summands[0])
+        summands.append(curve.make_summand(multiple))
+    result = curve.neutral()
     for shift in range(252, -1, -4):
-        result = _double(_double(_double(_double(result))))
+        for _ in range(4):
+            curve.double(result)
         digit = scalar >> shift & 15
         if digit:
-            result = _add(result, multiples[digit])
+            curve.add(result, summands[digit - 1])
     return result
 
 
-def _invert(number):
-    """Return 1/number modulo p by the extended Euclidean algorithm."""
-    low, high = number % _P, _P
-    this, other = 1, 0
-    while low > 1:
-        quotient, rest = divmod(high, low)
-        high, low = low, rest
-        other, this = this, other - quotient * this
-    return this
-
-
-def _affine(point):
-    x, y, z, _ = point
-    inverse = _invert(z)
-    return x * inverse % _P, y * inverse % _P
-
-
-def _prepare(point):
-    x, y = _affine(point)
-    return b"".join([(value % _P).to_bytes(32, "little") for value in (y + x, y - x, x * y % _P * _2D)])
-
-
-def _compress(point):
-    x, y = _affine(point)
-    return (y | (x & 1) << 255).to_bytes(32, "little")
-
-
-def _decompress(encoded):
-    """Return the point that 32 bytes encode (RFC 8032 §5.1.3), or None if they encode none canonically."""
-    number = int.from_bytes(encoded, "little")
-    y, sign = number & (2**255 - 1), number >> 255
-    if y >= _P:
-        return None
-    u, v = (y * y - 1) % _P, (_D * y * y + 1) % _P
-    v3 = v * v % _P * v % _P
-    x = u * v3 % _P * pow(u * v3 % _P * v3 % _P * v % _P, (_P - 5) // 8, _P) % _P
-    if (v * x * x - u) % _P:
-        x = x * _ROOT_OF_MINUS_ONE % _P
-    if (v * x * x - u) % _P or (x == 0 and sign):
-        return None
-    if x & 1 != sign:
-        x = _P - x
-    return x, y, 1, x * y % _P
-
-
-def _is_small(point):
-    """Tell whether *point* has order 1, 2, 4 or 8: such a key "signs" anything."""
-    x, y, z, _ = _double(_double(_double(point)))
-    return x % _P == 0 and (y - z) % _P == 0
-
-
 try:
-    from meter.ed25519_table import COLUMNS as _COLUMNS
+    from meter.ed25519_table import COMBS as _COMBS
     from meter.ed25519_table import POINTS as _POINTS
-    from meter.ed25519_table import WIDTH as _WIDTH
+    from meter.ed25519_table import TEETH as _TEETH
 except ImportError:  # a plain checkout
-    _WIDTH, _COLUMNS = 4, 8
-    _POINTS = make_table(_WIDTH, _COLUMNS)
+    _TEETH, _COMBS = 5, 4
+    _POINTS = make_table(_TEETH, _COMBS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
-from meter import modbus, mqtt, profiles, reading
+from meter import field, modbus, mqtt, profiles, reading
 
 from ledger import cbor, envelope, keys
 from ledger.keys import PrivateKey
@@ -88,6 +88,17 @@ def sha512() -> Pairs:
     lengths = [*range(0, 260, 13), 111, 112, 127, 128, 239, 240]
     digests = [hashlib.sha512(bytes(7 * place & 255 for place in range(length))).hexdigest() for length in lengths]
     return [(length, [digest, digest]) for length, digest in zip(lengths, digests, strict=True)]
+
+
+def field_elements() -> Pairs:
+    """Return pairs of numbers modulo 2^255 - 19 in limbs, as large as they get and at random, with Python's results."""
+    chance = random.Random(7)
+    whole = [0, 1, field.P - 1, field.P, field.P + 1, 2 * field.P, 2**255, 2**256 - 1, 2**260 - 1]
+    edges = [[number >> 13 * place & 8191 for place in range(20)] for number in whole]
+    edges += [[8193] * 20, [8193, 0] * 10, [0, 8193] * 10, [0] * 19 + [8193], [8193] + [0] * 19, [8191] * 19 + [8193]]
+    pairs = [[a, b] for a in edges for b in edges]
+    pairs += [[[chance.randrange(8194) for _ in range(20)] for _ in range(2)] for _ in range(60)]
+    return [(pair, _field_results(*pair)) for pair in pairs]
 
 
 def rfc8949() -> Pairs:
@@ -247,6 +258,7 @@ CHECKS = (
     Check("Ed25519: RFC 8032, sign.input", "signing", sign_input, on_board_every=16),
     Check("Ed25519: Wycheproof", "verifying", wycheproof),
     Check("Ed25519: CCTV edge cases", "verifying", cctv, on_board_every=13),
+    Check("Ed25519: its field", "field", field_elements, on_board_every=2),
     Check("SHA-512", "hashing", sha512),
     Check("CBOR: RFC 8949 appendix A", "coding", rfc8949),
     Check("COSE Sign1 examples", "enveloping", cose),
@@ -272,6 +284,12 @@ def right_answers(check: Check, pairs: Pairs) -> list[Any]:
 
 def _load(name: str) -> Any:
     return json.loads((FOLDER / name).read_text())
+
+
+def _field_results(*limbs: list[int]) -> list[str]:
+    a, b = (sum(limb << 13 * place for place, limb in enumerate(each)) for each in limbs)
+    loaded = int.from_bytes(bytes(limb & 255 for each in limbs for limb in each)[7:39], "little")
+    return [hex(number % field.P) for number in (a * b, a + b, a - b, loaded, a - b, a + b, (a - b) ** 2)]
 
 
 def _receipt_fields(vector: dict[str, Any]) -> list[Any]:

@@ -15,11 +15,11 @@ from ledger import keys
 
 def test_a_table_of_any_shape_gives_the_same_key(monkeypatch: pytest.MonkeyPatch) -> None:
     seed = bytes(range(32))
-    for width, columns in ((2, 1), (3, 7), (5, 2), (6, 3), (8, 32)):
-        monkeypatch.setattr(ed25519, "_POINTS", ed25519.make_table(width, columns))
-        monkeypatch.setattr(ed25519, "_WIDTH", width)
-        monkeypatch.setattr(ed25519, "_COLUMNS", columns)
-        assert ed25519.public_key(seed) == keys.PrivateKey(seed).public_key, (width, columns)
+    for teeth, combs in ((1, 1), (2, 1), (3, 7), (5, 2), (6, 3), (8, 4)):
+        monkeypatch.setattr(ed25519, "_POINTS", ed25519.make_table(teeth, combs))
+        monkeypatch.setattr(ed25519, "_TEETH", teeth)
+        monkeypatch.setattr(ed25519, "_COMBS", combs)
+        assert ed25519.public_key(seed) == keys.PrivateKey(seed).public_key, (teeth, combs)
 
 
 @settings(max_examples=25, deadline=None)

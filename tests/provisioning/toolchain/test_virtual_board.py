@@ -6,13 +6,13 @@ import runpy
 from pathlib import Path
 
 import pytest
+from nacl.bindings import crypto_scalarmult_ed25519_base_noclamp
 
 from provisioning.toolchain import signing_table, virtual_board
 from provisioning.toolchain.errors import ToolchainError
 
-BASE_POINT_X = 0x216936D3CD6E53FEC0A4E231FDD6DC5C692CC7609525A7B2C9562D608F25D51A
-BASE_POINT_Y = 0x6666666666666666666666666666666666666666666666666666666666666658
 PRIME = 2**255 - 19
+ORDER = 2**252 + 27742317777372353535851937790883648493
 ENTRY_BYTES = 96
 
 
@@ -43,18 +43,29 @@ def test_a_board_is_built_anew_only_when_what_goes_into_it_changed(
     assert len(built) == 2
 
 
-def test_the_signing_table_starts_with_the_base_point_and_fits_48_kilobytes(tmp_path: Path) -> None:
+def test_the_signing_table_holds_the_multiples_that_libsodium_works_out_and_fits_48_kilobytes(tmp_path: Path) -> None:
     signing_table.write_table(tmp_path)
     table = runpy.run_path(str(tmp_path / signing_table.NAME))
-    points = table["POINTS"]
-    rows, rest = divmod(len(points), ENTRY_BYTES << table["WIDTH"] - 1)
-    assert (len(points) <= 48 * 1024, rest) == (True, 0)
-    assert rows * table["COLUMNS"] * table["WIDTH"] > 255
-    assert int.from_bytes(points[:32], "little") == (BASE_POINT_Y + BASE_POINT_X) % PRIME
-    assert int.from_bytes(points[32:64], "little") == (BASE_POINT_Y - BASE_POINT_X) % PRIME
+    points, teeth, combs = table["POINTS"], table["TEETH"], table["COMBS"]
+    assert len(points) == combs * ENTRY_BYTES << teeth - 1
+    assert len(points) <= 48 * 1024
+    steps = -(-ORDER.bit_length() // (teeth * combs))
+    for place in range(combs << teeth - 1):
+        comb, entry = divmod(place, 1 << teeth - 1)
+        signs = [1 if entry >> tooth & 1 else -1 for tooth in range(teeth - 1)] + [1]
+        scalar = sum(sign << steps * (comb + combs * tooth) for tooth, sign in enumerate(signs)) % ORDER
+        plus, minus, twist = _numbers(points[ENTRY_BYTES * place :])
+        x, y = (plus - minus) % PRIME, (plus + minus) % PRIME  # the table has half of y + x and of y - x
+        assert twist == -121665 * pow(121666, -1, PRIME) * x * y % PRIME
+        encoded = (y | (x & 1) << 255).to_bytes(32, "little")
+        assert encoded == crypto_scalarmult_ed25519_base_noclamp(scalar.to_bytes(32, "little"))
 
 
 def test_a_signing_table_beyond_its_limit_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(signing_table, "MAX_POINTS_BYTES", 1000)
     with pytest.raises(ToolchainError, match="more than 1000"):
         signing_table.write_table(tmp_path)
+
+
+def _numbers(data: bytes) -> list[int]:
+    return [int.from_bytes(data[place : place + 32], "little") for place in (0, 32, 64)]
