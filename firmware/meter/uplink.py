@@ -53,6 +53,7 @@ class Uplink:
         self._resend_ms = RESEND_FIRST_MS
         self._hastened = []  # boundary readings to send before the backlog
         self._writer = None  # while logged in
+        self._is_left = False
         self._again = None  # (first, last) epoch of boundary readings to send anew, and
         self._hint = None  # to publish on the status topic
         self._again_after = 0  # the number up to which that is done
@@ -85,7 +86,11 @@ class Uplink:
         self._news.set()
 
     async def leave(self):
-        """Tell the broker, if there is a session, that the meter goes on purpose: no will is published then."""
+        """Tell the broker, if there is a session, that the meter goes on purpose: no will is published then.
+
+        `run` ends soon after, also where its cancellation is lost, as by asyncio.wait_for of Python 3.11.
+        """
+        self._is_left = True
         if self._writer is not None:
             try:
                 await asyncio.wait_for(_send(self._writer, mqtt.DISCONNECT), LEAVE_TIMEOUT_S)
@@ -93,8 +98,8 @@ class Uplink:
                 return  # the link is dead: the will is true
 
     async def run(self):
-        """Keep a session for ever; ends only by being cancelled."""
-        while True:
+        """Keep a session until `leave`, or until it is cancelled."""
+        while not self._is_left:
             self._progress.mark("uplink")
             try:
                 await self._hold_session()
@@ -207,8 +212,8 @@ class Uplink:
         self._news.set()
 
     async def _transmit(self, writer):
-        """Send what is due until the session fails."""
-        while True:
+        """Send what is due until the session fails, or is left."""
+        while not self._is_left:
             if self._failure:
                 raise self._failure
             self._progress.mark("uplink")

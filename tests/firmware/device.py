@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import signal
 import subprocess
@@ -40,13 +41,18 @@ def configuration(**changes: Any) -> dict[str, Any]:
 
 
 class Device:
-    """One meter with its folder. `start` it, read its events with `wait_for`, end it with `stop` or `kill`."""
+    """One meter with its folder. `start` it, read its events with `wait_for`, end it with `stop` or `kill`.
+
+    `program` is what is run; it finds `environment` added to this process's own.
+    """
 
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.folder = folder
         self.config = folder / "config.json"
         self.config.write_text(json.dumps(configuration(**changes)))
         self.events: list[Event] = []
+        self.environment: dict[str, str] = {}
+        self.program = [find_micropython(), MAIN]
         self._queue: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
 
@@ -60,7 +66,7 @@ class Device:
     def command(self, name: str) -> subprocess.CompletedProcess[str]:
         """Run one command of the firmware to its end."""
         return subprocess.run(
-            [find_micropython(), MAIN, name, "--config", self.config],
+            [*self.program, name, "--config", self.config],
             check=False, input="", capture_output=True, text=True, timeout=EVENT_LIMIT_S,
         )  # fmt: skip
 
@@ -68,7 +74,7 @@ class Device:
         """Start the firmware; events of an earlier run are no longer waited for."""
         self._queue = queue.Queue()
         self._process = subprocess.Popen(
-            [find_micropython(), MAIN, "run", "--config", self.config],
+            [*self.program, "run", "--config", self.config], env=os.environ | self.environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         threading.Thread(target=self._listen, args=(self._process, self._queue), daemon=True).start()

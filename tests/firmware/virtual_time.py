@@ -8,6 +8,8 @@ from collections import Counter
 from typing import Any
 
 from meter import mqtt
+from meter.board import linux
+from meter.board.watchdog import Watchdog
 from nacl.signing import SigningKey
 
 from gateway.intake.sequence import Chain, Link, advance
@@ -44,9 +46,14 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualBoard:
-    """What `meter.board` promises, in virtual time; `network` answers `connect`, or None: it is down."""
+    """What `meter.board` promises, in virtual time; `network` answers `connect`, or None: it is down.
+
+    Files are real ones; `fed_s` has the times at which the watchdog was fed.
+    """
 
     INTERPRETER = "virtual"
+    Directory = staticmethod(linux.Directory)
+    claim = staticmethod(linux.claim)
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -54,7 +61,15 @@ class VirtualBoard:
         self.events: list[dict[str, Any]] = []
         self.set_by_ms = 0
         self.is_synced = True
+        self.fed_s: list[float] = []
         self._random = 0
+
+    def check(self, _settings: Any) -> None:
+        """Take every configuration."""
+
+    def watchdog(self, timeout_s: int) -> VirtualWatchdog:
+        """Return a watchdog that notes when it was fed."""
+        return VirtualWatchdog(timeout_s / 3, self._loop, self.fed_s)
 
     def now_ms(self) -> int:
         """Return the wall clock, wrong by `set_by_ms`."""
@@ -75,7 +90,7 @@ class VirtualBoard:
     def random_bytes(self, count: int) -> bytes:
         """Return bytes that differ from call to call."""
         self._random = (self._random * 1_103_515_245 + 12_345) % 2**31
-        return self._random.to_bytes(4, "big")[:count]
+        return (self._random.to_bytes(4, "big") * (count // 4 + 1))[:count]
 
     def emit(self, event: dict[str, Any]) -> None:
         """Keep *event*, and when it was."""
@@ -90,6 +105,18 @@ class VirtualBoard:
     async def command_line_ended(self) -> None:
         """Never end by itself."""
         await asyncio.Event().wait()
+
+
+class VirtualWatchdog(Watchdog):  # type: ignore[misc]
+    """A watchdog that never bites."""
+
+    def __init__(self, period_s: float, loop: VirtualLoop, fed_s: list[float]) -> None:
+        super().__init__(period_s)
+        self._loop, self._fed_s = loop, fed_s
+
+    def feed(self) -> None:
+        """Note the time."""
+        self._fed_s.append(self._loop.now_s)
 
 
 class VirtualLine:
@@ -126,6 +153,7 @@ class VirtualBroker:
         self.deliveries: Counter[int] = Counter()
         self.arrived_s: dict[int, float] = {}
         self.goodbyes = 0
+        self.hints: list[str] = []
         self._loop, self._meter_id, self._key, self._pace_s = loop, meter_id, key, pace_s
         self._free_s = 0.0
         self._receipted = 0
@@ -149,6 +177,10 @@ class VirtualBroker:
             self.goodbyes += 1
         elif kind == 3:
             topic_end = 2 + int.from_bytes(body[:2], "big")
+            if body[:topic_end].endswith(b"/status"):
+                self.hints.append(body[topic_end + 2 :].decode("ascii"))
+                answer(b"\x40\x02" + body[topic_end : topic_end + 2])
+                return
             self._note(body[topic_end + 2 :])
             self._free_s = max(self._free_s, self._loop.now_s) + self._pace_s
             self._loop.call_at(

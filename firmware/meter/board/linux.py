@@ -8,6 +8,7 @@ does.
 """
 
 import asyncio
+import errno
 import json
 import os
 import struct
@@ -36,6 +37,7 @@ IMAGE_FOLDER = "/meter-image"
 _FIFO, _SOCKET, _KIND = 0o010000, 0o140000, 0o170000
 _SIGHUP, _SIG_IGN = 1, 1
 _LOCK_EX_NB = 2 | 4
+_F_GETFL, _F_SETFL, _O_NONBLOCK = 3, 4, 0o4000
 _TIMEX_BYTES = 256
 _TIMEX = "<qqqqi"
 """From byte 8 of struct timex on 64-bit Linux: offset (µs, or ns by status), freq, maxerror, esterror, status."""
@@ -174,11 +176,12 @@ def open_uart(settings):
 
 
 class Uart:
-    """A tty as a UART: `read` gives what has come, possibly nothing, and never waits."""
+    """A tty as a UART: `read` gives what has come, possibly nothing; neither it nor `write` ever waits."""
 
     def __init__(self, settings):
         self._file = open(settings.path, "r+b", buffering=0)  # noqa: SIM115  closed by close()
         try:
+            _set_non_blocking(self._file.fileno())
             tty.set_line(self._file.fileno(), settings.baud, settings.parity, settings.stop_bits)
         except Exception:
             self._file.close()
@@ -189,8 +192,9 @@ class Uart:
         return self._file.read(count) or b""
 
     def write(self, data):
-        """Send *data*."""
-        self._file.write(data)
+        """Send *data*; raises OSError where the tty does not take it all at once: its adapter hangs."""
+        if self._file.write(data) != len(data):
+            raise OSError(errno.EAGAIN, "the tty takes no more bytes")
 
     def close(self):
         """Let go of the tty."""
@@ -229,6 +233,14 @@ def _lock(descriptor):
     except BlockingIOError:
         return False
     return True
+
+
+def _set_non_blocking(descriptor):
+    if MICROPYTHON:
+        control = _libc().func("i", "fcntl", "iii")
+        control(descriptor, _F_SETFL, control(descriptor, _F_GETFL, 0) | _O_NONBLOCK)
+    else:
+        os.set_blocking(descriptor, False)
 
 
 def _adjtimex(timex):
