@@ -3,7 +3,8 @@
 Numbers. A block of sequence numbers is reserved in a file of its own before the first of them is used; a start goes on
 behind the reserved block. So no number is ever used twice, whatever was cut off when; the hash chain links the gap.
 
-Room. The journal holds at most MAX_SEGMENTS files. From THIN_SEGMENTS on it is thinned, oldest first: a run of at least
+Room. The journal holds at most MAX_SEGMENTS files, on a small flash fewer. From THIN_SEGMENTS on, or three quarters of
+what it may hold if that is less, it is thinned, oldest first: a run of at least
 THIN_RUN periodic readings between two others gives way to one signed record of what was removed (`thinnable`, `thin`).
 Only where nothing is left to thin, no periodic readings are taken. A quarter of the room is left to the others; when
 that is used up too, `append` raises JournalError and the next reading's registers, being cumulative, still account for
@@ -34,9 +35,14 @@ _MARK = "sequence"
 
 
 class Journal:
-    """The journal in three directories of the board's storage: log, archive, and the one with the reserved mark."""
+    """The journal in three directories of the board's storage: log, archive, and the one with the reserved mark.
 
-    def __init__(self, log, archive, state):
+    *files*: how many the log's storage has room for.
+    """
+
+    def __init__(self, log, archive, state, files=MAX_SEGMENTS):
+        self._files = min(files, MAX_SEGMENTS)
+        self._thin_files = min(self._files * 3 // 4, THIN_SEGMENTS)
         self._log = Segments(log)
         self._archive = Segments(archive)
         self._state = state
@@ -71,7 +77,7 @@ class Journal:
 
     def is_crowded(self):
         """Tell whether periodic readings must make way for boundary readings."""
-        return len(self._log) >= THIN_SEGMENTS
+        return len(self._log) >= self._thin_files
 
     def is_thin(self):
         """Tell whether readings are being given up, or were since the newest receipt."""
@@ -117,7 +123,7 @@ class Journal:
         """Write the envelope *sealed* durably; raises JournalError when there is no room or *sequence* is not due."""
         if sequence != self._next or sequence > self._reserved:
             raise JournalError("reading {} is out of turn, {} is next".format(sequence, self._next))
-        if len(self._log) >= MAX_SEGMENTS:
+        if len(self._log) >= self._files:
             raise JournalError("the journal is full: no receipt for {} readings".format(self.sequence - self.receipted))
         self._log.append(Record(sequence, reason, self.signed + 1, self.receipted, sealed))
         self._next = sequence + 1

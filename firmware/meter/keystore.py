@@ -10,7 +10,7 @@ _NAME = "key"
 def load_or_make(storage, board):
     """Return the Key in *storage*; where there is none, a new one is made and stored first."""
     if _NAME not in storage.names():
-        storage.replace(_NAME, board.random_bytes(ed25519.SEED_BYTES).hex().encode() + b"\n")
+        storage.replace(_NAME, board.secret_bytes(ed25519.SEED_BYTES).hex().encode() + b"\n")
     return load(storage)
 
 
@@ -21,6 +21,11 @@ def load(storage):
             "the meter's key is gone: restore it, or make a new one with `enrol` and enrol the meter anew"
         )
     return Key(_seed(storage.read(_NAME)))
+
+
+def card(settings, key, board):
+    """Return what the campus must know of the meter that *settings* configure, as a dict."""
+    return {"meter_id": settings.meter_id.hex(), "public_key": key.public.hex(), "interpreter": board.INTERPRETER}
 
 
 def _seed(content):

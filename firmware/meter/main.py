@@ -87,7 +87,7 @@ def show(found):
 def enrol(settings):
     """Make the meter's key where there is none; print what the campus must know of this meter."""
     key = keystore.load_or_make(board.Directory(settings.data_dir), board)
-    board.emit({"meter_id": settings.meter_id.hex(), "public_key": key.public.hex(), "interpreter": board.INTERPRETER})
+    board.emit(keystore.card(settings, key, board))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import sys
 
 from meter import last_good, slots, start
 from meter.app import Application
-from meter.errors import ConfigError, StorageError, UnfitError
+from meter.errors import ConfigError, MeterError, StorageError, UnfitError
 from meter.progress import Progress
 from meter.safe_mode import SafeMode
 from meter.update import Updater
@@ -43,6 +43,8 @@ class Service:
         self._is_restarting = False
         self._mode = None
         self._parts = None
+        self._network = None  # the section of the configuration that is being followed, and the task that does
+        self._joining = None
         self._tasks = []
         self._ended = asyncio.Event()
         self._fault = None
@@ -63,9 +65,13 @@ class Service:
         """Let `run` return."""
         self._ended.set()
 
+    def give_up(self):
+        """Let the watchdog know that nothing comes any more."""
+        self._watchdog.stopping()
+
     async def finish(self):
         """End in order what is going on; before a new start nothing is waited for."""
-        self._watchdog.stopping()
+        self.give_up()
         for task in self._tasks[1:]:  # all but the one that feeds
             task.cancel()
         self._progress.rest("start")
@@ -102,11 +108,21 @@ class Service:
             if parts.config is None:
                 parts.close()
                 raise UnfitError(parts.text)
+            self._join_network(parts.config)
             self._open_updates(parts)
             if parts.reason is None:
                 await self._measure(parts)
             await self._stay_safe(parts)
             parts.close()
+
+    def _join_network(self, config):
+        """Keep the network up that *config* describes, whatever the meter is at; null: it is there without us."""
+        if config.network == self._network:
+            return
+        if self._joining is not None:
+            self._joining.cancel()
+        self._network = config.network
+        self._joining = asyncio.create_task(self._board.keep_network(config, self._complain))
 
     async def _measure(self, parts):
         """Be a meter; comes back when a fault made an end to it, which *parts* are then told."""
@@ -199,6 +215,9 @@ def serve(board, path, slot=None):
         is_restarting = loop.run_until_complete(service.run())
     except KeyboardInterrupt:
         pass  # asked to stop, as by a `stop` line
+    except MeterError:
+        service.give_up()
+        raise
     loop.run_until_complete(service.finish())
     return is_restarting
 

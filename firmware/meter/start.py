@@ -104,7 +104,7 @@ def _open_journal(parts, board, _):
     folder = parts.config.data_dir
     try:
         log, archive = [board.Directory(folder + "/" + name) for name in ("journal", "archive")]
-        parts.journal = Journal(log, archive, parts.storage)
+        parts.journal = Journal(log, archive, parts.storage, board.journal_files())
     except (ConfigError, OSError) as error:
         raise _unusable(parts, error) from None
 

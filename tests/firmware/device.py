@@ -74,10 +74,14 @@ class Device:
         """Start the firmware; events of an earlier run are no longer waited for."""
         self._queue = queue.Queue()
         self._process = subprocess.Popen(
-            [*self.program, "run", "--config", self.config], env=os.environ | self.environment,
+            self.run_command(), env=os.environ | self.environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
         threading.Thread(target=self._listen, args=(self._process, self._queue), daemon=True).start()
+
+    def run_command(self) -> list[Any]:
+        """Return the command by which `start` starts it."""
+        return [*self.program, "run", "--config", self.config]
 
     def wait_for(self, holds: Callable[[Event], bool], limit_s: float = EVENT_LIMIT_S) -> Event:
         """Return the next event for which *holds* is true."""

@@ -11,7 +11,7 @@ MODULES = sorted(path.relative_to(FIRMWARE).as_posix() for path in (FIRMWARE / "
 OF_BOTH = {"array", "asyncio", "binascii", "collections", "hashlib", "json", "micropython", "struct", "sys"}
 OF_BOARDS = OF_BOTH | {"ctypes", "errno", "fcntl", "ffi", "os", "select", "socket", "ssl", "termios", "time", "tls"}
 OF_BOARDS |= {"signal"}
-OF_BOARDS |= {"machine", "uctypes", "vfs"}  # of microcontrollers
+OF_BOARDS |= {"_thread", "esp32", "machine", "network", "uctypes", "vfs"}  # of microcontrollers
 
 
 def test_the_package_lists_every_module() -> None:

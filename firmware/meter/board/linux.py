@@ -1,10 +1,10 @@
 """Linux: a Raspberry Pi, or any machine, under MicroPython's unix port; CPython for unit tests.
 
 The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `clock_state`,
-`ticks_ms`, `ticks_since`, `random_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`, `claim`, `Directory`,
-`command_line_ended`, `watchdog`; for updates `TARGET`, `open_image`, `limit_trial` (see `slots.py`). Its UART's
-`write` drives an RS-485 direction pin where there is one (see `rs485`); here the adapter, or the kernel's RS-485 mode,
-does.
+`ticks_ms`, `ticks_since`, `random_bytes`, `secret_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`, `claim`,
+`Directory`, `journal_files`, `command_line_ended`, `watchdog`; for updates `TARGET`, `open_image`, `limit_trial` (see
+`slots.py`); and `keep_network` where the board has to bring its network up. Its UART's `write` drives an RS-485
+direction pin where there is one (see `rs485`); here the adapter, or the kernel's RS-485 mode, does.
 """
 
 import asyncio
@@ -98,6 +98,10 @@ def random_bytes(count):
     return os.urandom(count)
 
 
+secret_bytes = random_bytes
+"""What a key may be made of."""
+
+
 def emit(event):
     """Print *event* (a dict) as one JSON line."""
     sys.stdout.write(json.dumps(event) + "\n")
@@ -125,6 +129,11 @@ class Directory(folder.Directory):
 
     def __init__(self, path):
         super().__init__(path, Disk())
+
+
+def journal_files():
+    """Return how many files of 16 KB a journal may have: room that any machine has."""
+    return 256
 
 
 class Disk(folder.Disk):

@@ -15,31 +15,36 @@ else:
 CONNECT_POLL_S = 0.02
 
 
-async def connect(host, port, authority_path, timeout_s):
+async def look_up(host, port, kind):
+    """Return what getaddrinfo finds for sockets of *kind*; raises OSError. Names are looked up afresh."""
+    return socket.getaddrinfo(host, port, 0, kind)
+
+
+async def connect(host, port, authority_path, timeout_s, look_up=look_up):
     """Return (reader, writer) of a TLS connection whose server certificate *authority_path* vouches for as *host*.
 
-    Raises OSError when it cannot be made in *timeout_s*.
+    Raises OSError when it cannot be made in *timeout_s*. A board hands in its own way of looking up names.
     """
     if MICROPYTHON:
-        return await asyncio.wait_for(_connect_micropython(host, port, authority_path), timeout_s)
+        return await asyncio.wait_for(_connect_micropython(host, port, authority_path, look_up), timeout_s)
     context = ssl.create_default_context(cafile=authority_path)
     return await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), timeout_s)
 
 
-async def connect_plain(host, port, timeout_s):
+async def connect_plain(host, port, timeout_s, look_up=look_up):
     """Return (reader, writer) of a plain TCP connection; raises OSError when it cannot be made in *timeout_s*."""
     if MICROPYTHON:
-        stream = asyncio.StreamReader(await asyncio.wait_for(_open_socket(host, port), timeout_s))
+        stream = asyncio.StreamReader(await asyncio.wait_for(_open_socket(host, port, look_up), timeout_s))
         return stream, stream
     return await asyncio.wait_for(asyncio.open_connection(host, port), timeout_s)
 
 
-async def _connect_micropython(host, port, authority_path):
+async def _connect_micropython(host, port, authority_path, look_up):
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     with open(authority_path, "rb") as file:
         context.load_verify_locations(file.read() + b"\0")
-    sock = await _open_socket(host, port)
+    sock = await _open_socket(host, port, look_up)
     try:
         secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
         secure.setblocking(False)
@@ -50,10 +55,10 @@ async def _connect_micropython(host, port, authority_path):
     return stream, stream
 
 
-async def _open_socket(host, port):
-    """Return a connected, non-blocking socket: the first address of *host* that answers. Names are looked up afresh."""
+async def _open_socket(host, port, look_up):
+    """Return a connected, non-blocking socket: the first address of *host* that answers."""
     failure = OSError(errno.ECONNREFUSED)
-    for family, kind, _, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):
+    for family, kind, _, _, address in await look_up(host, port, socket.SOCK_STREAM):
         sock = socket.socket(family, kind)
         sock.setblocking(False)
         try:

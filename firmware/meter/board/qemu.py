@@ -39,7 +39,9 @@ def prepare():
 
 
 def check(settings):
-    """Take any *settings* (a config.Config): what the board lacks it lacks for all."""
+    """Raise ConfigError where *settings* (a config.Config) want a network, which this board has not."""
+    if settings.network is not None:
+        raise ConfigError("network must be null here: the virtual board has none")
 
 
 def now_ms():
@@ -78,6 +80,9 @@ def random_bytes(count):
     return found[:count]
 
 
+secret_bytes = random_bytes
+
+
 def emit(event):
     """Print *event* (a dict) as one JSON line."""
     print(json.dumps(event))
@@ -93,6 +98,11 @@ class Directory(folder.Directory):
 
     def __init__(self, path):
         super().__init__(path, folder.Disk())
+
+
+def journal_files():
+    """Return how many files a journal may have: each takes a sector at least."""
+    return qemu_flash.SECTORS * 3 // 4
 
 
 async def connect(host, port, authority_path, timeout_s):

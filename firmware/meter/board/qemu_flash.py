@@ -3,8 +3,9 @@
 A block device for `vfs.VfsLfs2`: programs turn ones into zeros, word by word; a sector is erased as a whole.
 """
 
-import vfs
 from machine import mem32
+
+from meter.board import littlefs
 
 SECTOR_BYTES = 256 * 1024
 SECTORS = 64
@@ -16,13 +17,8 @@ _COUNT, _SIZE, _ERASE_SECTOR = 4, 5, 6
 
 
 def mount(path):
-    """Mount the littlefs of the flash at *path*; an erased flash gets a new one, a damaged one raises OSError."""
-    flash = Flash()
-    head = bytearray(64)
-    flash.readblocks(0, head)
-    if head == b"\xff" * len(head):
-        vfs.VfsLfs2.mkfs(flash)
-    vfs.mount(vfs.VfsLfs2(flash, mtime=False), path)
+    """Mount the littlefs of the flash at *path*; an unused flash gets a new one, a damaged one raises OSError."""
+    littlefs.mount(Flash(), path)
 
 
 class Flash:

@@ -1,0 +1,45 @@
+"""An ESP32 of contract fakes as a process under real MicroPython, its flash a file that outlives it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from provisioning.toolchain.micropython import find_micropython
+from tests.firmware.device import Device
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("esp32_script.py")
+TABLE = ROOT / "firmware/esp32/partitions-4MiB.csv"
+PATHS = [str(ROOT / "firmware"), str(ROOT / "hil/resources")]
+FLASH_BYTES = 4 * 1024 * 1024
+DIRECTION_PIN = 4
+WIFI = {"kind": "wifi", "ssid": "campus", "password": "long enough", "hostname": "meter-1"}
+LINE = {"path": f"uart1:tx=17,rx=16,de={DIRECTION_PIN}", "baud": 9600, "parity": "none", "stop_bits": 1}
+
+
+class Esp32(Device):
+    """Like a Device, but on the board of an ESP32. `setup` is Python that the chip's surroundings are made with."""
+
+    def __init__(self, folder: Path, setup: str = "", **changes: Any) -> None:
+        super().__init__(folder, **{"line": LINE, "network": WIFI, "data_dir": "/data"} | changes)
+        self.setup = setup
+        self.flash = folder / "flash"
+        self.flash.write_bytes(b"\xff" * FLASH_BYTES)
+
+    def run_command(self) -> list[Any]:
+        """Return the command by which it gets power."""
+        arguments = {
+            "paths": PATHS, "flash": str(self.flash), "table": str(TABLE), "tty": str(self.folder / "tty"),
+            "turning": DIRECTION_PIN, "config": str(self.config), "setup": self.setup,
+        }  # fmt: skip
+        surroundings = self.folder / "chip.json"  # an argument of MicroPython has 255 bytes at most
+        surroundings.write_text(json.dumps(arguments))
+        return [find_micropython(), "-X", "heapsize=16m", SCRIPT, surroundings]
+
+    def surround(self, source: str) -> None:
+        """Change what surrounds the running chip: one line of Python."""
+        assert self._process and self._process.stdin
+        self._process.stdin.write(source + "\n")
+        self._process.stdin.flush()
