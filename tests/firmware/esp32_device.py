@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from provisioning.toolchain.micropython import find_micropython
-from tests.firmware.device import Device
+from tests.firmware.device import Device, configuration
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("esp32_script.py")
@@ -22,11 +22,17 @@ LINE = {"path": f"uart1:tx=17,rx=16,de={DIRECTION_PIN}", "baud": 9600, "parity":
 class Esp32(Device):
     """Like a Device, but on the board of an ESP32. `setup` is Python that the chip's surroundings are made with."""
 
-    def __init__(self, folder: Path, setup: str = "", **changes: Any) -> None:
-        super().__init__(folder, **{"line": LINE, "network": WIFI, "data_dir": "/data"} | changes)
-        self.setup = setup
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self._changes = {"line": LINE, "network": WIFI, "data_dir": "/data"} | changes
+        super().__init__(folder, **self._changes)
+        self.setup = ""
         self.flash = folder / "flash"
         self.flash.write_bytes(b"\xff" * FLASH_BYTES)
+
+    def configure(self, **changes: Any) -> None:
+        """Write its configuration anew, with *changes*."""
+        self._changes |= changes
+        self.config.write_text(json.dumps(configuration(**self._changes)))
 
     def run_command(self) -> list[Any]:
         """Return the command by which it gets power."""

@@ -12,8 +12,8 @@ with open(sys.argv[1]) as file:
     ARGUMENTS = json.load(file)
 sys.path[:0] = ARGUMENTS["paths"]
 
-from esp32_chip import modules  # type: ignore[import-not-found]  # noqa: E402
-from esp32_chip.chip import CHIP  # type: ignore[import-not-found]  # noqa: E402
+from esp32_chip import modules  # noqa: E402
+from esp32_chip.chip import CHIP  # noqa: E402
 
 exec(ARGUMENTS["setup"])
 modules.install()
@@ -31,7 +31,7 @@ esp32_network.BACKOFF_FIRST_S, esp32_network.BACKOFF_LIMIT_S = 0.1, 0.2
 
 async def commands() -> None:
     """Do what stdin says until it says `stop`, or ends."""
-    reader = asyncio.StreamReader(sys.stdin.buffer)  # type: ignore[arg-type]  # MicroPython's takes the stream
+    reader = asyncio.StreamReader(sys.stdin.buffer)
     while True:
         line = await reader.readline()
         if line.strip() in (b"", b"stop"):

@@ -17,6 +17,15 @@ from tests.firmware.device import Event
 from tests.firmware.esp32_device import Esp32
 from tests.firmware.gateway import Gateway
 
+LAN8720 = {
+    "kind": "lan8720", "mdc": 23, "mdio": 18, "phy_addr": 1, "ref_clk": 0, "ref_clk_out": False, "power": 12,
+    "reset": None, "hostname": "meter-1",
+}  # fmt: skip
+W5500 = {
+    "kind": "w5500", "spi": 1, "sck": 14, "mosi": 13, "miso": 12, "cs": 15, "int": 2, "reset": None,
+    "hostname": "meter-1",
+}  # fmt: skip
+
 
 @pytest.fixture
 def esp32(tmp_path: Path, broker: Broker, gateway_key: PrivateKey, bench_meter: BenchMeter) -> Iterator[Esp32]:
@@ -44,3 +53,70 @@ def test_a_reading_goes_from_the_rs485_line_over_wifi_to_its_receipt(esp32: Esp3
     assert stopped["receipted"] == stopped["sequence"]
     assert gateway.readings[signed["sequence"]].register(180) == 1_234_567
     assert gateway.chain_breaks() == []
+
+
+def test_wired_ethernet_carries_a_reading_too(
+    tmp_path: Path, broker: Broker, gateway: Gateway, gateway_key: PrivateKey, bench_meter: BenchMeter
+) -> None:
+    connection = {"host": "127.0.0.1", "port": broker.port, "ca": "ca.crt", "user": "meter", "password": "secret"}
+    keys = [gateway_key.public_key.hex()]
+    for network in (LAN8720, W5500):
+        board = Esp32(tmp_path, broker=connection, gateway_keys=keys, network=network)
+        board.start()
+        assert board.wait_for(is_a("network"))["link"] == network["kind"]
+        board.wait_for(is_a("receipted"))
+        board.stop()
+        gateway.readings.clear()
+
+
+def test_a_wrong_password_is_named_while_the_meter_measures_and_the_right_one_is_found_later(esp32: Esp32) -> None:
+    esp32.setup = "CHIP.air.password = 'another one'"
+    esp32.start()
+    esp32.wait_for(says("network wifi campus: the access point refuses the password"))
+    esp32.wait_for(is_a("signed"))
+    esp32.surround("CHIP.air.password = 'long enough'")
+    esp32.wait_for(is_a("network"))
+
+
+def test_what_keeps_a_network_down_is_told(esp32: Esp32) -> None:
+    esp32.setup = "CHIP.air.is_there = False"
+    esp32.start()
+    esp32.wait_for(says("no access point of that name is in reach"))
+    esp32.surround("CHIP.air.has_dhcp = False; CHIP.air.is_there = True")
+    esp32.wait_for(says("no address came in"))
+    esp32.surround("CHIP.air.has_dhcp = True")
+    esp32.wait_for(is_a("network"))
+    esp32.surround("CHIP.air.is_there = False")
+    esp32.wait_for(says("the access point fell silent"))
+    esp32.surround("CHIP.air.is_there = True")
+    esp32.wait_for(is_a("network"))
+
+
+@pytest.mark.parametrize(
+    ("setup", "text"),
+    [
+        ("CHIP.cable.is_in = False", "network lan8720: no link: check the cable"),
+        ("CHIP.cable.has_dhcp = False", "network lan8720: the cable is in, but no address came"),
+        ("CHIP.cable.has_phy = False", "network lan8720: no answer from its chip"),
+    ],
+)
+def test_what_keeps_a_cable_down_is_told_while_the_meter_measures(esp32: Esp32, setup: str, text: str) -> None:
+    esp32.configure(network=LAN8720)
+    esp32.setup = setup
+    esp32.start()
+    esp32.wait_for(says(text))
+    esp32.wait_for(is_a("signed"))
+
+
+def test_power_cuts_lose_no_reading_and_use_no_number_twice(esp32: Esp32, gateway: Gateway) -> None:
+    for _ in range(3):
+        esp32.start()
+        signed = esp32.wait_for(lambda event: event["event"] == "signed" and event["reason"] == "periodic")
+        esp32.kill()
+    esp32.start()
+    esp32.wait_for(lambda event: event["event"] == "receipted" and event["sequence"] > signed["sequence"])
+    stopped = esp32.stop()
+    assert stopped["receipted"] == stopped["sequence"]
+    assert gateway.chain_breaks() == []
+    assert gateway.forks == 0
+    assert {event["sequence"] for event in esp32.of_kind("signed")} <= set(gateway.readings)

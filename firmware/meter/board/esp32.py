@@ -13,7 +13,7 @@ import time
 
 import machine
 
-from meter.board import esp32_line, esp32_network, esp32_storage, esp32_watchdog, folder, network
+from meter.board import esp32_image, esp32_line, esp32_network, esp32_storage, esp32_watchdog, folder, network
 from meter.board.esp32_line import open_uart  # noqa: F401  part of a board's interface
 from meter.board.esp32_storage import journal_files  # noqa: F401
 from meter.board.lookup import look_up_aside
@@ -24,6 +24,10 @@ INTERPRETER = "micropython {} {}".format(
 )
 MAC_CHIP = "ESP32"
 """The one chip that has an Ethernet MAC, which a LAN8720 needs."""
+CHIP = os.uname()[4].rpartition(" with ")[2]
+TARGET = "esp32" if CHIP in ("ESP32", "ESP32S3") else "esp32c3"
+"""What the images of this chip are compiled for: Xtensa or RISC-V."""
+TRIAL_TIMER = 0
 
 _EPOCH_S = 946_684_800 if time.gmtime(0)[0] == 2000 else 0  # where the build counts from, in Unix time
 
@@ -39,8 +43,8 @@ def check(settings):
         raise ConfigError("network must not be null here: the board brings it up itself")
     if settings.data_dir != esp32_storage.ROOT:
         raise ConfigError("data_dir must be {}: its partitions are mounted there".format(esp32_storage.ROOT))
-    if settings.network.kind == "lan8720" and _chip() != MAC_CHIP:
-        raise ConfigError("network.kind lan8720 needs an ESP32: {} has no Ethernet MAC, take a w5500".format(_chip()))
+    if settings.network.kind == "lan8720" and CHIP != MAC_CHIP:
+        raise ConfigError("network.kind lan8720 needs an ESP32: {} has no Ethernet MAC, take a w5500".format(CHIP))
     _check_pins(settings)
     if hasattr(settings.line, "baud"):
         open_uart(settings.line).close()
@@ -126,6 +130,21 @@ class Directory(folder.Directory):
         super().__init__(path, folder.Disk())
 
 
+def open_image(data_dir, slot, version):
+    """Return the image in *slot*, whatever version it is of."""
+    return esp32_image.Image(slot)
+
+
+def limit_trial(seconds):
+    """Reset the chip in so many *seconds*, if by then the watchdog has not; 0: not any more."""
+    if seconds:
+        machine.Timer(
+            TRIAL_TIMER, mode=machine.Timer.ONE_SHOT, period=1000 * seconds, callback=lambda _: machine.reset()
+        )
+    else:
+        machine.Timer(TRIAL_TIMER).deinit()
+
+
 async def command_line_ended():
     """Never return: the board runs until its power is cut, or somebody at its console presses Ctrl-C."""
     await asyncio.Event().wait()
@@ -139,10 +158,6 @@ def watchdog(timeout_s):
 class _Claim:
     def close(self):
         """Do nothing."""
-
-
-def _chip():
-    return os.uname()[4].rpartition(" with ")[2]
 
 
 def _check_pins(settings):

@@ -20,9 +20,23 @@ def mount():
     """Mount the partitions; one that cannot be is left alone until the next start, and `require` says why."""
     for label, path in PLACES:
         try:
-            littlefs.mount(partition(label), path)
+            found = partition(label)
+            _mount(found, label, path)
         except (ConfigError, OSError) as error:
             _faults[path] = error
+
+
+def _mount(device, label, path):
+    try:
+        littlefs.mount(device, path)
+    except OSError as error:
+        _, _, address, size = device.info()[:4]
+        raise OSError(
+            error.errno,
+            "the file system of partition {} is damaged; `esptool erase_region {:#x} {:#x}` gives it up".format(
+                label, address, size
+            ),
+        ) from None
 
 
 def require(path):

@@ -13,7 +13,12 @@ _LOOKED_AT_BYTES = 64
 
 
 def mount(device, path):
-    """Mount the littlefs of *device* at *path*, formatting it first where nothing was ever kept there; else OSError."""
+    """Mount the littlefs of *device* at *path*, unless something is; where nothing was ever kept it is formatted first.
+
+    Raises OSError where it is damaged.
+    """
+    if path in [place for _, place in vfs.mount()]:
+        return
     try:
         volume = vfs.VfsLfs2(device, mtime=False)
     except OSError:

@@ -12,7 +12,7 @@ MAX_ASKING = 2
 """Threads at a time: each takes 5 KB, and one whose asker has given up still waits for its answer."""
 POLL_S = 0.05
 
-_asking = []
+_asking = {}  # by the id of what each is to fill: two empty lists would be equal
 
 
 async def look_up_aside(host, port, kind):
@@ -20,7 +20,7 @@ async def look_up_aside(host, port, kind):
     if len(_asking) >= MAX_ASKING:
         raise OSError(errno.EAGAIN, "the name server does not answer")
     found = []
-    _asking.append(found)
+    _asking[id(found)] = found
     _thread.start_new_thread(_ask, (found, host, port, kind))
     while not found:
         await asyncio.sleep(POLL_S)
@@ -34,5 +34,5 @@ def _ask(found, host, port, kind):
         answer = socket.getaddrinfo(host, port, 0, kind)
     except Exception as error:
         answer = error
-    _asking.remove(found)
+    del _asking[id(found)]
     found.append(answer)

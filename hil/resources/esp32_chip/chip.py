@@ -64,6 +64,13 @@ class Flash:
         self._file.seek(address)
         self._file.readinto(buffer)
 
+    def fill_with_ones(self) -> None:
+        """Make it as the factory delivers it."""
+        size = self._file.seek(0, 2)
+        self._file.seek(0)
+        for _ in range(size // BLOCK_BYTES):
+            self._file.write(bytes([ERASED]) * BLOCK_BYTES)
+
     def erase(self, address: int) -> None:
         """Erase the block at *address*."""
         self._do(address, bytes([ERASED]) * BLOCK_BYTES)
@@ -72,7 +79,8 @@ class Flash:
         """Clear the bits that are zero in *data*."""
         before = bytearray(len(data))
         self.read_into(address, before)
-        self._do(address, bytes([old & new for old, new in zip(before, data)]))  # MicroPython's zip
+        is_erased = before == bytes([ERASED]) * len(data)
+        self._do(address, bytes(data) if is_erased else bytes([old & new for old, new in zip(before, data)]))
 
     def _do(self, address: int, after: bytes) -> None:
         is_cut = self.operations == self.cut_at
