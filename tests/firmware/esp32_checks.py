@@ -100,7 +100,7 @@ def use_halves(image: str) -> None:
         data = file.read()
     for slot in (0, 1):
         half = board.open_image("/data", slot, 7)
-        assert half.capacity == 192 * 1024
+        assert half.capacity == 256 * 1024
         half.prepare(0)
         for offset in range(0, len(data), 2048):
             half.write(offset, data[offset : offset + 2048])

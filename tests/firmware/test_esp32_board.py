@@ -53,7 +53,7 @@ def check(tmp_path: Path) -> Check:
     return run
 
 
-@pytest.mark.parametrize(("table", "files"), [(TABLE, 54), (LARGE_TABLE, 246)])
+@pytest.mark.parametrize(("table", "files"), [(TABLE, 48), (LARGE_TABLE, 240)])
 def test_a_full_journal_and_a_full_archive_fit_their_partitions(check: Check, table: Path, files: int) -> None:
     assert check("fill_journal", table=table) == str(files)
 
@@ -82,7 +82,7 @@ def test_a_damaged_partition_is_left_as_it_is_named_and_takes_no_other_with_it(c
     place = {"journal": "/data/journal", "archive": "/data/archive", "state": "/data"}[label]
     for line in said:
         if line.split()[0] == place:
-            assert f"the file system of partition {label} is damaged; `esptool erase_region 0x2" in line
+            assert f"the file system of partition {label} is damaged; `esptool erase_region 0x" in line
         else:
             assert "file" in line
 
