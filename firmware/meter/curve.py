@@ -4,12 +4,13 @@ A point is a tuple (X, Y, Z, T) of field elements. What is added to one is a sum
 point, or half of each with None for z = 1, which saves a multiplication: the sum is the same but for its scale.
 """
 
-from meter.field import P, cross, load, multiply, new, number
+from meter.field import P, cross, load, multiply, new, number, raise_to_root
+
+SUMMAND_BYTES = 96
 
 _D = 37095705934669439343138083508754565189542113879843219016388785533085940283555
 _ROOT_OF_MINUS_ONE = 19681161376707505956807079304988542015446066515923890162744021073123829784752
 _HALF = (P + 1) // 2
-SUMMAND_BYTES = 96
 
 
 def make_point(x, y):
@@ -104,7 +105,9 @@ def decompress(encoded):
         return None
     u, v = (y * y - 1) % P, (_D * y * y + 1) % P
     v3 = v * v % P * v % P
-    x = u * v3 % P * pow(u * v3 % P * v3 % P * v % P, (P - 5) // 8, P) % P
+    root = _element(u * v3 % P * v3 % P * v)
+    raise_to_root(root)
+    x = u * v3 % P * number(root) % P
     if (v * x * x - u) % P:
         x = x * _ROOT_OF_MINUS_ONE % P
     if (v * x * x - u) % P or (x == 0 and sign):

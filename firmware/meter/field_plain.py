@@ -26,3 +26,8 @@ def multiply(product, a, b):
 def cross(total, difference, a, b):
     """Set *total* to *a* plus *b* and *difference* to *a* minus *b*; they may be *a* and *b* in either order."""
     total[0], difference[0] = (a[0] + b[0]) % P, (a[0] - b[0]) % P
+
+
+def raise_to_root(element):
+    """Raise *element* to the power of (p - 5)/8 = 2^252 - 3, from which square roots are made."""
+    element[0] = pow(element[0], (P - 5) // 8, P)

@@ -11,6 +11,7 @@ import micropython
 
 P = 2**255 - 19
 _LIMBS = 20
+_RUNS = (1, 1), (2, 2), (4, 1), (5, 5), (10, 10), (20, 20), (40, 10), (50, 50), (100, 100), (200, 50)
 
 
 def new():
@@ -23,6 +24,20 @@ def number(element):
     data = bytearray(33)
     _store(element, data)
     return int.from_bytes(data, "little") % P
+
+
+def raise_to_root(element):
+    """Raise *element* to the power of (p - 5)/8 = 2^252 - 3, from which square roots are made."""
+    ones = {1: element[:]}  # the powers by so many binary ones: the exponent has 250, then a nought and a one
+    for count, more in _RUNS:
+        power = ones[count][:]
+        for _ in range(more):
+            multiply(power, power, power)
+        multiply(power, power, ones[more])
+        ones[count + more] = power
+    for _ in range(2):
+        multiply(power, power, power)
+    multiply(element, element, power)
 
 
 @micropython.viper

@@ -289,7 +289,8 @@ def _load(name: str) -> Any:
 def _field_results(*limbs: list[int]) -> list[str]:
     a, b = (sum(limb << 13 * place for place, limb in enumerate(each)) for each in limbs)
     loaded = int.from_bytes(bytes(limb & 255 for each in limbs for limb in each)[7:39], "little")
-    return [hex(number % field.P) for number in (a * b, a + b, a - b, loaded, a - b, a + b, (a - b) ** 2)]
+    root = pow(a + b, (field.P - 5) // 8, field.P)
+    return [hex(number % field.P) for number in (a * b, a + b, a - b, loaded, a - b, a + b, (a - b) ** 2, root)]
 
 
 def _receipt_fields(vector: dict[str, Any]) -> list[Any]:

@@ -28,9 +28,10 @@ def board() -> Iterator[VirtualBoard]:
 def test_the_board_signs_with_the_table_in_its_flash_and_with_native_code(board: VirtualBoard) -> None:
     source = """
 import sys
-from meter import ed25519, ed25519_table, sha512, sha512_viper
+from meter import ed25519, ed25519_table, field, field_viper, sha512, sha512_viper
 assert ed25519._POINTS is ed25519_table.POINTS and len(ed25519._POINTS) <= 48 * 1024
-assert sha512.hash_blocks is sha512_viper.hash_blocks and sys.maxsize == 2**31 - 1
+assert sha512.hash_blocks is sha512_viper.hash_blocks and field.multiply is field_viper.multiply
+assert sys.maxsize == 2**31 - 1
 print("so it is")
 """
     assert board.run(source).strip() == "so it is"
