@@ -51,18 +51,22 @@ class Line:
                     answer = parse(await self._wire.exchange(slave, query))
                 except modbus.ExceptionResponse as error:
                     failure = error
-                    self._silent.pop(slave, None)
+                    is_silent = error.code == modbus.TARGET_SILENT  # so says the gateway before it
+                    if not is_silent:
+                        self._silent.pop(slave, None)
                     if error.code not in _WORTH_RETRYING:
                         raise  # the meter heard us and means it
                 except LineError as error:
+                    is_silent = True
                     failure = LineError("slave {} on {}: {}".format(slave, self._wire.name, error))
                 except OSError as error:
+                    is_silent = False  # the line's fault, and soon told: no reason to leave out the meter
                     self.close()
                     failure = LineError("cannot use {}: {}".format(self._wire.name, error))
                 else:
                     self._silent.pop(slave, None)
                     return answer
-            if not isinstance(failure, modbus.ExceptionResponse):
+            if is_silent:
                 self._note_silence(slave)
         raise failure
 

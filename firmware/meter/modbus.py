@@ -14,7 +14,8 @@ MAX_TCP_LENGTH = 254
 TRANSACTIONS = 0x10000
 IDENTIFICATION = 43
 ILLEGAL_DATA_ADDRESS, ACKNOWLEDGE, BUSY, TARGET_SILENT = 2, 5, 6, 11
-"""Exception codes that someone acts upon."""
+ABSENT = (1, ILLEGAL_DATA_ADDRESS, 3)
+"""Exception codes that someone acts upon; those by which a meter says that it has not what was asked for."""
 
 Query = namedtuple("Query", ("pdu", "answer_bytes"))
 """What is asked, and how long the PDU of a proper answer is; 0 where only the answer tells."""
@@ -36,6 +37,13 @@ _EXCEPTIONS = {
 
 class FrameError(LineError):
     """The answer is not one to the request: worth asking again."""
+
+
+class Silence(FrameError):
+    """Nothing came."""
+
+    def __init__(self):
+        super().__init__("the meter did not answer")
 
 
 class ExceptionResponse(LineError):
@@ -106,7 +114,7 @@ def parse_rtu(frame, slave, query):
     """Return the PDU in the answer *frame*; raises FrameError or ExceptionResponse."""
     expected = rtu_answer_bytes(frame, query)
     if not frame:
-        raise FrameError("the meter did not answer")
+        raise Silence
     if len(frame) > expected:
         raise FrameError("long frame: more than {} bytes".format(expected))
     if len(frame) < (expected if expected < MAX_FRAME_BYTES else RTU_EXTRA_BYTES + 1):

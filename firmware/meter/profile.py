@@ -41,12 +41,17 @@ class Profile:
         self.absent = getattr(data, "ABSENT", ())
         self.negated = getattr(data, "NEGATED", ())
         self.sunspec_model = getattr(data, "SUNSPEC_MODEL", None)
-        self.registers = tuple([registers.register(*row[:5]) for row in data.REGISTERS])
+        self._offsets = self.registers = tuple([registers.register(*row[:5]) for row in data.REGISTERS])
         self._plan()
 
     def at(self, start):
         """Bind the registers to a SunSpec model that begins at register *start*."""
-        self.registers = tuple([registers.moved(register, start) for register in self.registers])
+        self.registers = tuple([registers.moved(register, start) for register in self._offsets])
+        self._plan()
+
+    def narrow(self):
+        """Read across no gap between registers any more, since the meter refuses that."""
+        self.max_gap_words = 0
         self._plan()
 
     def _plan(self):
@@ -122,7 +127,8 @@ def settle(profile, found, before=()):
     """Return ((code, value), ...) by ascending code for all that `decode` *found*; raises LineError for no number.
 
     Registers of one code (tariffs) are added up before the sum is truncated. A quantity that is no energy and that the
-    meter has not is left out; an energy that this variant has not, and never had (*before*), reads 0.
+    meter has not, or that no reading could hold, is left out; an energy that this variant has not, and never had
+    (*before*), reads 0.
     """
     sums = dict.fromkeys(profile.absent, (0, 1))
     for register, value in found:
@@ -136,7 +142,8 @@ def settle(profile, found, before=()):
         if register.code in profile.negated:
             value = (-value[0], value[1])
         sums[register.code] = (numerator * value[1] + value[0] * denominator, denominator * value[1])
-    return tuple(sorted([(code, _checked(code, *value)) for code, value in sums.items()]))
+    values = [(code, _checked(code, *value)) for code, value in sums.items()]
+    return tuple(sorted([(code, value) for code, value in values if value is not None]))
 
 
 def _extent(register):
@@ -153,6 +160,8 @@ def _bits(request, data, address, count):
 
 def _checked(code, numerator, denominator):
     value = registers.truncate(numerator, denominator)
-    if abs(value) > _MAX_INT64 or (numerator < 0 and code in ENERGY):
+    if code not in ENERGY:
+        return value if abs(value) <= _MAX_INT64 else None
+    if value > _MAX_INT64 or numerator < 0:
         raise LineError("the meter's {}.{}.0 is no usable number".format(code // 100, code // 10 % 10))
     return value

@@ -49,8 +49,8 @@ def bits_of(kind, data):
 def exact(kind, data, exponent):
     """Return (numerator, denominator) of the number of *kind* in *data* times 10^*exponent*; None where it is none.
 
-    No number: NaN, infinities, and the patterns by which meters say "not available": all ones in an unsigned type, the
-    least or greatest value of a signed one.
+    No number: NaN, infinities, and the patterns by which meters say "not available": all ones in an unsigned type and
+    in a counter that rolls over, the least or greatest value of a signed one.
     """
     bits = bits_of(kind, data)
     plain = _plain(kind)
@@ -76,9 +76,7 @@ def _plain(kind):
 
 def _integer(plain, bits):
     width = 16 * _WORDS[plain]
-    if plain == "acc32":
-        return bits  # a counter that rolls over: each pattern is a number
-    if plain[0] == "u":
+    if plain[0] == "u" or plain == "acc32":
         return None if bits == (1 << width) - 1 else bits
     sign = 1 << (width - 1)
     if bits in (sign, sign - 1):

@@ -7,6 +7,8 @@ from meter.errors import LineError
 
 ANSWER_TIMEOUT_MS = 500
 """How long a meter may think before its answer begins."""
+LATE_MS = 1000
+"""A meter that let a request go unanswered may still answer it this long after it was sent."""
 POLL_MS = 2
 STALE_READS = 4 * modbus.MAX_FRAME_BYTES
 """So often bytes that nobody asked for are thrown away before the line is given up."""
@@ -25,6 +27,7 @@ class Wire:
         self._settings = settings
         self._board = board
         self._uart = None
+        self._owed = {}  # slave -> (the request to which no proper answer came, when it was sent in ticks)
         self._byte_us = _BITS_PER_BYTE * 1_000_000 // settings.baud
         self._gap_ms = max(_MIN_GAP_MS, _GAP_BYTES * self._byte_us // 1000 + 1)
 
@@ -32,16 +35,42 @@ class Wire:
         """Return the PDU by which *slave* answers *query*; raises LineError or OSError."""
         if self._uart is None:
             self._uart = self._board.open_uart(self._settings)
-        await self._drain()
         request = modbus.rtu_frame(slave, query.pdu)
+        await self._outwait(slave, request)
+        await self._drain()
+        sent = self._board.ticks_ms()
         self._uart.write(request)
-        return modbus.parse_rtu(await self._receive(query, request), slave, query)
+        answer = await self._receive(query, request)
+        is_owed = slave in self._owed  # then this answer may be that to the attempt before, and another one follow
+        try:
+            return modbus.parse_rtu(answer, slave, query)
+        except modbus.FrameError:
+            is_owed = True
+            raise
+        finally:
+            if is_owed:
+                self._owed[slave] = request, sent
 
     def close(self):
         """Let go of the UART; the next request opens it again."""
         if self._uart is not None:
             self._uart.close()
             self._uart = None
+
+    async def _outwait(self, slave, request):
+        """Wait until *slave* will not answer any more what it let go unanswered.
+
+        A frame does not say which register it holds: a late answer would pass for that to the next request. Only where
+        the request is the same again it may come: it says the same.
+        """
+        if slave not in self._owed:
+            return
+        owed, sent = self._owed[slave]
+        left_ms = min(LATE_MS, LATE_MS - self._board.ticks_since(sent))
+        if owed != request and left_ms > 0:
+            await _pause(left_ms)
+        if owed != request or left_ms <= 0:
+            del self._owed[slave]
 
     async def _drain(self):
         """Throw away what came without being asked for, until the line was silent for one gap."""

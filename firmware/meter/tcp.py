@@ -25,11 +25,13 @@ class Wire:
 
         After anything but a proper answer the connection is closed: what comes late on it answers nothing.
         """
+        if self._streams is None:
+            self._streams = await self._connect()
         try:
             pdu = await self._ask(slave, query)
         except asyncio.TimeoutError:
             self.close()
-            raise modbus.FrameError("the meter did not answer") from None
+            raise modbus.Silence from None
         except (EOFError, OSError):
             self.close()
             raise OSError("the connection was closed") from None
@@ -45,10 +47,13 @@ class Wire:
             self._streams[1].close()
             self._streams = None
 
+    async def _connect(self):
+        try:
+            return await self._board.connect_plain(self._settings.host, self._settings.port, CONNECT_TIMEOUT_S)
+        except (asyncio.TimeoutError, OSError):
+            raise OSError("no connection can be made") from None
+
     async def _ask(self, slave, query):
-        if self._streams is None:
-            settings = self._settings
-            self._streams = await self._board.connect_plain(settings.host, settings.port, CONNECT_TIMEOUT_S)
         reader, writer = self._streams
         self._transaction = (self._transaction + 1) % modbus.TRANSACTIONS
         writer.write(modbus.tcp_frame(self._transaction, slave, query.pdu))

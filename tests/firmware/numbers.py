@@ -29,7 +29,8 @@ def value(kind: str, data: bytes) -> Fraction | None:
     if plain.startswith("float"):
         return Fraction(number) if math.isfinite(number) else None
     bits = 8 * len(data)
-    nothing = {"u": (2**bits - 1,), "i": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1), "m": (-(2**31), 2**31 - 1), "a": ()}
+    ones, ends = (2**bits - 1,), (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    nothing = {"u": ones, "a": ones, "i": ends, "m": ends}
     if number in nothing[plain[0]]:
         return None
     return Fraction(abs(number) if plain == "magnitude32" else number)

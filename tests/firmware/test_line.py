@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import termios
 import time
 from collections.abc import Iterator
@@ -81,6 +82,27 @@ async def test_a_late_answer_is_not_taken_for_the_next_one(line: Line, bench_met
     await line.read(1, 4, 72, 2)
     bench_meter.send(with_crc(b"\x01\x04\x04late"))
     assert await line.read(1, 4, 72, 2) != b"late"
+
+
+async def test_a_meter_that_answers_late_to_two_attempts_is_not_misread_at_the_next_register(
+    line: Line, bench_meter: BenchMeter
+) -> None:
+    def answer_late(request: bytes, proper: bytes) -> bytes:
+        if request[3] == 72:  # hears it while still at the attempt before, and answers both, one after the other
+            time.sleep(0.6 if len(bench_meter.requests) == 1 else 0.03)
+        return proper
+
+    bench_meter.mangle = answer_late
+    imported, exported = await line.read(1, 4, 72, 2), await line.read(1, 4, 74, 2)
+    assert [request[3] for request in bench_meter.requests] == [72, 72, 74]
+    assert struct.unpack(">ff", imported + exported) == pytest.approx((1234.567, 77.25))
+
+
+async def test_only_a_meter_that_owes_an_answer_is_waited_for(line: Line, bench_meter: BenchMeter) -> None:
+    start = time.monotonic()
+    for register in range(10):
+        await line.read(1, 4, register, 2)
+    assert time.monotonic() - start < rtu.LATE_MS / 1000
 
 
 async def test_a_lost_adapter_is_opened_again(line: Line, bench_meter: BenchMeter) -> None:
@@ -191,6 +213,19 @@ async def test_a_dead_meter_does_not_starve_the_others(
     bench_meter.mangle = None
     assert len(await line.read(2, 4, 72, 2)) == 4
     assert 2 not in line._silent
+
+
+async def test_a_lost_adapter_leaves_no_meter_out_once_it_is_back(line: Line, bench_meter: BenchMeter) -> None:
+    await line.read(1, 4, 72, 2)
+    line.close()
+    target = bench_meter.path.readlink()
+    bench_meter.path.unlink()
+    for slave in (1, 2):
+        with pytest.raises(LineError, match="cannot use"):
+            await line.read(slave, 4, 72, 2)
+    bench_meter.path.symlink_to(target)
+    for slave in (1, 2):
+        assert len(await line.read(slave, 4, 72, 2)) == 4
 
 
 async def test_a_dead_meter_alone_on_its_line_is_asked_whenever_it_is_wanted(

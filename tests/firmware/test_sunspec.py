@@ -11,8 +11,8 @@ from meter import identify, profile, sunspec
 from meter.board import linux as board
 from meter.config import Line as LineSettings
 from meter.errors import LineError
-from meter.instrument import Instrument
-from meter.modbus import ILLEGAL_DATA_ADDRESS, ExceptionResponse
+from meter.instrument import CHECK_EVERY, Instrument
+from meter.modbus import BUSY, ILLEGAL_DATA_ADDRESS, ExceptionResponse
 
 
 class Device:
@@ -78,6 +78,18 @@ async def test_a_device_without_the_profiles_model_says_which_it_has() -> None:
         await instrument.read(is_boundary=True)
 
 
+async def test_another_device_in_its_place_is_found_at_its_own_registers() -> None:
+    lone, behind_another = (device(40000, *models) for models in (((203, 105),), ((1, 66), (203, 105))))
+    lone.words |= {40002 + 47: 11, 40002 + 54: 0}
+    behind_another.words |= {40070 + 47: 22, 40070 + 54: 0}
+    instrument = Instrument(profile.load("sunspec_203"), lone, 1, board)
+    assert dict((await instrument.read(is_boundary=True))[0])[180] == 11
+    lone.words = behind_another.words
+    for _ in range(CHECK_EVERY + 1):
+        values, _ = await instrument.read(is_boundary=False)
+    assert dict(values)[180] == 22
+
+
 async def test_a_device_without_the_common_model_is_recognised_without_a_serial_number() -> None:
     settings = LineSettings("tty", 9600, "none", 1)
     found = await identify._describe(device(40000, (203, 105)), settings, 1)
@@ -89,10 +101,59 @@ async def test_a_device_that_is_none_of_the_profiles_is_said_to_be_unknown() -> 
     assert (found["profile"], found["model"]) == (None, None)
 
 
+ENERGIES = dict.fromkeys(range(72, 76), 0)
+RIGHT = {30: 0, 31: 0, 40: 0x4505, 41: 0xD000}
+
+
 async def test_a_setting_that_a_variant_has_not_cannot_be_wrong() -> None:
-    energies = dict.fromkeys(range(72, 76), 0)
-    values, _ = await Instrument(profile.load("eastron_sdm630"), Device(energies), 1, board).read(is_boundary=True)
+    values, _ = await Instrument(profile.load("eastron_sdm630"), Device(ENERGIES), 1, board).read(is_boundary=True)
     assert values == ((180, 0), (280, 0))
+
+
+async def test_a_setting_that_cannot_be_asked_just_now_is_not_taken_for_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Device(ENERGIES | RIGHT)
+    read = meter.read
+
+    async def be_busy_with_settings(slave: int, function: int, address: int, count: int) -> bytes:
+        if function == 3:
+            raise ExceptionResponse(BUSY)
+        return await read(slave, function, address, count)
+
+    monkeypatch.setattr(meter, "read", be_busy_with_settings)
+    with pytest.raises(LineError, match="busy"):
+        await Instrument(profile.load("eastron_sdm630"), meter, 1, board).read(is_boundary=True)
+
+
+async def test_settings_are_checked_while_it_reads_and_a_wrong_one_stops_boundaries_too() -> None:
+    meter = Device(dict.fromkeys(range(80), 0) | RIGHT)
+    instrument = Instrument(profile.load("eastron_sdm630"), meter, 1, board)
+    await instrument.read(is_boundary=False)
+    meter.words[30] = 0x3F80  # someone sets MWh at the keys
+    for _ in range(CHECK_EVERY):
+        await instrument.read(is_boundary=False)
+    await instrument.read(is_boundary=True)  # a check holds no boundary up
+    for is_boundary in (False, True, True):
+        with pytest.raises(LineError, match="energy unit"):
+            await instrument.read(is_boundary=is_boundary)
+    meter.words[30] = 0
+    assert await instrument.read(is_boundary=True)
+
+
+async def test_settings_are_checked_when_a_meter_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Device(dict.fromkeys(range(80), 0) | RIGHT)
+    instrument = Instrument(profile.load("eastron_sdm630"), meter, 1, board)
+    await instrument.read(is_boundary=True)
+
+    async def be_gone(*_request: int) -> bytes:
+        raise LineError("the meter did not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(meter, "read", be_gone)
+        with pytest.raises(LineError, match="did not answer"):
+            await instrument.read(is_boundary=True)
+    meter.words[30] = 0x3F80
+    with pytest.raises(LineError, match="energy unit"):
+        await instrument.read(is_boundary=True)
 
 
 @given(st.binary(max_size=64))

@@ -37,6 +37,26 @@ line = Line(namedtuple("Settings", ("host", "port"))("127.0.0.1", int(ARGUMENTS[
 print(asyncio.run(line.read(1, 4, 72, 2)).hex())
 """
 
+COUNT_FILES = """
+import asyncio, os
+from collections import namedtuple
+from meter.board import linux
+from meter.errors import LineError
+from meter.line import Line
+line = Line(namedtuple("Settings", ("host", "port"))("127.0.0.1", int(ARGUMENTS[0])), linux)
+async def fail(times):
+    for _ in range(times):
+        try:
+            await line.read(1, 4, 72, 2)
+        except LineError:
+            pass
+    print(len(list(os.ilistdir("/proc/self/fd"))))
+async def main():
+    await fail(1)
+    await fail(5)
+asyncio.run(main())
+"""
+
 
 class Server:
     """A Modbus TCP server; `answers` are used up one a request, then each is answered as `usual`."""
@@ -162,13 +182,39 @@ async def test_a_silent_server_is_given_up_in_bounded_time(
     line.close()
 
 
+async def test_a_dead_meter_behind_a_gateway_does_not_starve_the_others(line: Line, server: Server) -> None:
+    async def answer_for_the_living(request: bytes, writer: asyncio.StreamWriter) -> None:
+        silence = request[:4] + b"\0\3" + request[6:7] + bytes([0x80 | request[7], 11])
+        writer.write(silence if request[6] == 2 else frame(request, unit=request[6]))
+
+    server.usual = answer_for_the_living
+    assert await line.read(1, 4, 72, 2) == DATA
+    with pytest.raises(LineError, match="exception 11, gateway target device failed to respond"):
+        await line.read(2, 4, 72, 2)
+    with pytest.raises(LineError, match=r"slave 2 on .* silent, left out"):
+        await line.read(2, 4, 72, 2)
+    assert await line.read(1, 4, 72, 2) == DATA
+    assert [request[6] for request in server.requests].count(2) == ATTEMPTS
+    line.close()
+
+
 async def test_a_port_where_nobody_listens_is_a_clear_error(server: Server) -> None:
-    with pytest.raises(LineError, match=r"cannot use 127\.0\.0\.1:1"):
+    with pytest.raises(LineError, match=r"cannot use 127\.0\.0\.1:1: no connection can be made"):
         await Line(Settings("127.0.0.1", 1), board).read(1, 4, 72, 2)
 
 
 async def test_micropython_reads_it_too(server: Server, run_script: RunScript) -> None:
     assert await asyncio.to_thread(run_script, READ, str(server.port)) == DATA.hex() + "\n"
+
+
+async def test_connections_that_end_leave_no_file_open_on_micropython(server: Server, run_script: RunScript) -> None:
+    async def send_nonsense(_request: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\0\0\0\1\0\1zz")
+
+    server.usual = send_nonsense
+    before, after = (await asyncio.to_thread(run_script, COUNT_FILES, str(server.port))).split()
+    assert before == after
+    assert server.connections == (1 + 5) * ATTEMPTS
 
 
 async def test_the_whole_meter_runs_over_tcp(server: Server, device: Device) -> None:

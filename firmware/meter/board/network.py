@@ -34,9 +34,17 @@ async def connect(host, port, authority_path, timeout_s, look_up=look_up):
 async def connect_plain(host, port, timeout_s, look_up=look_up):
     """Return (reader, writer) of a plain TCP connection; raises OSError when it cannot be made in *timeout_s*."""
     if MICROPYTHON:
-        stream = asyncio.StreamReader(await asyncio.wait_for(_open_socket(host, port, look_up), timeout_s))
+        stream = _Plain(await asyncio.wait_for(_open_socket(host, port, look_up), timeout_s))
         return stream, stream
     return await asyncio.wait_for(asyncio.open_connection(host, port), timeout_s)
+
+
+class _Plain(asyncio.StreamReader):
+    """A stream that `close` closes. MicroPython's own leaves that to `wait_closed`, and its file descriptor open."""
+
+    def close(self):
+        """Let go of the socket."""
+        self.s.close()
 
 
 async def _connect_micropython(host, port, authority_path, look_up):
