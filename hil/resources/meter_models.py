@@ -38,7 +38,7 @@ _SDM72DM = Image(
     _eastron(
         Point("power", 52, FLOAT), Point("power_import", 1280, FLOAT), Point("power_export", 1282, FLOAT),
         Point("partial", 388, FLOAT, KWH),
-    ),
+    ), filled=range(80),
 )  # fmt: skip
 _EM24 = Image(
     BOTH,
@@ -46,7 +46,7 @@ _EM24 = Image(
         *volts(0, ">i", DECI, low_word_first=True), _low("power", 40, DECI), _low("import", 62, TENTH_KWH),
         _low("partial", 66, TENTH_KWH), _low("export", 92, TENTH_KWH),
     ),
-    {11: word(71)}, (4864, 7),
+    {11: word(71), 4353: word(7)}, (4864, 7), settings={"application_a": {4353: word(0)}},
 )  # fmt: skip
 _EM340 = Image(
     BOTH,
@@ -54,7 +54,7 @@ _EM340 = Image(
         *volts(0, ">i", DECI, low_word_first=True), _low("power", 40, DECI), _low("import", 52, TENTH_KWH),
         _low("export", 78, TENTH_KWH),
     ),
-    {11: word(340), 4355: word(1)}, (20480, 7), settings=_GAVAZZI_MODE,
+    {11: word(341), 4355: word(1)}, (20480, 7), is_spaced=True, settings=_GAVAZZI_MODE, filled=range(86),
 )  # fmt: skip
 _EM111 = Image(
     BOTH,
@@ -62,7 +62,7 @@ _EM111 = Image(
         _low("voltage_l1", 0, DECI), _low("power", 4, DECI), _low("import", 16, TENTH_KWH),
         _low("minus_export", 32, TENTH_KWH),
     ),
-    {11: word(101), 4355: word(1)}, (20480, 7), settings=_GAVAZZI_MODE,
+    {11: word(103), 4355: word(1)}, (20480, 7), is_spaced=True, settings=_GAVAZZI_MODE, filled=range(54),
 )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def _iem(name: str, **ratio: int) -> Image:
         *volts(3027, FLOAT), Point("power", 3059, FLOAT, KWH), Point("import", 3203, ">q"), Point("export", 3207, ">q"),
         Point("partial", 3255, ">q"),
     )  # fmt: skip
-    return Image(HOLDING, points, fixed, (129, ">I"))
+    return Image(HOLDING, points, fixed, (129, ">I"), filled=range(2999, 3110))
 
 
 def _abb(name: str) -> Image:
@@ -81,15 +81,17 @@ def _abb(name: str) -> Image:
         Point("export", 20484, ">Q", KWH / 100),
     )  # fmt: skip
     no_export = {"no_export": {20484: b"\xff" * 8}}
-    return Image(HOLDING, points, {35168: text(f"{name} 112-100", 6)}, (35072, ">I"), settings=no_export)
+    named = {35168: text(f"{name} 112-100", 6)}
+    return Image(HOLDING, points, named, (35072, ">I"), settings=no_export, filled=range(23296, 23322))
 
 
 _JANITZA = (Point("power", 19026, FLOAT), Point("import", 19068, FLOAT), Point("export", 19076, FLOAT))
 _UMG96 = Image(
     BOTH, (*volts(19000, FLOAT), *_JANITZA, Point("frequency", 19050, FLOAT)),
-    {10: struct.pack(FLOAT, 250), 12: struct.pack(FLOAT, 5)}, filled=range(19000, 19080),
+    {place: struct.pack(FLOAT, ampere) for place, ampere in zip((10, 12, 18, 20, 26, 28), 3 * (250, 5), strict=True)},
+    filled=range(19000, 19122),
 )  # fmt: skip
-_UMG103 = Image(BOTH, (*volts(1000, FLOAT), *_JANITZA, Point("frequency", 1226, FLOAT)))
+_UMG103 = Image(BOTH, (*volts(1000, FLOAT), *_JANITZA, Point("frequency", 1226, FLOAT)), filled=range(19000, 19122))
 _PAC2200 = Image(
     BOTH,
     (
@@ -131,7 +133,7 @@ def _model(profile: str, image: Image, phases: int, max_words: int, baud: int = 
 
 
 _IMAGED = (
-    _model("eastron_sdm230", _SDM230, 1, 60),
+    _model("eastron_sdm230", _SDM230, 1, 60, 2400),
     _model("eastron_sdm72dm", _SDM72DM, 3, 80),
     _model("carlo_gavazzi_em24", _EM24, 3, 11),
     _model("carlo_gavazzi_em340", _EM340, 3, 50),

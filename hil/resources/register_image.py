@@ -18,6 +18,8 @@ DECI: Final = Fraction(1, 10)
 CENTI: Final = Fraction(1, 100)
 ONE: Final = Fraction(1)
 SUNSPEC_BASE: Final = 40000
+STRICT: Final = "strict"
+"""The setting of a variant that refuses to read what no number of its own lies in."""
 TARIFF_2_SHARE: Final = Fraction(1, 4)
 """The part of a meter's energy that it counted under tariff 2, where it has tariffs."""
 
@@ -54,9 +56,10 @@ class Point:
 class Image:
     """The registers of one model: `points` under each of `functions`, `fixed` holding registers below them.
 
-    `filled` addresses read 0 where no point lies; others are refused.
+    `filled` addresses read 0 where no point lies, unless the setting `strict` is on; others are refused.
 
-    `serial` is (address, layout) of the serial number: a struct layout, or ASCII text of that many words.
+    `serial` is (address, layout) of the serial number: a struct layout, or ASCII text of that many words; with
+    `is_spaced` each word has one letter of it, in its low byte.
     `only_whole` refuses a request that begins or ends inside a number.
     """
 
@@ -65,17 +68,18 @@ class Image:
     fixed: Mapping[int, bytes] = field(default_factory=dict)
     serial: tuple[int, str | int] | None = None
     only_whole: bool = False
+    is_spaced: bool = False
     settings: Mapping[str, Mapping[int, bytes]] = field(default_factory=dict)
     filled: range = range(0)
 
     def words(self, function: int, state: State) -> dict[int, int]:
         """Return all words that *function* (3 or 4) reads, by address."""
-        words: dict[int, int] = {}
+        is_filled = function in self.functions and STRICT not in state.settings
+        words = dict.fromkeys(self.filled if is_filled else (), 0)
         if function == 3:
             for address, data in self.fixed.items():
                 words |= place(address, data)
         if function in self.functions:
-            words |= dict.fromkeys(self.filled, 0)
             for point in self.points:
                 words |= point.words(state.values[point.quantity])
         if function == 3:
@@ -99,7 +103,10 @@ class Image:
         if self.serial is not None:
             address, layout = self.serial
             number = state.serial_number
-            over[address] = text(str(number), layout) if isinstance(layout, int) else struct.pack(layout, number)
+            if isinstance(layout, str):
+                over[address] = struct.pack(layout, number)
+            else:
+                over[address] = spaced(str(number), layout) if self.is_spaced else text(str(number), layout)
         return over
 
 
@@ -112,6 +119,11 @@ def place(address: int, data: bytes, *, low_word_first: bool = False) -> dict[in
 def text(value: str, words: int) -> bytes:
     """Return *value* as ASCII in *words* registers, padded with zeros."""
     return value.encode("ascii").ljust(2 * words, b"\0")
+
+
+def spaced(value: str, words: int) -> bytes:
+    """Return the last *words* letters of *value*, each as ASCII in the low byte of a register."""
+    return b"".join(bytes((0, letter)) for letter in value[-words:].encode("ascii").ljust(words, b"\0"))
 
 
 def volts(first: int, layout: str, unit: Fraction = ONE, step: int = 2, *, low_word_first: bool = False) -> list[Point]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from hil.resources.register_image import TARIFF_2_SHARE, Image, State
+from hil.resources.register_image import STRICT, TARIFF_2_SHARE, Image, State
 from hil.resources.trace import NS_PER_S, Schedule
 
 W_NS_PER_WH: Final = 3600 * 1_000_000_000
@@ -23,6 +23,8 @@ NOMINAL_DECIVOLT: Final = 2300
 VOLTAGE_SWING_DECIVOLT: Final = 30
 FREQUENCY_HZ: Final = 50.0
 
+INPUT_UNLISTED: Final = 80
+"""Input registers below this one can be read though the manuals list no number there (esphome sdm_meter.cpp does)."""
 INPUT_VOLTAGE: Final = 0
 INPUT_CURRENT: Final = 6
 INPUT_PHASE_POWER: Final = 12
@@ -79,8 +81,8 @@ class Measured:
 class Plate:
     """What is fixed about one meter: model, slave address, serial number, and what its counters start from in Wh.
 
-    `settings` are the traps that someone set at its keys: `mwh`, `low_word_first` (SDM630), `mode_a` (Carlo Gavazzi),
-    `no_export` (a variant of ABB's).
+    `settings` are the traps that someone set at its keys: `mwh`, `low_word_first` (SDM630), `mode_a`, `application_a`
+    (Carlo Gavazzi), or its variant: `no_export` (ABB's), `strict` (refuses to read what lies between its numbers).
     """
 
     model: Model
@@ -129,7 +131,8 @@ class VirtualMeter:
         values = _input_values(model, self.measure())
         if "mwh" in settings:
             values |= {address: values[address] / 1000 for address in values if address >= INPUT_IMPORT}
-        return _words(values, low_word_first="low_word_first" in settings)
+        unlisted = dict.fromkeys(() if STRICT in settings else range(INPUT_UNLISTED), 0)
+        return unlisted | _words(values, low_word_first="low_word_first" in settings)
 
     def holding_registers(self) -> dict[int, int]:
         """Return the words of the holding registers, by address."""

@@ -104,6 +104,17 @@ async def test_a_meter_that_is_set_to_mean_something_else_is_not_believed(
     assert text in taken["error"]
 
 
+@pytest.mark.parametrize("name", ["eastron_sdm630", "carlo_gavazzi_em111", "schneider_iem3155", "janitza_umg96"])
+async def test_a_variant_that_refuses_to_read_across_gaps_is_read_without(
+    name: str, run_script: RunScript, tmp_path: Path
+) -> None:
+    async with opened(tmp_path / "tty", make_meter(name, settings=frozenset({"strict"}))) as line:
+        (taken,) = await read(run_script, line, name)
+    assert all(is_right(name, code, value) for code, value in taken["boundary"]), taken
+    assert dict(taken["boundary"]).items() <= dict(taken["telemetry"]).items()
+    assert len(taken["telemetry"]) == len({register.code for register in profile.load(name).registers})
+
+
 async def test_an_abb_without_export_reads_0_there(run_script: RunScript, tmp_path: Path) -> None:
     async with opened(tmp_path / "tty", make_meter("abb_b23", settings=frozenset({"no_export"}))) as line:
         (taken,) = await read(run_script, line, "abb_b23")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import struct
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -102,9 +104,76 @@ def test_line_settings_as_delivered_are_stated(name: str) -> None:
     assert 1 <= slave <= 247
 
 
+def places(requests: tuple[profile.Request, ...]) -> list[tuple[int, int]]:
+    return [(request.address, request.words) for request in requests]
+
+
 def test_neighbours_share_a_request_and_distant_registers_do_not() -> None:
-    requests = profile.load("eastron_sdm630").telemetry
-    assert [(request.address, request.words) for request in requests] == [(0, 6), (52, 2), (72, 4)]
+    assert places(profile.load("schneider_iem3155").telemetry) == [(3027, 34), (3203, 8)]
+    assert places(profile.load("siemens_pac2200").telemetry) == [(1, 6), (65, 2), (801, 16)]
+
+
+REQUESTS = {  # of a boundary reading and of a periodic one
+    "eastron_sdm120": (1, 1), "eastron_sdm230": (1, 2), "eastron_sdm630": (1, 1), "eastron_sdm72dm": (1, 1),
+    "carlo_gavazzi_em24": (2, 4), "carlo_gavazzi_em340": (1, 2), "carlo_gavazzi_em111": (1, 1),
+    "schneider_iem3155": (1, 2), "schneider_iem3255": (1, 2), "abb_b23": (1, 2), "abb_b24": (1, 2),
+    "janitza_umg96": (1, 1), "janitza_umg103": (1, 2), "siemens_pac2200": (1, 3),
+} | dict.fromkeys([name for name in MODELS if name.startswith("sunspec")], (1, 1))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_reading_takes_as_few_requests_as_the_meter_allows(name: str) -> None:
+    loaded = profile.load(name)
+    assert (len(loaded.boundary), len(loaded.telemetry)) == REQUESTS[name]
+
+
+@given(
+    starts=st.sets(st.integers(0, 300), min_size=1, max_size=7), longest=st.integers(2, 125), gap=st.integers(0, 125)
+)
+def test_no_other_merging_takes_fewer_requests(starts: set[int], longest: int, gap: int) -> None:
+    wanted = [registers.register(100 + place, 4, 2 * start, "float32", 0) for place, start in enumerate(starts)]
+    requests = profile.merge(wanted, longest, gap)
+    assert sorted(register for request in requests for register in request.registers) == sorted(wanted)
+    fewest = [0]
+    firsts = sorted(2 * start for start in starts)
+    for end in range(1, len(firsts) + 1):
+        fewest.append(min(fewest[begin] + 1 for begin in range(end) if is_one(firsts[begin:end], longest, gap)))
+    assert len(requests) == fewest[-1]
+
+
+def is_one(firsts: list[int], longest: int, gap: int) -> bool:
+    """Tell whether float registers at *firsts* may share a request."""
+    return firsts[-1] + 2 - firsts[0] <= longest and all(
+        later - earlier - 2 <= gap for earlier, later in pairwise(firsts)
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_fact_of_a_profile_states_its_source_or_that_it_is_unverified(name: str) -> None:
+    folder = Path(profiles.__file__).parent
+    source = (folder / f"{name}.py").read_text()
+    loaded = profile.load(name)
+    known = set(re.findall(r"\[(?:[A-Z], )*([A-Z])\b", source)) | {"unverified"}
+    for fact in re.findall(r"^(LINE|MAX_WORDS|MAX_GAP_WORDS|IDENTITY|SERIAL) = (.*)$", source, re.MULTILINE):
+        comment = fact[1].rpartition("#")[2]
+        assert is_sourced(comment, known), (name, fact)
+    own = set(re.findall(r"^    \(.*\"([^\"]*)\"\),$", source, re.MULTILINE))
+    for sources in own - {""}:
+        assert loaded.sunspec_model or is_sourced(sources, known), (name, sources)
+
+
+def is_sourced(text: str, known: set[str]) -> bool:
+    return not known.isdisjoint(re.findall(r"\b([A-Z]|unverified)\b", text)) or "SunSpec" in text
+
+
+def test_what_is_unverified_is_marked_in_the_readme_too() -> None:
+    folder = Path(profiles.__file__).parent
+    readme = (folder.parents[1] / "README.md").read_text()
+    for name in profiles.NAMES:
+        source = (folder / f"{name}.py").read_text()
+        if name.startswith("sunspec") or not re.search(r"^(LINE = |    \().*unverified", source, re.MULTILINE):
+            continue
+        assert re.search(rf"^\| .*`{name}`.*unverified", readme, re.MULTILINE), name
 
 
 def test_long_runs_are_cut_at_the_meters_limit() -> None:
@@ -169,7 +238,7 @@ def test_a_quantity_that_is_no_energy_and_not_there_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "raw", "wh"), [(0, 5, 5), (3, 5, 5000), (-1, 59, 5), (-10, 2**32 - 1, 0), (10, 1, 10**10)]
+    ("scale", "raw", "wh"), [(0, 5, 5), (3, 5, 5000), (-1, 59, 5), (-10, 2**32 - 2, 0), (10, 1, 10**10)]
 )
 def test_a_sunspec_meter_is_scaled_by_its_factor(scale: int, raw: int, wh: int) -> None:
     words = in_words(46, ">I", raw) | in_words(54, ">h", scale)
@@ -212,6 +281,22 @@ def test_a_counter_that_was_set_back_never_leaps_ahead(before: int, raw: int) ->
     after = registers.truncate(*profile.unroll((raw, 1), 0, before))
     assert after % 2**32 == raw
     assert after <= max(raw, before + profile.MAX_ROLL_OVER)
+
+
+def test_a_sunspec_device_that_answers_all_ones_is_not_believed() -> None:
+    with pytest.raises(LineError, match="register 38"):
+        read("sunspec_203", dict.fromkeys(range(110), 0xFFFF))
+
+
+def test_a_power_or_voltage_that_is_not_implemented_is_left_out() -> None:
+    words = in_words(46, ">I", 5) | {18: 0x8000, 22: 0, 8: 2300, 15: 0x8000, 54: 0}
+    assert read("sunspec_203", words) == {180: 5, 280: 0}
+
+
+def test_an_absurd_voltage_does_not_cost_the_energy() -> None:
+    assert read("eastron_sdm120", in_words(72, ">f", 2.0) | in_words(0, ">I", 0x7F7FFFFF)) == {
+        180: 2000, 280: 0, 1670: 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("bits", [0x7F800000, 0x7FC00000, 0xBF800000, 0x7F7FFFFF])

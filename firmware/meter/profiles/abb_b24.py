@@ -10,4 +10,4 @@ The registers are the B23's.
 from meter.profiles.abb_b23 import LINE, MAX_GAP_WORDS, MAX_WORDS, OPTIONAL, REGISTERS, RESOLUTION_WH, SERIAL  # noqa: F401
 
 MODEL = "ABB B24"
-IDENTITY = ((3, 35168, "text6", "B24"),)  # D
+IDENTITY = ((3, 35168, "text6", "B24"),)  # D 0x8960

@@ -1,7 +1,8 @@
 """Eastron SDM630 (three-phase, Modbus version).
 
 Sources: [M] SDM630 Modbus protocol v2.0 (Eastron); [V] volkszaehler/mbmd meters/rs485/sdm.go; [S] nmakel/sdm_modbus
-sdm.py; [E] esphome sdm_meter_registers.h. They agree on addresses and disagree twice:
+sdm.py; [E] esphome sdm_meter.cpp, sdm_meter_registers.h; [C] Eastron, SDM630MCT-ML manual v1.2.
+They agree on addresses and disagree twice:
 
 The unit of energy: [M] says kWh *or* MWh by the user's setting in holding register 0x001E, the others assume kWh. [M]
 knows its own meter: this profile reads kWh and checks the setting before it reads.
@@ -12,11 +13,11 @@ The word order can be reversed by holding register 0x0028, which then reads 2141
 """
 
 MODEL = "Eastron SDM630"
-LINE = (9600, "none", 1, 1)
-MAX_WORDS = 80  # 40 parameters of two words a request [M]
-MAX_GAP_WORDS = 10  # further gaps are cheaper as a request of their own
+LINE = (9600, "none", 1, 1)  # S, C
+MAX_WORDS = 80  # 40 parameters of two words a request: M, E
+MAX_GAP_WORDS = 46  # E and S read 0 to 79 in one request
 RESOLUTION_WH = 8  # of a float32 in kWh at 100 MWh; 1 up to 16 MWh
-IDENTITY = ((3, 40, "uint32", (0x4505D000, 0xD0004505)),)  # 2141.0, in either word order [M 40041]
+IDENTITY = ((3, 40, "uint32", (0x4505D000, 0xD0004505)),)  # 2141.0, in either word order: M 40041
 SERIAL = (3, 64512, "uint32")  # S
 CHECKS = (
     # what, function, address, type, wanted, what to do, sources

@@ -10,16 +10,22 @@ reading says so (status: register set back), and the ledger counts nothing below
 """
 
 MODEL = "Janitza UMG 96"
-LINE = (115200, "none", 2, 1)  # J
+LINE = (115200, "none", 2, 1)  # J, user manual UMG 96RM-E, RS485 interface
 MAX_WORDS = 96  # F
-MAX_GAP_WORDS = 20  # the block from 19000 on is contiguous [J]
+MAX_GAP_WORDS = 40  # the block from 19000 on is contiguous: J, O
 RESOLUTION_WH = 8  # of a float32 in Wh at 100 MWh; 1 up to 16 MWh
-IDENTITY = ((3, 19050, "float32", range(45, 66)), (3, 10, "float32", None), (3, 12, "float32", range(1, 6)))
-SERIAL = None
+IDENTITY = (  # frequency and transformers, J; that no other model has them there is unverified
+    (3, 19050, "float32", range(45, 66)), (3, 10, "float32", None), (3, 12, "float32", range(1, 6)),
+)  # fmt: skip
+SERIAL = None  # not documented: O, A, F
 CHECKS = (
     # what, function, address, type, wanted, what to do, sources
-    ("CT primary in A", 3, 10, "float32", None, "compare with the transformers", "J"),
-    ("CT secondary in A", 3, 12, "float32", None, "compare with the transformers", "J"),
+    ("CT L1 primary in A", 3, 10, "float32", None, "compare with the transformers", "J"),
+    ("CT L1 secondary in A", 3, 12, "float32", None, "compare with the transformers", "J"),
+    ("CT L2 primary in A", 3, 18, "float32", None, "compare with the transformers", "J"),
+    ("CT L2 secondary in A", 3, 20, "float32", None, "compare with the transformers", "J"),
+    ("CT L3 primary in A", 3, 26, "float32", None, "compare with the transformers", "J"),
+    ("CT L3 secondary in A", 3, 28, "float32", None, "compare with the transformers", "J"),
 )
 REGISTERS = (
     # OBIS code, function, address, type, power of ten from the meter's unit to ours, sources

@@ -1,20 +1,21 @@
 """Schneider Electric iEM3155 (three-phase, direct, RS485).
 
 Sources: [D] user manual DOCA0005EN (Schneider Electric), whose register numbers count from 1 while the frame counts
-from 0; [V] volkszaehler/mbmd meters/rs485/iem3000.go; [G] Gaudi111/iem3155_esphome. They agree on every register
-below.
+from 0; [V] volkszaehler/mbmd meters/rs485/iem3000.go; [G] Gaudi111/iem3155_esphome; [N] SolarNetwork
+PM3200Register.java, PM3200Data tests (an iEM3255's registers). They agree on every register below. [D] states parity,
+stop bits and address; the speed is what [G] found.
 
 Energy is read as int64 in Wh. Its float32 copy at 45099 loses resolution, and its sources disagree about the unit (Wh
 in [D], kWh in [G]): not read. The resettable counter at 3255 is not the total and is not read.
 """
 
 MODEL = "Schneider Electric iEM3155"
-LINE = (19200, "even", 1, 1)
-MAX_WORDS = 125
-MAX_GAP_WORDS = 0
+LINE = (19200, "even", 1, 1)  # D, G
+MAX_WORDS = 125  # unverified: the most that Modbus knows; N reads 64
+MAX_GAP_WORDS = 26  # N reads across
 RESOLUTION_WH = 1
-IDENTITY = ((3, 49, "text20", "iEM3155"),)  # D 50, G 49
-SERIAL = (3, 129, "uint32")  # D 130, G 129
+IDENTITY = ((3, 49, "text20", "iEM3155"),)  # D 50, G 49, N
+SERIAL = (3, 129, "uint32")  # D 130, G 129, N
 REGISTERS = (
     # OBIS code, function, address, type, power of ten from the meter's unit to ours, sources
     (180, 3, 3203, "int64", 0, "Wh: D 3204, V, G"),

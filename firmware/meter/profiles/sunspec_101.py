@@ -10,12 +10,12 @@ inverter's production is export, so a minus goes before it.
 
 MODEL = "SunSpec inverter 101"
 SUNSPEC_MODEL = 101
-LINE = (9600, "none", 1, 1)
-MAX_WORDS = 125
-MAX_GAP_WORDS = 125  # a model is one readable block
+LINE = (9600, "none", 1, 1)  # unverified: each maker has its own
+MAX_WORDS = 125  # unverified: the most that Modbus knows
+MAX_GAP_WORDS = 125  # a model is one readable block: SunSpec Device Information Model
 RESOLUTION_WH = 1  # where the device's scale factor for energy is 0 or less
-IDENTITY = ()
-SERIAL = None  # in the common model, which the walk finds
+IDENTITY = ()  # by its SunSpec model number
+SERIAL = None  # in SunSpec model 1, which the walk finds
 ABSENT = (180,)
 NEGATED = (1670,)
 REGISTERS = (

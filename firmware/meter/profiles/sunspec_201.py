@@ -7,12 +7,12 @@ of ten. Energies are 32-bit accumulators that roll over: the turns since the las
 
 MODEL = "SunSpec meter 201"
 SUNSPEC_MODEL = 201
-LINE = (9600, "none", 1, 1)
-MAX_WORDS = 125
-MAX_GAP_WORDS = 125  # a model is one readable block
+LINE = (9600, "none", 1, 1)  # unverified: each maker has its own
+MAX_WORDS = 125  # unverified: the most that Modbus knows
+MAX_GAP_WORDS = 125  # a model is one readable block: SunSpec Device Information Model
 RESOLUTION_WH = 1  # where the device's scale factor for energy is 0 or less
-IDENTITY = ()
-SERIAL = None  # in the common model, which the walk finds
+IDENTITY = ()  # by its SunSpec model number
+SERIAL = None  # in SunSpec model 1, which the walk finds
 REGISTERS = (
     # OBIS code, function, address, type, power of ten from the meter's unit to ours, sources
     (180, 3, 46, "acc32@54", 0, "Wh: TotWhImp, TotWh_SF"),
