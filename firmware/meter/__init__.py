@@ -25,13 +25,26 @@ def enrol(path="/config.json"):
     board.emit(keystore.card(settings, key, board))
 
 
-def probe(path, slave=None):
-    """Say what meter is on the line *path*, at the prompt of a board; see `identify.find`."""
+def probe(target=None, slave=None, path="/config.json"):
+    """Say what meter is on the line *target*, at the prompt of a board, and return it; see `identify.find`.
+
+    Without *target* it is the one line that the board has, or that which the file *path* configures. Returns None where
+    no meter answers.
+    """
     import asyncio
 
     from meter import identify
+    from meter.errors import LineError
 
-    return asyncio.run(identify.find(_board(), path, slave))
+    board = _board()
+    target = target or getattr(board, "LINE", None) or _configured_line(path)
+    try:
+        found = asyncio.run(identify.find(board, target, slave, print))
+    except LineError as error:
+        print("\n".join(identify.advice(target, error)))
+        return None
+    print("\n".join(identify.page(found) if found else identify.advice(target)))
+    return found
 
 
 def _board():
@@ -39,3 +52,14 @@ def _board():
 
     board = __import__("meter.board." + sys.platform).board
     return getattr(board, sys.platform)
+
+
+def _configured_line(path):
+    from meter import config
+    from meter.errors import ConfigError
+
+    try:
+        line = config.load(path).line
+    except ConfigError as error:
+        raise ValueError("say which line, as in config.json: meter.probe('…') ({})".format(error)) from None
+    return "{}:{}".format(line.host, line.port) if hasattr(line, "host") else line.path

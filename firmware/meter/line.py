@@ -17,10 +17,9 @@ _WORTH_RETRYING = (modbus.ACKNOWLEDGE, modbus.BUSY, modbus.TARGET_SILENT)
 class Line:
     """A Modbus client: RTU on a tty where *settings* have a `path`, TCP where they have a `host`."""
 
-    def __init__(self, settings, board, attempts=ATTEMPTS):
+    def __init__(self, settings, board):
         self._board = board
-        self._attempts = attempts
-        self._wire = tcp.Wire(settings, board) if hasattr(settings, "host") else rtu.Wire(settings, board)
+        self._wire = wire(settings, board)
         self._lock = asyncio.Lock()
         self._slaves = set()
         self._silent = {}  # slave -> (since when in ticks, how long it is skipped in ms)
@@ -43,7 +42,7 @@ class Line:
         self._slaves.add(slave)
         async with self._lock:
             self._refuse_skipped(slave)
-            attempts = 1 if slave in self._silent and len(self._slaves) > 1 else self._attempts
+            attempts = 1 if slave in self._silent and len(self._slaves) > 1 else ATTEMPTS
             for attempt in range(attempts):
                 if attempt:
                     await asyncio.sleep((BACK_OFF_MS << (attempt - 1)) / 1000)
@@ -79,3 +78,8 @@ class Line:
     def _note_silence(self, slave):
         _, skip_ms = self._silent.get(slave, (0, 0))
         self._silent[slave] = self._board.ticks_ms(), min(MAX_SKIP_MS, 2 * skip_ms or FIRST_SKIP_MS)
+
+
+def wire(settings, board):
+    """Return what carries single requests: a Modbus TCP connection where *settings* have a `host`, else a tty."""
+    return tcp.Wire(settings, board) if hasattr(settings, "host") else rtu.Wire(settings, board)

@@ -1,5 +1,5 @@
 """The meter's command line: `<micropython> firmware/meter/main.py run|enrol --config CONFIG.json`,
-or `probe --line TTY [--slave N] [--json]`, which says what meter is on a line: status 0 if all is well with it, else 1.
+or `probe --line TTY|HOST:PORT [--slave N] [--json]`, which says what meter is there: status 0 if all is well, else 1.
 
 `enrol` makes the meter's key where there is none and prints its public part; `run` measures until stdin, where it is a
 pipe, ends or says `stop`, or until SIGINT; where it cannot measure it stays, in safe mode. SIGTERM just ends the
@@ -18,11 +18,13 @@ import asyncio  # noqa: E402
 
 from meter import config, identify, keystore, service  # noqa: E402
 from meter.board import linux as board  # noqa: E402
-from meter.errors import ClaimError, MeterError  # noqa: E402
+from meter.errors import ClaimError, LineError, MeterError  # noqa: E402
 
 RESTART_STATUS = 75
-USAGE = "usage: main.py run|enrol --config CONFIG.json | probe --line TTY [--slave N] [--json]"
+USAGE = "usage: main.py run|enrol --config CONFIG.json | probe --line TTY|HOST:PORT [--slave N] [--json]"
 MAX_SLAVE = 247
+INTERRUPTED = 130
+"""Status of what SIGINT ended, as shells have it."""
 
 
 def main(arguments):
@@ -56,32 +58,25 @@ def probe(arguments):
     if list(values) != ["--line"] or len(options) % 2 or not slave.isdigit() or not 1 <= int(slave) <= MAX_SLAVE:
         sys.stderr.write(USAGE + "\n")
         return 2
+    target, asked = values["--line"], int(slave) if "--slave" in options else None
+    found, failure = None, None
     try:
-        found = asyncio.run(identify.find(board, values["--line"], int(slave) if "--slave" in options else None))
+        found = asyncio.run(identify.find(board, target, asked, lambda text: sys.stderr.write(text + "\n")))
     except OSError as error:
-        sys.stderr.write("meter: cannot use {}: {}\n".format(values["--line"], error))
+        sys.stderr.write("meter: cannot use {}: {}\n".format(target, error))
         return 2
+    except LineError as error:
+        failure = error
+    except KeyboardInterrupt:
+        return INTERRUPTED
     if found is None:
-        sys.stderr.write("meter: no meter answers on {}: check wiring, address and speed\n".format(values["--line"]))
+        sys.stderr.write("meter: " + "\n".join(identify.advice(target, failure)) + "\n")
         return 1
     if is_json:
         board.emit(found)
     else:
-        show(found)
+        print("\n".join(identify.page(found)))
     return 0 if found["profile"] and identify.is_set_right(found) else 1
-
-
-def show(found):
-    """Print what `identify.find` found, for people."""
-    line = found["line"]
-    print("model         ", found["model"] or "unknown: no profile fits")
-    print("profile       ", found["profile"])
-    print("serial number ", found["serial_number"] or "not told")
-    print("slave         ", found["slave"])
-    print("line          ", line["baud"], "baud, parity", line["parity"] + ",", line["stop_bits"], "stop bits")
-    for setting in found["settings"]:
-        is_right = not setting["wanted"] or setting["value"] in setting["wanted"]
-        print(setting["name"], setting["value"], "ok" if setting["wanted"] and is_right else setting["remedy"])
 
 
 def enrol(settings):

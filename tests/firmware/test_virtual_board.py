@@ -57,6 +57,14 @@ print(json.dumps(asyncio.run(read())))
     assert [int(text, 16) for text in words] == expected
 
 
+def test_the_meter_on_the_boards_line_is_named_at_its_prompt(bench_meter: BenchMeter) -> None:
+    bench_meter.words |= {64512: 305, 64513: 29_511, 64514: 0x0020}
+    with VirtualBoard(find_board(), line=bench_meter.path) as board:
+        printed = board.run("import meter\nfound = meter.probe(slave=1)", LIMIT_S).splitlines()
+    assert printed[1] == "model          Eastron SDM120"
+    assert printed[3] == f"serial number  {305 << 16 | 29_511}"
+
+
 JOURNAL = """
 from meter import reading
 from meter.board import qemu_flash

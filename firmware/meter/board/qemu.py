@@ -17,6 +17,8 @@ from meter.board.watchdog import Watchdog
 from meter.errors import ConfigError
 
 INTERPRETER = "micropython qemu rv32imac"
+LINE = "pci-serial"
+"""The one line that it has, by name."""
 MTIME_HZ = 10_000_000
 
 _CONFIGURATION = 0x30000000 + (1 << 15)  # ECAM of bus 0, device 1
