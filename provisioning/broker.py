@@ -16,6 +16,8 @@ from provisioning import files
 from provisioning.errors import DirectoryError
 
 GATEWAY_USER: Final = "gateway"
+CAMPUS_USER: Final = "campus"
+"""Who sends updates and configurations; a meter believes the campus key's signature, never this login."""
 MAX_PACKET_BYTES: Final = 4096
 """A reading has at most 180 bytes; a receipt lists its refusals."""
 MAX_QUEUED_MESSAGES: Final = 100_000
@@ -37,6 +39,11 @@ user {GATEWAY_USER}
 topic read meter/+/reading
 topic read meter/+/status
 topic write meter/+/receipt
+
+user {CAMPUS_USER}
+topic write meter/+/receipt
+topic read meter/+/status
+topic read meter/+/reading
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,8 @@ from provisioning.plan import CampusPlan, PlannedMeter, PlannedUser
 AAIP_PER_AIP: Final = 10**18
 INDEX_NAME: Final = "campus.json"
 """The plan and who got which id; names stay in this file, off the ledger."""
+LOGIN_NAME: Final = "campus.password"
+"""What whoever sends updates and configurations proves himself with at the broker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,15 @@ class Campus:
     gateway_account: bytes
     users: tuple[CampusUser, ...]
     meters: tuple[CampusMeter, ...]
+
+    def find_meters(self, names: Sequence[str]) -> list[CampusMeter]:
+        """Return the meters with these ids or labels, all of them for no name; raises DirectoryError."""
+        known = {meter.meter_id.hex(): meter for meter in self.meters}
+        known |= {meter.plan.label: meter for meter in self.meters}
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise DirectoryError(f"{self.folder} has no meter {unknown[0]!r}: name an id or a label of {INDEX_NAME}")
+        return list(dict.fromkeys(known[name] for name in names)) or list(self.meters)
 
     def write(self) -> None:
         """Write the index from which `load` finds everything again."""

@@ -8,11 +8,14 @@ from typing import Annotated, Final
 
 import httpx
 import typer
+from rich.console import Console
 
 from ledger.client import LedgerClient
-from provisioning import baseline, campus, layout, meters, roster, settings
+from ledger.keys import PUBLIC_KEY_BYTES
+from provisioning import baseline, campus, image, keys, layout, meters, roster, sending, settings
 from provisioning import plan as plans
 from provisioning.campus import Campus
+from provisioning.delivery_view import DeliveryView
 from provisioning.enrolment import Enrolment, firmware_command
 from provisioning.errors import EnrolmentError
 from provisioning.toolchain.micropython import find_micropython
@@ -23,6 +26,10 @@ FIRMWARE: Final = Path(__file__).resolve().parents[1] / "firmware"
 
 app = typer.Typer(no_args_is_help=True)
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The campus directory.")]
+Names = Annotated[list[str] | None, typer.Argument(metavar="METER", help="Ids or labels of meters; all without any.")]
+MAX_TELEMETRY_S: Final = 86_400
+MAX_TRIAL_S: Final = 86_400
+MAX_EPOCH: Final = 2**32 - 1
 
 
 @app.callback()
@@ -73,6 +80,88 @@ def rebase(folder: Folder) -> None:
         if epoch is None
         else f"{done} meters have their baseline at the start of epoch {epoch}"
     )
+
+
+@app.command("image")
+def make_image(
+    target: Annotated[str, typer.Option(help=f"What runs it: {', '.join(image.TARGETS)}.")],
+    version: Annotated[int, typer.Option(min=1, max=image.MAX_VERSION, help="Above every one that a meter was sent.")],
+    output: Annotated[Path | None, typer.Option("--output", metavar="FILE", help="Where to write it.")] = None,
+) -> None:
+    """Build an image of this checkout's firmware, to be sent to meters.
+
+    Example: campusgrid provision image --target linux --version 2
+    """
+    made = image.build(target, version)
+    path = output or Path(f"meter-{target}-{version}.image")
+    image.save(made, path)
+    typer.echo(f"{path}: version {version} for {target}, {len(made.data)} bytes")
+    typer.echo(f"next: campusgrid provision update DIR --image {path}")
+
+
+@app.command()
+def update(
+    folder: Folder,
+    file: Annotated[Path, typer.Option("--image", metavar="FILE", help="What `provision image` built.")],
+    names: Names = None,
+    trial_s: Annotated[
+        int, typer.Option(min=1, max=MAX_TRIAL_S, help="Seconds in which a meter must get a receipt under it.")
+    ] = 900,
+    wait_s: Annotated[float, typer.Option(min=1, help="Seconds to wait for all meters to answer.")] = 7200,
+) -> None:
+    """Sign an image for meters, send it, and stay until each has confirmed it or is back at what it ran before.
+
+    Repeating it goes on where it was. Exit code 0: every meter runs it, confirmed.
+
+    Example: campusgrid provision update /srv/campus --image meter-linux-2.image bakery
+    """
+    found = campus.load(folder)
+    with DeliveryView(Console()) as view:
+        chosen = found.find_meters(names or [])
+        done = sending.send_update(found, chosen, image.load(file), trial_s, wait_s, view.show)
+        confirmed = view.conclude(done)
+    raise typer.Exit(0 if confirmed else 1)
+
+
+@app.command()
+def configure(
+    folder: Folder,
+    telemetry_s: Annotated[int, typer.Option(min=1, max=MAX_TELEMETRY_S, help="Seconds between periodic readings.")],
+    names: Names = None,
+    resend: Annotated[
+        tuple[int, int] | None,
+        typer.Option(min=0, max=MAX_EPOCH, metavar="FIRST LAST", help="Epochs whose boundary readings come again."),
+    ] = None,
+    gateway_key: Annotated[
+        list[str] | None, typer.Option(metavar="HEX", help="Public keys whose receipts count; default: the gateway's.")
+    ] = None,
+    wait_s: Annotated[float, typer.Option(min=1, help="Seconds to wait for all meters to echo it.")] = 60,
+) -> None:
+    """Sign a configuration for meters, send it, and stay until each has named it in a reading.
+
+    It says all that can be set from afar; what an earlier one said is forgotten.
+
+    Example: campusgrid provision configure /srv/campus --telemetry-s 30 bakery
+    """
+    found = campus.load(folder)
+    own_key = keys.read(folder / "gateway" / "receipt.key").public_key
+    chosen = [_public_key(key) for key in gateway_key or []] or [own_key]
+    meters_ = found.find_meters(names or [])
+    missing = sending.send_configuration(found, meters_, telemetry_s, chosen, resend, wait_s)
+    for meter in meters_:
+        text = "no reading names it yet: see that the meter runs, then run this again" if meter in missing else "echoed"
+        typer.echo(f"{meter.plan.label}: {text}")
+    raise typer.Exit(1 if missing else 0)
+
+
+def _public_key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise typer.BadParameter(f"a public key has {2 * PUBLIC_KEY_BYTES} hex digits", param_hint="--gateway-key")
+    return key
 
 
 async def _make_meters(found: Campus) -> None:

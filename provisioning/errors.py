@@ -21,5 +21,9 @@ class EnrolmentError(ProvisioningError):
     """The ledger or a meter did not take part in its enrolment."""
 
 
+class SendError(ProvisioningError):
+    """A message that did not reach its meter, or that it did not take."""
+
+
 class ImageError(ProvisioningError):
     """An image of the meter's application that cannot be made, read or sent."""

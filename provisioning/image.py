@@ -26,7 +26,6 @@ TARGETS: Final = {target.name: target for target in (LINUX, *mpy.TARGETS)}
 MAX_VERSION: Final = 2**32 - 1
 PACKAGE: Final = "meter"
 _FORM: Final = "campusgrid meter image"
-_LEFT_OUT: Final = shutil.ignore_patterns("__pycache__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +42,22 @@ def build(target: str, version: int) -> Image:
     if target not in TARGETS:
         raise ImageError(f"there is no target {target!r}: choose one of {', '.join(TARGETS)}")
     if target == LINUX.name:
-        return Image(target, _checked(version), _pack_source())
+        with tempfile.TemporaryDirectory() as name:
+            copy_source(Path(name))
+            return Image(target, _checked(version), pack(Path(name)))
     folder = mpy.folder_of(TARGETS[target])
     if not (folder / PACKAGE).is_dir():
         raise ImageError(f"{folder} is missing: `make firmware` compiles the meter for {target}")
     return Image(target, _checked(version), pack(folder))
+
+
+def copy_source(folder: Path) -> None:
+    """Put into *folder* what the image of a machine under Linux holds: the sources, the signing table made."""
+    shutil.copytree(mpy.METER, folder / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    write_table(folder / PACKAGE)
+    for module in folder.rglob("*.py"):
+        if not mpy.is_for(LINUX, module.relative_to(folder)):
+            module.unlink()
 
 
 def pack(folder: Path) -> bytes:
@@ -79,17 +89,6 @@ def _checked(version: int) -> int:
     if not 1 <= version <= MAX_VERSION:
         raise ImageError(f"a version is a number from 1 to {MAX_VERSION}, not {version}")
     return version
-
-
-def _pack_source() -> bytes:
-    with tempfile.TemporaryDirectory() as name:
-        root = Path(name)
-        shutil.copytree(mpy.METER, root / PACKAGE, ignore=_LEFT_OUT)
-        write_table(root / PACKAGE)
-        for module in root.rglob("*.py"):
-            if not mpy.is_for(LINUX, module.relative_to(root)):
-                module.unlink()
-        return pack(root)
 
 
 def _fill(writer: VfsRomWriter, folder: Path) -> None:

@@ -17,6 +17,7 @@ from ledger.authority import Authority, AuthoritySet
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.transaction import ACCOUNT_ID_BYTES, METER_ID_BYTES
 from provisioning import broker, certificates, files, keys, settings
+from provisioning import campus as campuses
 from provisioning.campus import AAIP_PER_AIP, Campus, CampusMeter, CampusUser
 from provisioning.certificates import Certificate
 from provisioning.errors import DirectoryError
@@ -43,8 +44,10 @@ def lay_out(folder: Path, plan: CampusPlan, hash_tool: Path) -> Campus:
     for name in plan.authorities:
         _make_node(campus, name, authority)
     _make_gateway(campus)
-    passwords = {name: _password() for name in (broker.GATEWAY_USER, *(m.meter_id.hex() for m in campus.meters))}
+    logins = (broker.GATEWAY_USER, broker.CAMPUS_USER, *(meter.meter_id.hex() for meter in campus.meters))
+    passwords = {name: _password() for name in logins}
     files.write_secret(folder / "gateway" / "broker.password", passwords[broker.GATEWAY_USER] + "\n")
+    files.write_secret(folder / campuses.LOGIN_NAME, passwords[broker.CAMPUS_USER] + "\n")
     _make_broker(campus, authority, passwords, hash_tool)
     for meter in campus.meters:
         _make_meter(campus, meter, passwords[meter.meter_id.hex()])

@@ -40,6 +40,7 @@ class Service:
         self._retry_ms = RETRY_FIRST_MS
         self._slot = slot
         self._slots = self._updates = None
+        self._news = None  # the last hint about an update
         self._is_restarting = False
         self._mode = None
         self._parts = None
@@ -131,6 +132,8 @@ class Service:
             self._mode = Application(
                 parts.store, self._board, parts.key, parts.journal, self._progress, self._prove, self._updates
             )
+            if self._news:
+                self._mode.tell(self._news)
             self._settle_down("measuring")
             await self._mode.run()
         except Exception as error:
@@ -186,8 +189,9 @@ class Service:
 
     def _tell_of_update(self, version, state):
         """Tell the campus; and whoever reads the meter's output, unless it is mere progress."""
+        self._news = "update {} {}".format(version, state)
         if self._mode is not None:
-            self._mode.tell("update {} {}".format(version, state))
+            self._mode.tell(self._news)
         if not state.isdigit():
             self._board.emit({"event": "update", "version": version, "state": state})
 

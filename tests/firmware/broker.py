@@ -43,16 +43,7 @@ class Broker:
         """Start mosquitto and wait until it answers with TLS."""
         with (self.folder / "mosquitto.log").open("ab") as log:
             self._process = subprocess.Popen([find_mosquitto(), "-c", self.folder / "mosquitto.conf"], stderr=log)
-        context = ssl.create_default_context(cafile=self.ca)
-        context.check_hostname = False
-        limit = time.monotonic() + START_LIMIT_S
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), 1) as plain, context.wrap_socket(plain):
-                    return
-            except OSError:
-                assert time.monotonic() < limit, "mosquitto does not answer"
-                time.sleep(0.05)
+        wait_for_port(self.port, self.ca)
 
     def kill(self) -> None:
         """End mosquitto with SIGKILL."""
@@ -70,6 +61,20 @@ class Broker:
         """Let mosquitto go on."""
         assert self._process
         self._process.send_signal(signal.SIGCONT)
+
+
+def wait_for_port(port: int, ca: Path) -> None:
+    """Wait until a broker whose certificate *ca* vouches for answers on the loopback."""
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = False
+    limit = time.monotonic() + START_LIMIT_S
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1) as plain, context.wrap_socket(plain):
+                return
+        except OSError:
+            assert time.monotonic() < limit, "mosquitto does not answer"
+            time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -7,7 +7,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Self
+from pathlib import Path
+from typing import Protocol, Self
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -16,9 +17,20 @@ from ledger import cbor, envelope
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
 from ledger.reading import NO_PREVIOUS, Beacon, Reading, decode
-from tests.firmware.broker import Broker
 
 CONNECT_LIMIT_S = 15
+
+
+class Listener(Protocol):
+    """A broker that runs."""
+
+    @property
+    def ca(self) -> Path:
+        """The certificate of its CA."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on the loopback."""
 
 
 def make_receipt(key: PrivateKey, meter_id: bytes, sequence: int, digest: bytes, beacon: Beacon | None = None) -> bytes:
@@ -37,7 +49,15 @@ class Gateway:
     While `answers` is off it stores but sends no receipt.
     """
 
-    def __init__(self, broker: Broker, meter_id: bytes, key: PrivateKey, *, verify_name: bool = True) -> None:
+    def __init__(
+        self,
+        broker: Listener,
+        meter_id: bytes,
+        key: PrivateKey,
+        *,
+        verify_name: bool = True,
+        login: tuple[str, str] = ("meter", "secret"),
+    ) -> None:
         self.readings: dict[int, Reading] = {}
         self.deliveries: Counter[int] = Counter()
         self.forks = 0
@@ -47,7 +67,7 @@ class Gateway:
         self._key = key
         self._connected = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="gateway", clean_session=False)
-        self._client.username_pw_set("meter", "secret")
+        self._client.username_pw_set(*login)
         self._client.tls_set(str(broker.ca), cert_reqs=ssl.CERT_REQUIRED)
         self._client.tls_insecure_set(not verify_name)
         self._client.on_connect = self._subscribe

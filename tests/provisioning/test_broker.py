@@ -17,8 +17,8 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from provisioning import layout
-from provisioning.broker import GATEWAY_USER, MAX_PACKET_BYTES
-from provisioning.campus import Campus
+from provisioning.broker import CAMPUS_USER, GATEWAY_USER, MAX_PACKET_BYTES
+from provisioning.campus import LOGIN_NAME, Campus
 from tests.provisioning.plans import small_plan
 
 BOUND_S = 10.0
@@ -145,6 +145,21 @@ def test_a_meter_reads_its_own_receipts_and_nothing_else(broker: Broker) -> None
             except Empty:
                 break
         assert received == {(f"meter/{own}/receipt", b"yours")}
+
+
+def test_the_campus_writes_to_meters_and_hears_them_but_pretends_to_be_none(broker: Broker) -> None:
+    password = (broker.campus.folder / LOGIN_NAME).read_text().strip()
+    own = broker.name(0)
+    with Client(broker, CAMPUS_USER, password) as sender, meter(broker, 0) as reader:
+        assert sender.connected.get(timeout=BOUND_S) == "Success"
+        reader.subscribe(f"meter/{own}/receipt")
+        assert sender.publish(f"meter/{own}/receipt", b"update") == "Success"
+        assert reader.messages.get(timeout=BOUND_S) == (f"meter/{own}/receipt", b"update")
+        for kind in ("reading", "status"):
+            assert sender.publish(f"meter/{own}/{kind}", b"forged") == REFUSED
+            sender.subscribe(f"meter/{own}/{kind}")
+            reader.publish(f"meter/{own}/{kind}", kind.encode())
+            assert sender.messages.get(timeout=BOUND_S) == (f"meter/{own}/{kind}", kind.encode())
 
 
 def test_the_gateway_cannot_pretend_to_be_a_meter(broker: Broker) -> None:

@@ -67,10 +67,26 @@ def test_a_plan_becomes_a_campus_whose_meters_have_their_own_keys(folder: Path) 
         (["meters", "new"], "campus.json: No such file"),
         (["enrol", "new"], "campus.json: No such file"),
         (["rebase", "new"], "campus.json: No such file"),
+        (["configure", "new", "--telemetry-s", "5"], "campus.json: No such file"),
+        (["update", "new", "--image", "absent.image"], "campus.json: No such file"),
+        (["image", "--target", "abacus", "--version", "1"], "choose one of linux"),
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(folder: Path, arguments: list[str], text: str) -> None:
     assert_one_line(provision(folder, *arguments), text)
+
+
+@pytest.mark.usefixtures("mosquitto_passwd")
+def test_what_cannot_be_sent_is_one_clear_line(folder: Path) -> None:
+    assert provision(folder, "campus", "new", "--plan", "plan.toml").returncode == 0
+    built = provision(folder, "image", "--target", "linux", "--version", "1")
+    assert (built.returncode, "meter-linux-1.image: version 1 for linux" in built.stdout) == (0, True)
+    update = ["update", "new", "--image", "meter-linux-1.image"]
+    assert_one_line(provision(folder, *update), "no session with the broker at 127.0.0.1:1")
+    assert_one_line(provision(folder, *update, "toaster"), "no meter 'toaster'")
+    assert_one_line(provision(folder, "update", "new", "--image", "plan.toml"), "no image of a meter")
+    configure = ["configure", "new", "--telemetry-s", "5"]
+    assert_one_line(provision(folder, *configure, "--gateway-key", "abc"), "64 hex digits")
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], text: str) -> None:

@@ -1,0 +1,69 @@
+"""What each meter was sent, `meters/<id>/sent.json`: the numbers that it obeys only ever rise, so they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from provisioning import files
+from provisioning.campus import Campus, CampusMeter
+from provisioning.errors import DirectoryError, SendError
+from provisioning.image import Image
+
+NAME: Final = "sent.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The newest configuration's number, and the newest update's version and image (SHA-256, hex)."""
+
+    configuration: int = 0
+    version: int = 0
+    image: str = ""
+
+
+def read(campus: Campus, meter: CampusMeter) -> Sent:
+    """Return what *meter* was sent; raises DirectoryError."""
+    path = _path(campus, meter)
+    if not path.exists():
+        return Sent()
+    try:
+        content = json.loads(files.read_text(path))
+        return Sent(int(content["configuration"]), int(content["version"]), str(content["image"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise DirectoryError(
+            f"{path} is damaged: {error!r}. Restore it from a backup of the campus directory."
+        ) from error
+
+
+def count_configuration(campus: Campus, meter: CampusMeter) -> int:
+    """Return the number of the next configuration of *meter*, taken note of before it is used."""
+    sent = read(campus, meter)
+    _write(campus, meter, replace(sent, configuration=sent.configuration + 1))
+    return sent.configuration + 1
+
+
+def note_update(campus: Campus, meter: CampusMeter, image: Image) -> None:
+    """Take note that *meter* is sent *image*; raises SendError for a version that it cannot take any more.
+
+    The same image may be sent again: that goes on with what broke off.
+    """
+    sent = read(campus, meter)
+    digest = hashlib.sha256(image.data).hexdigest()
+    if image.version < sent.version or (image.version == sent.version and digest != sent.image):
+        raise SendError(
+            f"meter {meter.plan.label!r} was sent version {sent.version} already: a meter takes only higher ones."
+            f" Build the image anew with --version {sent.version + 1}."
+        )
+    _write(campus, meter, replace(sent, version=image.version, image=digest))
+
+
+def _write(campus: Campus, meter: CampusMeter, sent: Sent) -> None:
+    files.write_secret(_path(campus, meter), json.dumps(asdict(sent), indent=2) + "\n")
+
+
+def _path(campus: Campus, meter: CampusMeter) -> Path:
+    return meter.config(campus.folder).with_name(NAME)
