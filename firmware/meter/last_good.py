@@ -14,37 +14,49 @@ DAMAGED_SUFFIX = ".damaged"
 
 def keep(board, path):
     """Copy the configuration file *path*, unless its copy is the same; raises OSError."""
-    folder, name = _folder(board, path)
-    data = folder.read(name)
+    folder, name = _split(path)
+    directory = board.Directory(folder)
+    data = directory.read(name)
     copy = data + b"\n" + str(crc32(data)).encode()
-    if name + SUFFIX not in folder.names() or folder.read(name + SUFFIX) != copy:
-        folder.replace(name + SUFFIX, copy)
+    if name + SUFFIX not in directory.names() or directory.read(name + SUFFIX) != copy:
+        directory.replace(name + SUFFIX, copy)
 
 
-def load(board, path):
+def is_kept(path):
+    """Tell whether there is a copy of *path*, good or not: whether the meter ever worked."""
+    try:
+        open(path + SUFFIX, "rb").close()
+    except OSError:
+        return False
+    return True
+
+
+def load(path):
     """Return the Config in the copy of *path*; None where there is no good one."""
     try:
-        return config.parse(_read(*_folder(board, path)), path[: path.rfind("/") + 1])
+        return config.parse(_read(path), path[: path.rfind("/") + 1])
     except (ConfigError, OSError):
         return None
 
 
 def restore(board, path):
     """Put the copy in the place of *path*, whose content goes into a file beside it; raises ConfigError, OSError."""
-    folder, name = _folder(board, path)
-    data = _read(folder, name)
-    if name in folder.names():
-        folder.replace(name + DAMAGED_SUFFIX, folder.read(name))
-    folder.replace(name, data)
+    folder, name = _split(path)
+    directory = board.Directory(folder)
+    data = _read(path)
+    if name in directory.names():
+        directory.replace(name + DAMAGED_SUFFIX, directory.read(name))
+    directory.replace(name, data)
 
 
-def _read(folder, name):
-    data, _, checksum = folder.read(name + SUFFIX).rpartition(b"\n")
+def _read(path):
+    with open(path + SUFFIX, "rb") as file:
+        data, _, checksum = file.read().rpartition(b"\n")
     if checksum != str(crc32(data)).encode():
         raise ConfigError("the copy of the last configuration that worked is damaged")
     return data
 
 
-def _folder(board, path):
+def _split(path):
     folder, _, name = path.rpartition("/")
-    return board.Directory(folder or ("/" if path[:1] == "/" else ".")), name
+    return folder or ("/" if path[:1] == "/" else "."), name

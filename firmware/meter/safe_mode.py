@@ -20,7 +20,7 @@ HINT_BYTES = 160
 class SafeMode:
     """The meter with *parts* (a start.Parts that has a reason), for up to *pause_ms*; *path* is its config.json.
 
-    *updates* is the Updater: what ails the meter may be what it runs.
+    *updates* is the Updater: what ails the meter may be what it runs. Without a configuration it speaks to no broker.
     """
 
     def __init__(self, board, path, parts, progress, pause_ms, updates):
@@ -30,7 +30,7 @@ class SafeMode:
         self._progress = progress
         self._pause_ms = pause_ms
         self._updates = updates
-        self._watched = (path, parts.config.data_dir + "/key")
+        self._watched = [path] + ([parts.config.data_dir + "/key"] if parts.config else [])
         self._is_mended = False
         self._uplink = None
         self._sending = None
@@ -40,7 +40,8 @@ class SafeMode:
         board = self._board
         seen = start.look(self._watched)
         begun = board.ticks_ms()
-        self._sending = asyncio.create_task(self._send())
+        if self._parts.config is not None:
+            self._sending = asyncio.create_task(self._send())
         reported = None
         while board.ticks_since(begun) < self._pause_ms and not self._is_mended and seen == start.look(self._watched):
             self._progress.mark("safe mode", 1000 * POLL_S)

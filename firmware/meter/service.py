@@ -2,8 +2,8 @@
 
 A start that fails and an application that ends by a fault both lead to safe mode, and that to a new start, at growing
 intervals: there is no way here that ends in a loop without a pause, and none that ends the meter but two. It ends
-where its storage is taken, and where it has never worked: then there is nobody to report to, and whoever starts it by
-hand reads the reason.
+where its storage is taken, and where it is wrongly configured and never worked: then there is nobody to report to, and
+whoever mounts the meter reads the reason at the prompt.
 """
 
 import asyncio
@@ -106,11 +106,11 @@ class Service:
         while True:
             self._progress.mark("start")
             self._parts = parts = start.make_ready(self._board, self._path, self._watchdog.feed)
-            if parts.config is None:
-                parts.close()
+            if parts.config is not None:
+                self._join_network(parts.config)
+                self._open_updates(parts)
+            elif not last_good.is_kept(self._path):
                 raise UnfitError(parts.text)
-            self._join_network(parts.config)
-            self._open_updates(parts)
             if parts.reason is None:
                 await self._measure(parts)
             await self._stay_safe(parts)

@@ -15,10 +15,14 @@ CONFIGURATION, STORAGE, KEY, FAULT = "configuration", "storage", "key", "fault"
 """Why a meter cannot measure: the words of the status hint `safe <reason>`."""
 
 
+LOOK_BYTES = 4096
+"""More than any configuration that is no mistake."""
+
+
 class Parts:
     """What is ready: None where it is not. `reason` and `text` say what stands in the way of measuring.
 
-    Without `config` nobody is known to whom that could be reported: config.json is wrong, and never worked.
+    Without `config` nobody is known to whom that could be reported.
     """
 
     def __init__(self):
@@ -63,7 +67,7 @@ def look(paths):
     for path in paths:
         try:
             with open(path, "rb") as file:
-                found.append(crc32(file.read(config.MAX_CONFIG_BYTES + 1)))
+                found.append(crc32(file.read(LOOK_BYTES)))
         except OSError:
             found.append(None)
     return found
@@ -81,7 +85,7 @@ def _configure(parts, board, path):
         board.check(parts.config)
         profile.load(parts.config.profile)
     except ConfigError:
-        parts.config = last_good.load(board, path)
+        parts.config = last_good.load(path)
         raise
 
 
@@ -92,7 +96,7 @@ def _open_storage(parts, board, path):
         parts.claim = board.claim(folder)
         parts.store = Store(parts.storage, parts.config)
     except ConfigError:
-        parts.config = last_good.load(board, path) and parts.config  # a first start with a wrong data_dir ends
+        parts.config = last_good.load(path) and parts.config  # a first start with a wrong data_dir ends
         raise
     except OSError as error:
         raise _unusable(parts, error) from None

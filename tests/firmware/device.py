@@ -52,7 +52,7 @@ class Device:
         self.config.write_text(json.dumps(configuration(**changes)))
         self.events: list[Event] = []
         self.environment: dict[str, str] = {}
-        self.program = [find_micropython(), MAIN]
+        self.program: list[str | Path] = [find_micropython(), MAIN]
         self._queue: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
 

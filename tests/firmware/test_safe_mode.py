@@ -13,6 +13,7 @@ import pytest
 from ledger.keys import PrivateKey
 from tests.firmware.device import METER_ID, Device, Event
 from tests.firmware.gateway import Gateway
+from tests.firmware.mount import Mount
 from tests.firmware.test_configuration import CAMPUS, sealed
 
 WAIT_S = 20
@@ -111,6 +112,18 @@ def test_a_damaged_key_is_told_never_replaced_and_used_again_once_restored(
     assert (gateway.forks, gateway.chain_breaks()) == (0, [])
 
 
+def test_a_meter_that_worked_stays_even_where_the_copy_of_its_configuration_is_damaged_too(worked: Device) -> None:
+    good = worked.config.read_text()
+    copy = worked.config.with_name("config.json.good")
+    copy.write_text(copy.read_text().replace("127.0.0.1", "127.0.0.2"))
+    worked.config.write_text("{}")
+    worked.start()
+    assert worked.wait_for(is_safe)["reason"] == "configuration"
+    worked.config.write_text(good)
+    worked.wait_for(is_receipted)
+    worked.stop()
+
+
 def test_safe_mode_ends_on_the_line_stop(worked: Device) -> None:
     before = worked.of_kind("stopped")[-1]
     worked.config.write_text("{}")
@@ -120,8 +133,60 @@ def test_safe_mode_ends_on_the_line_stop(worked: Device) -> None:
     assert [after[name] for name in ("signed", "sequence")] == [before[name] for name in ("signed", "sequence")]
 
 
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_takes_nothing_is_told_and_once_mended_the_chain_goes_on(
+    device: Device, gateway: Gateway, hints: Hints, trouble: str
+) -> None:
+    with Mount(device.folder / "data", 256 * 1024) as mount:
+        device.program = [*mount.prefix, *device.program]
+        device.start()
+        device.wait_for(is_receipted)
+        device.stop()
+        gateway.answers = False
+        device.start()
+        device.wait_for(lambda event: event["event"] == "signed")
+        device.kill()
+        if trouble == "full":
+            mount.fill()
+        else:
+            mount.remount("ro")
+        taken = len(device.of_kind("signed"))
+        gateway.answers = True
+        device.start()
+        assert device.wait_for(is_safe)["reason"] == "storage"
+        device.wait_for(is_receipted)  # what was kept goes out all the same
+        assert len(device.of_kind("signed")) == taken
+        assert hints[-1].startswith("safe storage: cannot keep readings in ")
+        if trouble == "full":
+            mount.empty()
+        else:
+            mount.remount("rw")
+        device.wait_for(lambda event: event["event"] == "signed")
+        stopped = device.stop()
+    assert stopped["signed"] == len(gateway.readings)
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
+def test_a_damaged_mark_of_numbers_repeats_none(worked: Device, gateway: Gateway) -> None:
+    mark = worked.folder / "data" / "sequence"
+    before = max(gateway.readings)
+    mark.write_bytes(mark.read_bytes()[:-4] + b"xxx\n")
+    worked.start()
+    assert worked.wait_for(lambda event: event["event"] == "signed")["sequence"] > before
+    worked.wait_for(is_receipted)
+    worked.stop()
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
 def test_a_meter_that_never_worked_ends_and_leaves_no_copy(tmp_path: Path) -> None:
     done = Device(tmp_path, profile="none").command("run")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert not list(tmp_path.glob("config.json?*"))
     assert json.loads((tmp_path / "config.json").read_text())["profile"] == "none"
+
+
+def test_a_mistyped_path_makes_no_folder(tmp_path: Path) -> None:
+    device = Device(tmp_path)
+    device.config = tmp_path / "typo" / "config.json"
+    assert device.command("run").returncode == 2
+    assert not device.config.parent.exists()

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 import pytest
+from meter.main import RESTART_STATUS
+from meter.service import WATCHDOG_S as WATCHDOG_LIMIT_S
 
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
@@ -201,3 +203,19 @@ def test_a_watchdog_that_is_meant_for_another_process_is_not_fed(
     watched.start()
     systemd.wait_for("READY=1")
     assert not systemd.is_fed_for(1)
+
+
+@pytest.mark.parametrize("systemd", ["path"], indirect=True)
+def test_the_command_of_the_unit_starts_the_meter_and_the_units_figures_are_the_firmwares(
+    watched: Device, systemd: Systemd, gateway: Gateway
+) -> None:
+    text = (FIRMWARE / "systemd" / "campusgrid-meter@.service").read_text()
+    unit = dict(line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+    _, program, *arguments = unit["ExecStart"].split()
+    assert arguments == ["run", "--config", "%S/campusgrid-meter/%i/config.json"]
+    watched.program[1] = FIRMWARE / Path(program).relative_to("/opt/campusgrid/firmware")
+    watched.start()
+    systemd.wait_for("READY=1")
+    watched.wait_for(lambda event: event["event"] == "receipted")
+    assert unit["WatchdogSec"] == f"{WATCHDOG_LIMIT_S // 60}min"
+    assert (unit["RestartPreventExitStatus"], unit["SuccessExitStatus"]) == ("2", str(RESTART_STATUS))
