@@ -54,6 +54,7 @@ class VirtualBoard:
     INTERPRETER = "virtual"
     Directory = staticmethod(linux.Directory)
     claim = staticmethod(linux.claim)
+    journal_files = staticmethod(linux.journal_files)
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -91,6 +92,8 @@ class VirtualBoard:
         """Return bytes that differ from call to call."""
         self._random = (self._random * 1_103_515_245 + 12_345) % 2**31
         return (self._random.to_bytes(4, "big") * (count // 4 + 1))[:count]
+
+    secret_bytes = random_bytes
 
     def emit(self, event: dict[str, Any]) -> None:
         """Keep *event*, and when it was."""
