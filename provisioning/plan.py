@@ -89,6 +89,8 @@ class CampusPlan(_Section):
     authorities: tuple[Name, ...] = AUTHORITIES
     ports: PlannedPorts = PlannedPorts()
     parameters: PlannedParameters = PlannedParameters()
+    time_servers: Annotated[tuple[Name, ...], Field(max_length=8)] = ()
+    """"host" or "host:port" each: meters then keep the time by them; none: each meter's system keeps it."""
     grid_balance_aip: Annotated[int, Field(ge=0)] = 1_000_000
     users: Annotated[tuple[PlannedUser, ...], Field(min_length=1)]
     meters: Annotated[tuple[PlannedMeter, ...], Field(min_length=1, max_length=MAX_METERS)]

@@ -100,6 +100,7 @@ def meter(plan: CampusPlan, planned: PlannedMeter, login: MeterLogin) -> str:
         "data_dir": "data",
         "drain_s": DRAIN_S,
         "network": None,
+        "time_servers": list(plan.time_servers),
     }  # fmt: skip
     return json.dumps(content, indent=2) + "\n"
 

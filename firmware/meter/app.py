@@ -2,11 +2,13 @@
 
 import asyncio
 
-from meter import clock, profile, reading
+from meter import clock, profile, reading, unix_time
 from meter.errors import JournalError, LineError, MalformedError, StorageError
 from meter.inbox import Inbox
 from meter.instrument import Instrument
 from meter.line import Line
+from meter.timekeeper import Timekeeper
+from meter.timesync import TimeSync
 from meter.uplink import Uplink
 
 STATUS_S = 5
@@ -37,8 +39,9 @@ class Application:
         self._progress = progress
         self._proven = proven
         self._version = updates.version
+        self._clock = Timekeeper(board) if config.time_servers else board  # the system keeps the time, or we do
         line = Line(config.line, board)
-        self._instrument = Instrument(profile.load(config.profile), line, config.slave, board)
+        self._instrument = Instrument(profile.load(config.profile), line, config.slave, self._clock)
         self._inbox = Inbox(board, settings, journal, updates, self._heard, self._send_again, self._complain)
         self._uplink = Uplink(
             board, config.broker, config.meter_id, journal, self._inbox.accept, self._complain, progress
@@ -65,7 +68,10 @@ class Application:
             self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
         if self._configuration.damage:
             self._complain("stored configuration ignored: {}".format(self._configuration.damage))
-        for part in (self._uplink.run(), self._measure(), self._report()):
+        parts = [self._uplink.run(), self._measure(), self._report()]
+        if self._configuration.config.time_servers:
+            parts.append(self._lead_clock())
+        for part in parts:
             self._tasks.append(asyncio.create_task(self._watch(part)))
         await self._ended.wait()
         raise self._fault
@@ -82,7 +88,7 @@ class Application:
         """Take no new reading; wait, at most `drain_s`, until all have their receipts; report, and end the uplink."""
         for task in self._tasks[1:]:  # all but the uplink
             task.cancel()
-        for part in ("measuring", "report"):
+        for part in ("measuring", "report", "clock"):
             self._progress.rest(part)
         await self._drain()
         await self.abandon()
@@ -99,7 +105,7 @@ class Application:
         for task in self._tasks[:1]:
             task.cancel()
         self._instrument.close()
-        for part in ("measuring", "report", "uplink"):
+        for part in ("measuring", "report", "clock", "uplink"):
             self._progress.rest(part)
 
     def tell(self, text):
@@ -109,7 +115,7 @@ class Application:
     def is_quiet(self):
         """Tell whether a restart now costs no boundary reading that would count."""
         epoch_ms = 1000 * self._configuration.config.epoch_s
-        past_ms = self._board.now_ms() % epoch_ms
+        past_ms = self._clock.now_ms() % epoch_ms
         is_late = past_ms > clock.tolerance_ms(self._configuration.config.epoch_s)
         return 2 * past_ms < epoch_ms and (is_late or not self._is_asking)
 
@@ -124,17 +130,17 @@ class Application:
 
     async def _measure(self):
         """Take the start-up reading, then each boundary and periodic reading when it is due."""
-        config, board = self._configuration.config, self._board
+        config = self._configuration.config
         number = self._configuration.number
-        boundaries = clock.Boundaries(config.epoch_s, self._journal.last_epoch(), board.now_ms())
-        telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, board.now_ms())
+        boundaries = clock.Boundaries(config.epoch_s, self._journal.epochs(), self._clock.now_ms())
+        telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, self._clock.now_ms())
         self._status |= reading.METER_RESTARTED
         self._progress.mark("measuring")
         await self._try_reading(reading.STARTUP, self._version or None)
         while True:
             self._progress.mark("measuring")
-            now_ms = board.now_ms()
-            epoch = boundaries.due(now_ms) if clock.is_set(now_ms) else None
+            now_ms = self._clock.now_ms()
+            epoch = boundaries.due(now_ms) if unix_time.is_set(now_ms) else None
             if epoch is not None:
                 self._is_asking = True
                 await self._take_boundary(epoch)
@@ -149,6 +155,11 @@ class Application:
                 pause_ms = min(boundaries.wait_ms(now_ms), telemetry.wait_ms(now_ms), MAX_SLEEP_MS)
                 await asyncio.sleep(pause_ms / 1000)
 
+    def _lead_clock(self):
+        servers = self._configuration.config.time_servers
+        sync = TimeSync(self._board, self._clock, servers, self._board.emit, self._complain, self._progress)
+        return sync.run()
+
     def _has_room(self):
         """Tell whether there is room for a periodic reading; a crowded journal is thinned by one run first."""
         if not self._journal.is_crowded():
@@ -157,7 +168,7 @@ class Application:
         if run is None:
             return False
         try:
-            self._record(reading.THINNED, run, (), self._board.now_ms())
+            self._record(reading.THINNED, run, (), self._clock.now_ms())
             self._journal.thin(run[0], run[1])
         except (JournalError, MalformedError, OSError) as error:
             self._complain("journal not thinned: {}".format(error))
@@ -169,12 +180,12 @@ class Application:
     async def _take_boundary(self, epoch):
         """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""
         while not await self._try_reading(reading.BOUNDARY, epoch):
-            late_ms = self._board.now_ms() - 1000 * epoch * self._configuration.config.epoch_s
+            late_ms = self._clock.now_ms() - 1000 * epoch * self._configuration.config.epoch_s
             is_late = late_ms > clock.tolerance_ms(self._configuration.config.epoch_s)
             pause_s = max(RETRY_S, self._configuration.config.epoch_s / LATE_RETRIES) if is_late else RETRY_S
             self._progress.mark("measuring", int(1000 * pause_s))
             await asyncio.sleep(pause_s)
-            if self._board.now_ms() // 1000 // self._configuration.config.epoch_s != epoch:
+            if self._clock.now_ms() // 1000 // self._configuration.config.epoch_s != epoch:
                 self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
                 return
 
@@ -214,7 +225,7 @@ class Application:
     def _record(self, reason, about, values, time_ms):
         """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
         sequence, previous = self._journal.link()
-        quality, offset_ms = clock.quality(time_ms, self._board.clock_state())
+        quality, offset_ms = clock.quality(time_ms, self._clock.clock_state())
         sealed = reading.seal(
             reading.Reading(
                 sequence, time_ms // 1000, quality, offset_ms,

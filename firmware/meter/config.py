@@ -9,7 +9,10 @@ MAX_CONFIG_BYTES = 16384
 MAX_GATEWAY_KEYS = 8
 MAX_PIN = 48
 """The highest of an ESP32-S3, which has the most."""
+MAX_TIME_SERVERS = 8
+NTP_PORT = "123"
 
+_DIGITS = "0123456789"
 _PARITIES = ("none", "even", "odd")
 
 
@@ -41,7 +44,7 @@ def parse(data, folder=""):
         _from_folder(folder, line), config.slave,
         Broker(broker.host, broker.port, _from(folder, broker.ca), broker.user, broker.password),
         config.gateway_keys, config.campus_key, config.epoch_s, config.telemetry_s,
-        _from(folder, config.data_dir), config.drain_s, config.network,
+        _from(folder, config.data_dir), config.drain_s, config.network, config.time_servers,
     )  # fmt: skip
 
 
@@ -49,7 +52,7 @@ def with_remote(config, telemetry_s, gateway_keys):
     """Return *config* with the values that can be set from afar (see `configuration.py`)."""
     return Config(
         config.meter_id, config.profile, config.line, config.slave, config.broker, gateway_keys, config.campus_key,
-        config.epoch_s, telemetry_s, config.data_dir, config.drain_s, config.network,
+        config.epoch_s, telemetry_s, config.data_dir, config.drain_s, config.network, config.time_servers,
     )  # fmt: skip
 
 
@@ -106,7 +109,7 @@ def _or_null(check):
 
 def _hex(size):
     def check(value, name):
-        if not isinstance(value, str) or len(value) != 2 * size or not all(c in "0123456789abcdef" for c in value):
+        if not isinstance(value, str) or len(value) != 2 * size or value.strip(_DIGITS + "abcdef"):
             raise ConfigError("{} must be {} lower-case hex digits".format(name, 2 * size))
         return bytes.fromhex(value)
 
@@ -117,6 +120,31 @@ def _keys(values, name):
     if not isinstance(values, list) or not 1 <= len(values) <= MAX_GATEWAY_KEYS:
         raise ConfigError("{} must be a list of 1 to {} public keys".format(name, MAX_GATEWAY_KEYS))
     return tuple([_hex(32)(value, name) for value in values])
+
+
+def _time_servers(values, name):
+    if not isinstance(values, list) or len(values) > MAX_TIME_SERVERS:
+        raise ConfigError("{} must be a list of up to {} names".format(name, MAX_TIME_SERVERS))
+    servers = [_server(value, name) for value in values]
+    for server in servers:
+        if servers.count(server) > 1:
+            raise ConfigError("{} names {} twice: it is one witness of the time, not two".format(name, server[0]))
+    return tuple(servers)
+
+
+def _server(value, name):
+    """Return (host, port) of "host", "host:port", "[address]" or "[address]:port"."""
+    host, port = _text(value, name), NTP_PORT
+    if not host.endswith("]") and ":" in host:
+        host, _, port = host.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    is_number = 1 <= len(port) <= 5 and not port.strip(_DIGITS)
+    if not host or " " in host or not is_number or not 1 <= int(port) <= 65535:
+        raise ConfigError('{} must hold "host" or "host:port", not {}'.format(name, json.dumps(value)))
+    return host, int(port)
 
 
 def _parity(value, name):
@@ -217,6 +245,7 @@ _CONFIG = (
     ("data_dir", _text),
     ("drain_s", _integer(0, 3600)),
     ("network", _or_null(_network)),
+    ("time_servers", _time_servers),
 )
 
 Line = namedtuple("Line", [name for name, _ in _LINE])
@@ -229,4 +258,5 @@ W5500 = namedtuple("W5500", [name for name, _ in _W5500])
 """The way to the network of a board that brings it up itself; None where the system does."""
 _NETWORKS = (("wifi", _WIFI, Wifi), ("lan8720", _LAN8720, Lan8720), ("w5500", _W5500, W5500))
 Config = namedtuple("Config", [name for name, _ in _CONFIG])
-"""meter_id 8 bytes, gateway_keys and campus_key 32 bytes each; paths absolute or relative to the working folder."""
+"""meter_id 8 bytes, gateway_keys and campus_key 32 bytes each; paths absolute or relative to the working folder;
+time_servers ((host, port), ...)."""

@@ -9,13 +9,13 @@ CHECK_EVERY = 60
 
 
 class Instrument:
-    """One meter, `slave` on *line*, read as *used* (a profile.Profile) says."""
+    """One meter, `slave` on *line*, read as *used* (a profile.Profile) says; *clock*'s `now_ms` tells when."""
 
-    def __init__(self, used, line, slave, board):
+    def __init__(self, used, line, slave, clock):
         self._profile = used
         self._line = line
         self._slave = slave
-        self._board = board
+        self._clock = clock
         self._until_check = None  # readings of telemetry, or None: nothing is read before the settings are checked
 
     async def read(self, is_boundary, before=()):
@@ -79,7 +79,7 @@ class Instrument:
         for request in self._profile.boundary if is_boundary else self._profile.telemetry:
             found += await self._ask(request, before)
             if time_ms is None or any(register.code in profile.ENERGY for register in request.registers):
-                time_ms = self._board.now_ms()
+                time_ms = self._clock.now_ms()
         return found, time_ms
 
     async def _ask(self, request, before):

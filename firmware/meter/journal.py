@@ -100,10 +100,11 @@ class Journal:
         """Remove the readings *first* to *last*, as `thinnable` gave them; the record of it must be appended by now."""
         self._log.remove(first, last)
 
-    def last_epoch(self):
-        """Return the epoch of the newest boundary reading, or None."""
-        record = self._log.newest(reading.BOUNDARY) or self._archive.newest(reading.BOUNDARY)
-        return reading.decode(record.data).epoch if record else None
+    def epochs(self):
+        """Yield the epoch of every boundary reading that is still here, oldest first."""
+        for segments in (self._archive, self._log):  # what is in both comes twice
+            for record in segments.each(reading.BOUNDARY):
+                yield reading.decode(record.data).epoch
 
     def last_reading(self):
         """Return the newest reading with registers, or None."""

@@ -11,6 +11,7 @@ LIMITS_MS = {
     "measuring": 300_000,  # three attempts on a line of 1200 baud that never falls silent, and a walk along SunSpec
     "uplink": 120_000,  # name, connection and log-in, each with its own time
     "report": 60_000,
+    "clock": 60_000,  # eight servers, each with its own time
     "safe mode": 60_000,
     "stop": 60_000,
 }

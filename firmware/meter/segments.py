@@ -83,6 +83,14 @@ class Segments:
                 return [record for record in self._records(name) if record.reason == reason][-1]
         return None
 
+    def each(self, reason):
+        """Yield every record with *reason*, oldest first, with one file at a time in memory."""
+        for name, _, _, _, reasons in self._spans:
+            if reasons & 1 << reason:
+                for record in self._records(name):
+                    if record.reason == reason:
+                        yield record
+
     def oldest_holding(self, reason, above):
         """Return the records of the oldest file, save the one in use, that has *reason* and a number above *above*."""
         for name, _, last, _, reasons in self._spans[:-1]:

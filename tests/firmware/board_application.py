@@ -25,6 +25,7 @@ CONFIG = {
     "data_dir": "/data",
     "drain_s": 0,
     "network": None,
+    "time_servers": [],
 }
 SCRIPT = """
 import asyncio, gc, json, time

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
-from meter import field, modbus, mqtt, profiles, reading
+from meter import field, modbus, mqtt, profiles, reading, sntp
 
+from hil.resources.time_server import ServedTime
 from ledger import cbor, envelope, keys
 from ledger.keys import PrivateKey
 from tests.firmware import numbers, vectors
@@ -228,6 +229,45 @@ def clocks() -> Pairs:
 
 
 @cache
+def time_servers() -> Pairs:
+    """Return answers of time servers, whole and wounded, and what several of them say of the time."""
+    chance = random.Random(7)
+    nonce = bytes(range(1, 9))
+    whole = ServedTime().answers(sntp.question(nonce), 1_795_000_123_456_789_000)[0]
+    found: list[Any] = [[whole.hex(), nonce.hex()], [whole.hex(), bytes(8).hex()], [whole[:47].hex(), nonce.hex()]]
+    for _ in range(60):
+        wounded = bytearray(whole)
+        wounded[chance.choice((0, 1, 4, 5, 8, 9, 30, 32, 35, 36, 40, 43, 44))] = chance.randrange(256)
+        found.append([wounded.hex(), nonce.hex()])
+    for _ in range(60):
+        words = [
+            [1_795_000_000_000 + chance.choice((0, 0, 0, 300, 60_000)) + chance.randrange(40), chance.choice((10, 25))]
+            for _ in range(chance.randrange(6))
+        ]
+        found.append([words, chance.choice((None, [1_795_000_000_010, 1050], [1_795_000_060_000, 300_000]))])
+    return _unanswered(found)
+
+
+@cache
+def own_clocks() -> Pairs:
+    """Return lives of a meter's own clock: led, in holdover, stepped, on crystals that are off."""
+    chance = random.Random(8)
+    lives = []
+    for start_ms, ppb in ((0, 40_000), (1_795_000_470_000, -90_000), (1_795_000_500_000, 0), (0, 300)):
+        passed_ms = 0
+        life: list[Any] = [start_ms]
+        for _ in range(40):
+            pass_ms = chance.choice((64_000, 1_024_000, 1_024_000, 86_400_000, 200_000_000))
+            passed_ms += pass_ms
+            jump_ms = chance.choice((0, 0, 0, 0, 0, 300, -3_600_000))
+            offset_ms = 1_795_000_500_000 + passed_ms * ppb // 10**9 + chance.randrange(-9, 10) + jump_ms
+            life.append([pass_ms, offset_ms, chance.choice((0, 10, 10, 10, 200))])
+            passed_ms += 700
+        lives.append(life)
+    return _unanswered(lives)
+
+
+@cache
 def journals() -> Pairs:
     """Return lives of a journal."""
     chance = random.Random(6)
@@ -270,6 +310,8 @@ CHECKS = (
     Check("meter profiles", "profiles", meter_profiles),
     Check("MQTT packets", "packets", packets, on_board_every=4),
     Check("clock and boundaries", "boundaries", clocks),
+    Check("time servers", "times", time_servers, on_board_every=2),
+    Check("the meter's own clock", "timekeeping", own_clocks),
     Check("journal", "journals", journals, on_board_every=2),
     Check("hostile bytes, 200 each", "hostile", hostile_bytes, on_board_every=5),
 )

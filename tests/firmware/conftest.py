@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from tests.firmware.gateway import Gateway
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 SCRIPT_LIMIT_S = 60
 sys.path.insert(0, str(FIRMWARE))  # the firmware's modules are not installed: they are `meter.…` below firmware/
+
+from tests.firmware.virtual_time import VirtualLoop, verify_fast  # noqa: E402
 
 RunScript = Callable[..., str]
 Tell = Callable[[str], None]
@@ -54,6 +57,20 @@ def run_script() -> RunScript:
         return done.stdout
 
     return run
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualLoop]:
+    """Give a loop in virtual time, where signatures are checked in C."""
+    monkeypatch.setattr("meter.ed25519.verify", verify_fast)
+    running = VirtualLoop()
+    asyncio.set_event_loop(running)
+    yield running
+    for task in asyncio.all_tasks(running):
+        task.cancel()
+    running.run_until_complete(asyncio.sleep(0))
+    running.close()
+    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

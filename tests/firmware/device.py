@@ -37,6 +37,7 @@ def configuration(**changes: Any) -> dict[str, Any]:
         "data_dir": "data",
         "drain_s": 10,
         "network": None,
+        "time_servers": [],
     } | changes
 
 

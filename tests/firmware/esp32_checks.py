@@ -176,7 +176,7 @@ def look_up() -> None:
         await asyncio.gather(ask(0), ask(0), ask(0.1), measure())
 
     asyncio.run(everything())
-    print(len(turns), sorted(said), len(lookup._asking))
+    print(len(turns), sorted(said), len([found for found in lookup._asking if found[0] is None]))
 
 
 def drive_line(tty: str) -> None:

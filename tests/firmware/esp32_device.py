@@ -18,12 +18,15 @@ DIRECTION_PIN = 4
 WIFI = {"kind": "wifi", "ssid": "campus", "password": "long enough", "hostname": "meter-1"}
 LINE = {"path": f"uart1:tx=17,rx=16,de={DIRECTION_PIN}", "baud": 9600, "parity": "none", "stop_bits": 1}
 
+NOBODY = "127.0.0.1:9"
+"""A time server that there is not: the chip's own clock is held over."""
+
 
 class Esp32(Device):
     """Like a Device, but on the board of an ESP32. `setup` is Python that the chip's surroundings are made with."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
-        self._changes = {"line": LINE, "network": WIFI, "data_dir": "/data"} | changes
+        self._changes = {"line": LINE, "network": WIFI, "data_dir": "/data", "time_servers": [NOBODY]} | changes
         super().__init__(folder, **self._changes)
         self.setup = ""
         self.flash = folder / "flash"

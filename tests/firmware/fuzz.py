@@ -10,7 +10,7 @@ import sys
 import time
 from binascii import crc32
 
-from meter import cbor, config, configuration, ed25519, envelope, manifest, mqtt, reading, receipt, slots
+from meter import cbor, config, configuration, ed25519, envelope, manifest, mqtt, reading, receipt, slots, sntp
 from meter.errors import MeterError
 from meter.inbox import Inbox
 from meter.update import Updater
@@ -30,7 +30,8 @@ _JSON = (
     b'{"meter_id": "0011223344556677", "profile": "eastron_sdm120", "line": {"path": "t", "baud": 9600,'
     b' "parity": "none", "stop_bits": 1}, "slave": 1, "broker": {"host": "h", "port": 1, "ca": "c", "user": "u",'
     b' "password": "p"}, "gateway_keys": ["' + b"00" * 32 + b'"], "campus_key": "' + b"00" * 32 + b'", "epoch_s": 3,'
-    b' "telemetry_s": 1, "data_dir": "d", "drain_s": 10, "network": null}'
+    b' "telemetry_s": 1, "data_dir": "d", "drain_s": 10, "network": null,'
+    b' "time_servers": ["a", "b:1"]}'
 )
 
 
@@ -115,6 +116,10 @@ _STREAM = (
     b"\x20\x02\x00\x00\x90\x03\xff\xff\x01\x40\x02\x00\x07"
     + mqtt.publish("meter/aa/receipt", b"x" * 40, 513) + b"\x30\x05\x00\x01tab\xd0\x00"
 )  # fmt: skip
+
+
+_NONCE = bytes(range(8))
+_TIME = b"\x24\x02\x06\xec" + bytes(20) + 2 * b"\xed\x00\x64\x80\x80\x00\x00\x00"
 
 
 def _parse_mqtt(data: bytes) -> None:
@@ -206,6 +211,7 @@ TARGETS = (
     (_unpack_state, (slots.pack(slots.State(0, slots.TRIAL, 2, 3, 1, 1, (_seal(_MANIFEST),) * 2))[:-4],)),
     (_update, (_MANIFEST_HERE, _PIECE_HERE)),
     (_hear, (_RECEIPT_HERE, _CONFIGURATION_HERE)),
+    (lambda data: sntp.parse(data[:24] + _NONCE + data[24:], _NONCE), (_TIME,)),
 ) + fuzz_line.TARGETS
 """(what takes the bytes, proper bytes to alter)."""
 

@@ -73,6 +73,16 @@ WRONG = [
     ("network", LAN8720 | {"mdc": None}, "network.mdc must be an integer from 0 to 48"),
     ("network", W5500 | {"cs": 49}, "network.cs must be an integer from 0 to 48"),
     ("network", W5500 | {"spi": 0}, "network.spi must be an integer from 1 to 2"),
+    ("time_servers", None, "time_servers must be a list of up to 8"),
+    ("time_servers", ["a"] * 9, "time_servers must be a list of up to 8"),
+    ("time_servers", ["a", "b", "a:123"], "time_servers names a twice"),
+    ("time_servers", ["a:0"], 'time_servers must hold "host" or "host:port", not "a:0"'),
+    ("time_servers", ["a:²"], "time_servers must hold"),
+    ("time_servers", ["a:65536"], "time_servers must hold"),
+    ("time_servers", ["a:1:2"], "time_servers must hold"),
+    ("time_servers", [":123"], "time_servers must hold"),
+    ("time_servers", ["a b"], "time_servers must hold"),
+    ("time_servers", [7], "time_servers must be a text"),
     ("colour", "blue", "unknown key colour"),
 ]
 
@@ -187,6 +197,12 @@ def test_enrolment_makes_one_key_for_good_which_only_its_owner_can_read(tmp_path
     assert first["interpreter"].startswith("micropython 1.")
     assert (tmp_path / "data" / "key").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+
+
+def test_time_servers_are_names_or_addresses_with_or_without_a_port() -> None:
+    named = ["ntp.campus", "192.0.2.1:1123", "[2001:db8::1]", "[::1]:124"]
+    servers = parse(configuration(time_servers=named)).time_servers
+    assert servers == (("ntp.campus", 123), ("192.0.2.1", 1123), ("2001:db8::1", 123), ("::1", 124))
 
 
 def test_a_meter_may_sit_behind_modbus_tcp() -> None:

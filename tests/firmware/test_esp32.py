@@ -5,11 +5,13 @@ Not run on silicon.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from hil.resources.time_server import ServedTime, TimeServer
 from ledger.keys import PrivateKey
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
@@ -17,6 +19,7 @@ from tests.firmware.device import Event
 from tests.firmware.esp32_device import Esp32
 from tests.firmware.gateway import Gateway
 
+HOUR_MS = 3_600_000
 LAN8720 = {
     "kind": "lan8720", "mdc": 23, "mdio": 18, "phy_addr": 1, "ref_clk": 0, "ref_clk_out": False, "power": 12,
     "reset": None, "hostname": "meter-1",
@@ -53,6 +56,17 @@ def test_a_reading_goes_from_the_rs485_line_over_wifi_to_its_receipt(esp32: Esp3
     assert stopped["receipted"] == stopped["sequence"]
     assert gateway.readings[signed["sequence"]].register(180) == 1_234_567
     assert gateway.chain_breaks() == []
+
+
+def test_time_servers_set_the_meters_clock_and_the_chips(esp32: Esp32) -> None:
+    with TimeServer(ServedTime(HOUR_MS)) as first, TimeServer(ServedTime(HOUR_MS)) as second:
+        esp32.configure(time_servers=[first.address, second.address])
+        esp32.start()
+        clock = esp32.wait_for(is_a("clock"))
+    assert clock["synced"]
+    assert abs(clock["stepped_ms"] - HOUR_MS) < 1000
+    esp32.surround('board.emit({"event": "chip", "now_ms": board.now_ms()})')
+    assert abs(esp32.wait_for(is_a("chip"))["now_ms"] - HOUR_MS - 1000 * time.time()) < 2000
 
 
 def test_wired_ethernet_carries_a_reading_too(

@@ -16,7 +16,7 @@ import pytest
 from provisioning.image import pack
 from provisioning.toolchain.micropython import find_micropython
 from tests.firmware.device import configuration
-from tests.firmware.esp32_device import FLASH_BYTES, LINE, PATHS, TABLE, WIFI
+from tests.firmware.esp32_device import FLASH_BYTES, LINE, NOBODY, PATHS, TABLE, WIFI
 
 LIMIT_S = 60
 LARGE_TABLE = TABLE.with_name("partitions-8MiB.csv")
@@ -144,6 +144,7 @@ def test_the_watchdog_waits_an_hour_for_somebody_at_the_prompt(check: Check) -> 
         ("ESP32", {"network": ETHERNET}, "taken"),
         ("ESP32S3", {"network": SPI}, "taken"),
         ("ESP32", {"network": None}, "network must not be null here: the board brings it up itself"),
+        ("ESP32", {"time_servers": []}, "time_servers must not be empty here: nothing else keeps the time"),
         ("ESP32", {"data_dir": "/store"}, "data_dir must be /data: its partitions are mounted there"),
         ("ESP32C3", {"network": ETHERNET}, "network.kind lan8720 needs an ESP32: ESP32C3 has no Ethernet MAC"),
         ("ESP32", {"line": "uart1:tx=23,rx=16", "network": ETHERNET}, "pin 23 is line.path's tx and network.mdc"),
@@ -164,7 +165,7 @@ def test_the_watchdog_waits_an_hour_for_somebody_at_the_prompt(check: Check) -> 
 def test_what_the_board_cannot_do_is_refused_in_one_line(
     check: Check, tmp_path: Path, model: str, changes: dict[str, Any], text: str
 ) -> None:
-    good = configuration(line=LINE, network=WIFI, data_dir="/data")
+    good = configuration(line=LINE, network=WIFI, data_dir="/data", time_servers=[NOBODY])
     if isinstance(changes.get("line"), str):
         changes = changes | {"line": LINE | {"path": changes["line"]}}
     if "broker" in changes:

@@ -10,8 +10,8 @@ FIRMWARE = Path(__file__).parents[2] / "firmware"
 MODULES = sorted(path.relative_to(FIRMWARE).as_posix() for path in (FIRMWARE / "meter").rglob("*.py"))
 OF_BOTH = {"array", "asyncio", "binascii", "collections", "hashlib", "json", "micropython", "struct", "sys"}
 OF_BOARDS = OF_BOTH | {"ctypes", "errno", "fcntl", "ffi", "os", "select", "socket", "ssl", "termios", "time", "tls"}
-OF_BOARDS |= {"signal"}
-OF_BOARDS |= {"_thread", "esp32", "machine", "network", "uctypes", "vfs"}  # of microcontrollers
+OF_BOARDS |= {"signal", "_thread"}
+OF_BOARDS |= {"esp32", "machine", "network", "uctypes", "vfs"}  # of microcontrollers
 
 
 def test_the_package_lists_every_module() -> None:
@@ -31,7 +31,8 @@ def test_only_boards_know_the_machine() -> None:
 
 def test_no_float_is_written_in_the_energy_path() -> None:
     meters = ("registers", "profile", "instrument", "sunspec", "modbus")
-    for name in (*meters, "reading", "cbor", "envelope", "segments", "journal", "clock"):
+    clocks = ("clock", "unix_time", "sntp", "agreement", "timekeeper")
+    for name in (*meters, *clocks, "reading", "cbor", "envelope", "segments", "journal"):
         for node in ast.walk(ast.parse((FIRMWARE / "meter" / f"{name}.py").read_text())):
             assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), name
             assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)), name

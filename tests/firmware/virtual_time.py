@@ -13,6 +13,7 @@ from meter.board.watchdog import Watchdog
 from nacl.signing import SigningKey
 
 from gateway.intake.sequence import Chain, Link, advance
+from hil.resources.time_server import ServedTime
 from ledger.keys import PrivateKey, verify
 from ledger.reading import Reading, decode
 from tests.firmware.gateway import make_receipt
@@ -20,6 +21,9 @@ from tests.firmware.gateway import make_receipt
 START_S = 1_795_000_500
 """Wall clock at the loop's beginning; a multiple of 900 s."""
 DEAD = OSError(113, "No route to host")
+TICKS = 2**30
+THERE_S, BACK_S = 0.004, 0.009
+"""How long a datagram takes to a time server and back."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -63,6 +67,11 @@ class VirtualBoard:
         self.set_by_ms = 0
         self.is_synced = True
         self.fed_s: list[float] = []
+        self.crystal_ppb = 0
+        """How much slower than time the ticks go."""
+        self.time_servers: dict[str, ServedTime] = {}
+        self.set_to_ms: list[int] = []
+        """What the board's own clock was set to."""
         self._random = 0
 
     def check(self, _settings: Any) -> None:
@@ -80,18 +89,41 @@ class VirtualBoard:
         """Tell whether the clock is kept in step, and its offset."""
         return self.is_synced, 3
 
+    def set_clock(self, now_ms: int) -> None:
+        """Set the board's own clock, which nobody here asks after a start."""
+        self.set_to_ms.append(now_ms)
+
     def ticks_ms(self) -> int:
-        """Return the monotonic clock."""
-        return int(1000 * self._loop.now_s)
+        """Return the monotonic clock, which wraps."""
+        return int((TICKS - 600_000 + self._loop.now_s * (1000 - self.crystal_ppb / 1_000_000)) % TICKS)
 
     def ticks_since(self, start: int) -> int:
         """Return the milliseconds since *start*."""
-        return self.ticks_ms() - start
+        return (self.ticks_ms() - start + TICKS // 2) % TICKS - TICKS // 2
 
     def random_bytes(self, count: int) -> bytes:
         """Return bytes that differ from call to call."""
-        self._random = (self._random * 1_103_515_245 + 12_345) % 2**31
-        return (self._random.to_bytes(4, "big") * (count // 4 + 1))[:count]
+        found = b""
+        while len(found) < count:
+            self._random = (self._random * 1_103_515_245 + 12_345) % 2**31
+            found += self._random.to_bytes(4, "big")
+        return found[:count]
+
+    async def exchange(
+        self, host: str, _port: int, question: bytes, is_answer: Any, timeout_s: float, count_ms: Any
+    ) -> tuple[bytes, int, int]:
+        """Ask one of the time servers; those that there are not are not found."""
+        if host not in self.time_servers:
+            raise OSError(-2, "Name or service not known")
+        asked_ms = count_ms()
+        await asyncio.sleep(THERE_S)
+        answers = self.time_servers[host].answers(question, int(1_000_000_000 * (START_S + self._loop.now_s)))
+        await asyncio.sleep(BACK_S)
+        for answer in answers:
+            if is_answer(answer):
+                return answer, asked_ms, count_ms()
+        await asyncio.sleep(timeout_s - THERE_S - BACK_S)
+        raise TimeoutError
 
     secret_bytes = random_bytes
 

@@ -13,10 +13,11 @@ import time
 
 import machine
 
-from meter.board import esp32_image, esp32_line, esp32_network, esp32_storage, esp32_watchdog, folder, network
-from meter.board.esp32_line import open_uart  # noqa: F401  part of a board's interface
+from meter.board import esp32_image, esp32_line, esp32_network, esp32_storage, esp32_watchdog, folder
+from meter.board.datagram import exchange  # noqa: F401  part of a board's interface
+from meter.board.esp32_line import open_uart  # noqa: F401
 from meter.board.esp32_storage import journal_files  # noqa: F401
-from meter.board.lookup import look_up_aside
+from meter.board.network import connect, connect_plain  # noqa: F401
 from meter.errors import ConfigError
 
 INTERPRETER = "micropython {} {}".format(
@@ -43,6 +44,8 @@ def check(settings):
         raise ConfigError("network must not be null here: the board brings it up itself")
     if settings.data_dir != esp32_storage.ROOT:
         raise ConfigError("data_dir must be {}: its partitions are mounted there".format(esp32_storage.ROOT))
+    if not settings.time_servers:
+        raise ConfigError("time_servers must not be empty here: nothing else keeps the time")
     if settings.network.kind == "lan8720" and CHIP != MAC_CHIP:
         raise ConfigError("network.kind lan8720 needs an ESP32: {} has no Ethernet MAC, take a w5500".format(CHIP))
     _check_pins(settings)
@@ -60,7 +63,10 @@ def now_ms():
 
 
 def set_clock(now_ms):
-    """Set the clock to the Unix time *now_ms*. It goes on through a reset, and is lost with the power."""
+    """Set the clock to the Unix time *now_ms*. It goes on through a reset, and is lost with the power.
+
+    MicroPython's mbedtls compares a certificate's dates with it: before it is set no broker's is valid yet.
+    """
     year, month, day, hour, minute, second = time.gmtime(now_ms // 1000 - _EPOCH_S)[:6]
     machine.RTC().datetime((year, month, day, 0, hour, minute, second, now_ms % 1000 * 1000))  # the weekday is ignored
 
@@ -102,19 +108,6 @@ def emit(event):
 async def keep_network(settings, report):
     """Bring up the network of *settings* (a config.Config) and keep it up; `report(text)` hears why it is not."""
     await esp32_network.keep(esp32_network.link_of(settings.network), random_bytes, emit, report)
-
-
-async def connect(host, port, authority_path, timeout_s):
-    """Return (reader, writer) of a TLS connection; see `network.connect`.
-
-    MicroPython's mbedtls compares a certificate's dates with the clock: before the clock is set none is valid yet.
-    """
-    return await network.connect(host, port, authority_path, timeout_s, look_up_aside)
-
-
-async def connect_plain(host, port, timeout_s):
-    """Return (reader, writer) of a plain TCP connection; see `network.connect_plain`."""
-    return await network.connect_plain(host, port, timeout_s, look_up_aside)
 
 
 def claim(path):

@@ -1,10 +1,10 @@
 """Linux: a Raspberry Pi, or any machine, under MicroPython's unix port; CPython for unit tests.
 
 The interface of a board, which others take over: `INTERPRETER`, `prepare`, `check`, `now_ms`, `clock_state`,
-`ticks_ms`, `ticks_since`, `random_bytes`, `secret_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`, `claim`,
-`Directory`, `journal_files`, `command_line_ended`, `watchdog`; for updates `TARGET`, `open_image`, `limit_trial` (see
-`slots.py`); and `keep_network` where the board has to bring its network up. Its UART's `write` drives an RS-485
-direction pin where there is one (see `rs485`); here the adapter, or the kernel's RS-485 mode, does.
+`set_clock`, `ticks_ms`, `ticks_since`, `random_bytes`, `secret_bytes`, `emit`, `open_uart`, `connect`, `connect_plain`,
+`exchange`, `claim`, `Directory`, `journal_files`, `command_line_ended`, `watchdog`; for updates `TARGET`, `open_image`,
+`limit_trial` (see `slots.py`); and `keep_network` where the board has to bring its network up. Its UART's `write`
+drives an RS-485 direction pin where there is one (see `rs485`); here the adapter, or the kernel's RS-485 mode, does.
 """
 
 import asyncio
@@ -25,8 +25,9 @@ else:
     import signal
 
 from meter.board import folder, systemd, tty
+from meter.board.datagram import exchange  # noqa: F401  part of a board's interface
 from meter.board.folder_image import FolderImage
-from meter.board.network import connect, connect_plain  # noqa: F401  part of a board's interface
+from meter.board.network import connect, connect_plain  # noqa: F401
 from meter.errors import ClaimError, ConfigError
 
 INTERPRETER = "{} {}".format(sys.implementation.name, ".".join([str(part) for part in sys.implementation.version[:3]]))
@@ -81,6 +82,10 @@ def clock_state():
     offset, _, _, _, status = struct.unpack_from(_TIMEX, timex, 8)
     offset_ms = offset // (1_000_000 if status & _STA_NANO else 1000)
     return state not in (-1, _TIME_ERROR) and not status & _STA_UNSYNC, max(-32767, min(offset_ms, 32767))
+
+
+def set_clock(now_ms):
+    """Leave the system's clock as it is: setting it takes a privilege, and whoever has that keeps the time."""
 
 
 def ticks_ms():

@@ -1,4 +1,4 @@
-"""TCP and TLS over BSD sockets: MicroPython's unix port, whose Debian build has `tls` but no `ssl`, and CPython."""
+"""TCP and TLS over BSD sockets: MicroPython, whose Debian build has `tls` but no `ssl`, and CPython."""
 
 import asyncio
 import errno
@@ -12,29 +12,26 @@ if MICROPYTHON:
 else:
     import ssl
 
+from meter.board.lookup import look_up
+
 CONNECT_POLL_S = 0.02
 
 
-async def look_up(host, port, kind):
-    """Return what getaddrinfo finds for sockets of *kind*; raises OSError. Names are looked up afresh."""
-    return socket.getaddrinfo(host, port, 0, kind)
-
-
-async def connect(host, port, authority_path, timeout_s, look_up=look_up):
+async def connect(host, port, authority_path, timeout_s):
     """Return (reader, writer) of a TLS connection whose server certificate *authority_path* vouches for as *host*.
 
-    Raises OSError when it cannot be made in *timeout_s*. A board hands in its own way of looking up names.
+    Raises OSError when it cannot be made in *timeout_s*.
     """
     if MICROPYTHON:
-        return await asyncio.wait_for(_connect_micropython(host, port, authority_path, look_up), timeout_s)
+        return await asyncio.wait_for(_connect_micropython(host, port, authority_path), timeout_s)
     context = ssl.create_default_context(cafile=authority_path)
     return await asyncio.wait_for(asyncio.open_connection(host, port, ssl=context), timeout_s)
 
 
-async def connect_plain(host, port, timeout_s, look_up=look_up):
+async def connect_plain(host, port, timeout_s):
     """Return (reader, writer) of a plain TCP connection; raises OSError when it cannot be made in *timeout_s*."""
     if MICROPYTHON:
-        stream = _Plain(await asyncio.wait_for(_open_socket(host, port, look_up), timeout_s))
+        stream = _Plain(await asyncio.wait_for(_open_socket(host, port), timeout_s))
         return stream, stream
     return await asyncio.wait_for(asyncio.open_connection(host, port), timeout_s)
 
@@ -47,12 +44,12 @@ class _Plain(asyncio.StreamReader):
         self.s.close()
 
 
-async def _connect_micropython(host, port, authority_path, look_up):
+async def _connect_micropython(host, port, authority_path):
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     with open(authority_path, "rb") as file:
         context.load_verify_locations(file.read() + b"\0")
-    sock = await _open_socket(host, port, look_up)
+    sock = await _open_socket(host, port)
     try:
         secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
         secure.setblocking(False)
@@ -63,7 +60,7 @@ async def _connect_micropython(host, port, authority_path, look_up):
     return stream, stream
 
 
-async def _open_socket(host, port, look_up):
+async def _open_socket(host, port):
     """Return a connected, non-blocking socket: the first address of *host* that answers."""
     failure = OSError(errno.ECONNREFUSED)
     for family, kind, _, _, address in await look_up(host, port, socket.SOCK_STREAM):

@@ -56,6 +56,11 @@ def clock_state():
     return False, 0
 
 
+def set_clock(now_ms):
+    """Set the board's own clock to the Unix time *now_ms*."""
+    time.set_ms(now_ms)
+
+
 def ticks_ms():
     """Return a millisecond count that no clock setting disturbs; only `ticks_since` makes sense of it."""
     return time.ticks_ms()
@@ -113,6 +118,11 @@ async def connect(host, port, authority_path, timeout_s):
 
 
 async def connect_plain(host, port, timeout_s):
+    """Raise OSError: the board has no network."""
+    raise OSError(errno.EHOSTUNREACH)
+
+
+async def exchange(host, port, question, is_answer, timeout_s, count_ms):
     """Raise OSError: the board has no network."""
     raise OSError(errno.EHOSTUNREACH)
 

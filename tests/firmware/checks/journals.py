@@ -109,5 +109,5 @@ def _state(journal: Journal) -> list:
     mark = digest(b"".join([sealed for _, sealed in pending] + [sealed for _, sealed in journal.boundaries(0, 1000)]))
     return [
         journal.sequence, journal.signed, journal.segments, journal.receipted, journal.lost_bytes, len(numbers),
-        sum(numbers), journal.is_thin(), journal.last_epoch(), mark.hex()[:16],
+        sum(numbers), journal.is_thin(), list(journal.epochs())[-3:], mark.hex()[:16],
     ]  # fmt: skip
