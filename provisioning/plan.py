@@ -16,6 +16,7 @@ MAX_METERS: Final = 10_000
 MAX_METERS_A_USER: Final = 10
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+TimeServer = Annotated[str, Field(max_length=255, pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:[0-9]{1,5})?$")]
 
 
 class _Section(BaseModel):
@@ -89,7 +90,7 @@ class CampusPlan(_Section):
     authorities: tuple[Name, ...] = AUTHORITIES
     ports: PlannedPorts = PlannedPorts()
     parameters: PlannedParameters = PlannedParameters()
-    time_servers: Annotated[tuple[Name, ...], Field(max_length=8)] = ()
+    time_servers: Annotated[tuple[TimeServer, ...], Field(max_length=8)] = ()
     """"host" or "host:port" each: meters then keep the time by them; none: each meter's system keeps it."""
     grid_balance_aip: Annotated[int, Field(ge=0)] = 1_000_000
     users: Annotated[tuple[PlannedUser, ...], Field(min_length=1)]

@@ -80,6 +80,14 @@ def test_each_meter_has_its_own_id_password_and_folder(made: Campus) -> None:
         assert config["broker"]["password"] not in (made.folder / "broker" / "passwords").read_text()
 
 
+def test_every_meter_keeps_the_time_as_the_plan_says(tmp_path: Path, mosquitto_passwd: Path) -> None:
+    servers = ("ntp.campus", "192.0.2.1:1123", "[2001:db8::1]")
+    for number, named in enumerate([(), servers]):
+        made = layout.lay_out(tmp_path / str(number), small_plan(time_servers=named), mosquitto_passwd)
+        for meter in made.meters:
+            assert json.loads(meter.config(made.folder).read_text())["time_servers"] == list(named)
+
+
 def test_genesis_has_the_money_of_the_plan_and_four_authorities(made: Campus) -> None:
     by_role = {role: account for account in made.genesis.accounts for role in Role if role in account.roles}
     assert by_role[Role.ADMIN].balance_aaip == 150 * AAIP_PER_AIP
