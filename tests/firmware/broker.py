@@ -16,10 +16,16 @@ START_LIMIT_S = 15
 
 
 class Broker:
-    """`start` and `kill` it as often as needed; everything lies in *folder*. The one user is `meter`, `secret`."""
+    """`start` and `kill` it as often as needed; everything lies in *folder*. The one user is `meter`, `secret`.
 
-    def __init__(self, folder: Path, hosts: tuple[str, ...] = ("127.0.0.1",)) -> None:
+    *options* are further lines of mosquitto.conf; *access* is an access list, by which else everything is allowed.
+    """
+
+    def __init__(
+        self, folder: Path, hosts: tuple[str, ...] = ("127.0.0.1",), options: str = "", access: str = ""
+    ) -> None:
         self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
         self.authority: Certificate = make_authority("throw-away")
         server = issue(self.authority, "broker", hosts)
@@ -29,10 +35,13 @@ class Broker:
         (folder / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous false\npassword_file {folder}/passwords\n"
             f"cafile {folder}/ca.crt\ncertfile {folder}/server.crt\nkeyfile {folder}/server.key\n"
-            "persistence false\nuser root\n"
+            "persistence false\nuser root\n" + options
         )
+        if access:
+            self.allow(access)
+            with (folder / "mosquitto.conf").open("a") as configuration:
+                configuration.write(f"acl_file {folder}/acl\n")
         subprocess.run([find_mosquitto_passwd(), "-b", "-c", folder / "passwords", "meter", "secret"], check=True)
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def ca(self) -> Path:
@@ -45,12 +54,30 @@ class Broker:
             self._process = subprocess.Popen([find_mosquitto(), "-c", self.folder / "mosquitto.conf"], stderr=log)
         wait_for_port(self.port, self.ca)
 
+    @property
+    def log(self) -> str:
+        """What mosquitto wrote so far."""
+        return (self.folder / "mosquitto.log").read_text()
+
+    def allow(self, access: str) -> None:
+        """Let *access* be the access list from now on."""
+        (self.folder / "acl").write_text(access)
+        if self._process:
+            self._process.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """End mosquitto with SIGKILL."""
         if self._process:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def end(self) -> None:
+        """End mosquitto in order: it publishes every will that it still holds."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(START_LIMIT_S)
+        self._process = None
 
     def freeze(self) -> None:
         """Stop mosquitto in its tracks: connections stay open and nothing answers."""

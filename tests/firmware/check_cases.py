@@ -20,7 +20,7 @@ from meter import field, modbus, mqtt, profiles, reading, sntp
 from hil.resources.time_server import ServedTime
 from ledger import cbor, envelope, keys
 from ledger.keys import PrivateKey
-from tests.firmware import numbers, vectors
+from tests.firmware import fuzz, numbers, vectors
 from tests.firmware.interpreters import ask_cpython
 
 FOLDER = Path(__file__).parents[1] / "data" / "vectors"
@@ -201,18 +201,17 @@ def meter_profiles() -> Pairs:
 
 @cache
 def packets() -> Pairs:
-    """Return streams of MQTT packets in portions, whole and wounded."""
+    """Return streams of MQTT packets of both versions in portions, whole and wounded."""
     chance = random.Random(4)
-    whole = (
-        b"\x20\x02\x00\x00\x90\x03\xff\xff\x01\x40\x02\x00\x07"
-        + mqtt.publish("meter/aa/receipt", b"x" * 200, 513) + b"\x30\x05\x00\x01tab\xd0\x00"
-    )  # fmt: skip
-    streams = [whole]
-    for _ in range(40):
-        wounded = bytearray(whole)
-        wounded[chance.randrange(len(whole))] = chance.randrange(256)
-        streams.append(bytes(wounded))
-    return _unanswered([[stream.hex(), size] for stream in streams for size in (1, 7, 300)])
+    found = []
+    for level, whole in ((mqtt.V311, fuzz.STREAM), (mqtt.V5, fuzz.STREAM_5)):
+        streams = [whole]
+        for _ in range(40):
+            wounded = bytearray(whole)
+            wounded[chance.randrange(len(whole))] = chance.randrange(256)
+            streams.append(bytes(wounded))
+        found += [[level, stream.hex(), size] for stream in streams for size in (1, 7, 300)]
+    return _unanswered(found)
 
 
 @cache

@@ -112,10 +112,16 @@ _IMAGE = bytes(900)
 _MANIFEST_HERE = cbor.encode([4, _HERE, 3, "linux", 900, 900, envelope.digest(_IMAGE), envelope.digest(_IMAGE)[:8]])
 _PIECE_HERE = cbor.encode([5, 3, 0, _IMAGE])
 _READING = cbor.encode([1, 7, 5, 0, 0, None, 4, [1, 2, 2, bytes(8), bytes(32)], [], 4, bytes(8)])
-_STREAM = (
+STREAM = (
     b"\x20\x02\x00\x00\x90\x03\xff\xff\x01\x40\x02\x00\x07"
-    + mqtt.publish("meter/aa/receipt", b"x" * 40, 513) + b"\x30\x05\x00\x01tab\xd0\x00"
+    + mqtt.publish(mqtt.V311, "meter/aa/receipt", b"x" * 40, 513) + b"\x30\x05\x00\x01tab\xd0\x00"
 )  # fmt: skip
+STREAM_5 = (
+    b"\x20\x1a\x00\x00\x17\x21\x00\x14\x27\x00\x00\x10\x00\x13\x00\x0a\x24\x01\x26\x00\x01a\x00\x01b\x1f\x00\x00"
+    b"\x90\x04\xff\xff\x00\x01\x40\x02\x00\x07\x40\x0a\x00\x08\x87\x06\x1f\x00\x03why"
+    + mqtt.publish(mqtt.V5, "meter/aa/receipt", b"x" * 40, 513)
+    + b"\x30\x0b\x00\x01t\x05\x02\x00\x00\x00\x3cab\xd0\x00\xe0\x02\x8b\x00"
+)
 
 
 _NONCE = bytes(range(8))
@@ -123,7 +129,15 @@ _TIME = b"\x24\x02\x06\xec" + bytes(20) + 2 * b"\xed\x00\x64\x80\x80\x00\x00\x00
 
 
 def _parse_mqtt(data: bytes) -> None:
-    parser = mqtt.Parser()
+    _parse_level(mqtt.V311, data)
+
+
+def _parse_mqtt_5(data: bytes) -> None:
+    _parse_level(mqtt.V5, data)
+
+
+def _parse_level(level: int, data: bytes) -> None:
+    parser = mqtt.Parser(level)
     for place in range(0, len(data), 7):
         parser.feed(data[place : place + 7])
 
@@ -202,7 +216,8 @@ _THIRD = envelope.digest(_live().journal.find(3))
 _RECEIPT_HERE = cbor.encode([2, _HERE, 3, _THIRD, [[70, 3]], [1, 2, bytes(8), 3, 4, bytes(8)], 5])
 
 TARGETS = (
-    (_parse_mqtt, (_STREAM,)),
+    (_parse_mqtt, (STREAM,)),
+    (_parse_mqtt_5, (STREAM_5,)),
     (cbor.decode, (_RECEIPT, _CONFIGURATION, _READING, _MANIFEST)),
     (_take_message, (_seal(_RECEIPT), _seal(_CONFIGURATION), _seal(_MANIFEST), _PIECE)),
     (lambda data: _take_message(_seal(data)), (_RECEIPT, _CONFIGURATION, _MANIFEST)),

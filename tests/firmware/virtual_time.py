@@ -13,6 +13,7 @@ from meter.board.watchdog import Watchdog
 from nacl.signing import SigningKey
 
 from gateway.intake.sequence import Chain, Link, advance
+from hil.resources.mqtt_gate import Answer, pass_all
 from hil.resources.time_server import ServedTime
 from ledger.keys import PrivateKey, verify
 from ledger.reading import Reading, decode
@@ -181,7 +182,11 @@ def verify_fast(public_key: bytes, message: bytes, signature: bytes) -> bool:
 
 
 class VirtualBroker:
-    """Broker and gateway in one: works off one PUBLISH every `pace_s`, then acknowledges and receipts."""
+    """Broker and gateway in one: works off one PUBLISH every `pace_s`, then acknowledges and receipts.
+
+    `levels` are the versions of MQTT of the log-ins so far and `logged_in_s` when they were; `answer` may refuse one.
+    `terms` are properties for a CONNACK of MQTT 5.
+    """
 
     def __init__(self, loop: VirtualLoop, meter_id: bytes, key: PrivateKey, pace_s: float) -> None:
         self.readings: dict[int, Reading] = {}
@@ -189,6 +194,12 @@ class VirtualBroker:
         self.arrived_s: dict[int, float] = {}
         self.goodbyes = 0
         self.hints: list[str] = []
+        self.levels: list[int] = []
+        self.logged_in_s: list[float] = []
+        self.answer: Answer = pass_all
+        self.is_silent = False
+        self.terms = b""
+        self.pinged_s: list[float] = []
         self._loop, self._meter_id, self._key, self._pace_s = loop, meter_id, key, pace_s
         self._free_s = 0.0
         self._receipted = 0
@@ -197,30 +208,50 @@ class VirtualBroker:
     def accept(self) -> tuple[asyncio.StreamReader, _Connection]:
         """Return the two ends of a new connection."""
         reader = asyncio.StreamReader(loop=self._loop)
-        return reader, _Connection(self, reader)
+        self._connection = _Connection(self, reader)
+        return reader, self._connection
+
+    def hang_up(self, last_words: bytes = b"") -> None:
+        """End the newest connection."""
+        self._connection.answer(last_words)
+        self._connection.close()
 
     def take(self, first: int, body: bytes, answer: Any) -> None:
         """Handle one packet of the meter; *answer* sends bytes back."""
         kind = first >> 4
+        is_v5 = self.levels[-1:] == [mqtt.V5]
         if kind == 1:
-            answer(b"\x20\x02\x00\x00")
+            self._log_in(body[6], answer)
         elif kind == 8:
-            answer(b"\x90\x03" + body[:2] + b"\x01")
+            answer(b"\x90\x04" + body[:2] + b"\x00\x01" if is_v5 else b"\x90\x03" + body[:2] + b"\x01")
         elif kind == 12:
+            self.pinged_s.append(self._loop.now_s)
             answer(b"\xd0\x00")
         elif kind == 14:
             self.goodbyes += 1
         elif kind == 3:
             topic_end = 2 + int.from_bytes(body[:2], "big")
+            payload = body[topic_end + (3 if is_v5 else 2) :]  # behind a length of no properties
             if body[:topic_end].endswith(b"/status"):
-                self.hints.append(body[topic_end + 2 :].decode("ascii"))
+                self.hints.append(payload.decode("ascii"))
                 answer(b"\x40\x02" + body[topic_end : topic_end + 2])
                 return
-            self._note(body[topic_end + 2 :])
+            self._note(payload)
             self._free_s = max(self._free_s, self._loop.now_s) + self._pace_s
-            self._loop.call_at(
-                self._free_s, self._store, body[topic_end : topic_end + 2], body[topic_end + 2 :], answer
-            )
+            self._loop.call_at(self._free_s, self._store, body[topic_end : topic_end + 2], payload, answer)
+
+    def _log_in(self, level: int, answer: Any) -> None:
+        self.levels.append(level)
+        self.logged_in_s.append(self._loop.now_s)
+        refusal = self.answer(level)
+        if self.is_silent:
+            return
+        if refusal is not None:
+            self.hang_up(refusal)
+        elif level == mqtt.V5:
+            answer(bytes([0x20, 3 + len(self.terms), 0, 0, len(self.terms)]) + self.terms)
+        else:
+            answer(b"\x20\x02\x00\x00")
 
     def _note(self, sealed: bytes) -> None:
         reading = decode(sealed)
@@ -235,7 +266,7 @@ class VirtualBroker:
         if head and (head.sequence >= self._receipted + 4 or head.sequence == max(self.readings)):
             self._receipted = head.sequence
             message = make_receipt(self._key, self._meter_id, head.sequence, head.hash)
-            answer(mqtt.publish(f"meter/{self._meter_id.hex()}/receipt", message, 1))
+            answer(mqtt.publish(self.levels[-1], f"meter/{self._meter_id.hex()}/receipt", message, 1))
 
     def _advance(self) -> Reading | None:
         """Return the last reading up to which the chain is complete, over what was thinned."""
@@ -248,6 +279,7 @@ class VirtualBroker:
 class _Connection:
     def __init__(self, broker: VirtualBroker, reader: asyncio.StreamReader) -> None:
         self._broker, self._reader, self._buffer = broker, reader, b""
+        self._is_open = True
 
     def write(self, data: bytes) -> None:
         self._buffer += data
@@ -255,13 +287,18 @@ class _Connection:
             place, end = mqtt._frame(self._buffer)
             if end is None or end > len(self._buffer):
                 return
-            self._broker.take(self._buffer[0], self._buffer[place:end], self._reader.feed_data)
+            self._broker.take(self._buffer[0], self._buffer[place:end], self.answer)
             self._buffer = self._buffer[end:]
+
+    def answer(self, data: bytes) -> None:
+        if self._is_open:
+            self._reader.feed_data(data)
 
     async def drain(self) -> None:
         """Take everything at once."""
 
     def close(self) -> None:
+        self._is_open = False
         self._reader.feed_eof()
 
     async def wait_closed(self) -> None:

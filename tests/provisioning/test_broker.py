@@ -123,6 +123,10 @@ def test_a_meter_publishes_its_own_readings_and_nobody_elses(broker: Broker) -> 
         assert sender.publish(f"meter/{own}/receipt", b"forged") == REFUSED
         assert sender.publish(f"meter/{other}/receipt", b"forged") == REFUSED
         assert sender.publish("anything/else", b"forged") == REFUSED
+        assert sender.publish(f"meter/{other}/status", b"forged") == REFUSED
+        reader.subscribe(f"meter/{own}/status")
+        assert sender.publish(f"meter/{own}/status", b"safe no meter") == "Success"
+        assert reader.messages.get(timeout=BOUND_S) == (f"meter/{own}/status", b"safe no meter")
         assert sender.publish(f"meter/{own}/reading", b"true") == "Success"
         assert reader.messages.get(timeout=BOUND_S) == (f"meter/{own}/reading", b"true")
         with pytest.raises(Empty):

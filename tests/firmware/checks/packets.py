@@ -7,9 +7,10 @@ from tests.firmware.checks.coding import shown
 
 
 def answer(case: list) -> list:
-    """Return the packets in the stream case[0] (hex), fed case[1] bytes at a time, up to where it is refused."""
-    stream, size = bytes.fromhex(case[0]), case[1]
-    parser = mqtt.Parser()
+    """Return the packets of level case[0] in the stream case[1] (hex), fed case[2] bytes at a time, up to a refusal."""
+    level, text, size = case
+    stream = bytes.fromhex(text)
+    parser = mqtt.Parser(level)
     found: list = []
     for place in range(0, len(stream), size):
         try:

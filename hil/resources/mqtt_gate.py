@@ -1,0 +1,147 @@
+"""A gate before a broker: the meter meets an older broker, or one that hangs up, with a real one behind it.
+
+It ends the meter's TLS, looks at the CONNECT, and either answers that itself and hangs up, or opens the way to the
+broker and copies from then on. Some brokers of MQTT 3.1.1 answer a CONNECT of MQTT 5 as their standard wants it
+(OLD_BROKER), others hang up without a word, or wait for more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self
+
+Answer = Callable[[int], bytes | None]
+"""Takes the protocol level of a CONNECT; returns what to say before hanging up, or None: to the broker with it."""
+
+LEVEL_3_1_1: Final = 4
+UNACCEPTABLE_VERSION: Final = b"\x20\x02\x00\x01"
+"""CONNACK of MQTT 3.1.1 (MQTT-3.1.2-2)."""
+END_LIMIT_S: Final = 5.0
+SHUTDOWN_S: Final = 0.1
+"""As brokers do, the gate does not wait for the meter's end of the TLS before it closes the connection."""
+COPY_BYTES: Final = 4096
+
+
+def pass_all(_level: int) -> None:
+    """Let every CONNECT through."""
+
+
+def old_broker(level: int) -> bytes | None:
+    """Answer as a broker of MQTT 3.1.1 does."""
+    return UNACCEPTABLE_VERSION if level > LEVEL_3_1_1 else None
+
+
+class MqttGate:
+    """Listens with TLS on `port`; `levels` are those of the CONNECTs so far, `heard` what the meter sent past it.
+
+    `answer` may be changed at any time; `cut` breaks all connections as a network does.
+    """
+
+    def __init__(self, folder: Path, broker_port: int, answer: Answer = pass_all) -> None:
+        """Use `server.crt` and `server.key` of *folder*, and its `ca.crt` towards the broker."""
+        self.answer = answer
+        self.port = 0
+        self.levels: list[int] = []
+        self.heard = bytearray()
+        self._broker_port = broker_port
+        self._to_meter = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._to_meter.load_cert_chain(folder / "server.crt", folder / "server.key")
+        self._to_broker = ssl.create_default_context(cafile=folder / "ca.crt")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.port = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(END_LIMIT_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(END_LIMIT_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(END_LIMIT_S)
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Break every connection, to the meter and to the broker, without a word of MQTT."""
+        self._loop.call_soon_threadsafe(self._cut)
+
+    def say(self, data: bytes) -> None:
+        """Send *data* to the meter as if it came from the broker; there is one connection."""
+        self._loop.call_soon_threadsafe(self._say, data)
+
+    async def _listen(self) -> int:
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=self._to_meter, ssl_shutdown_timeout=SHUTDOWN_S
+        )
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _end(self) -> None:
+        self._server.close()
+        self._cut()
+        tasks = asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def _say(self, data: bytes) -> None:
+        self._meter.write(data)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._let_in(reader, writer)
+        finally:
+            self._writers.discard(writer)
+            writer.close()
+
+    async def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connect = await _read_packet(reader)
+        level = connect[connect.index(b"MQTT") + 4]
+        self.levels.append(level)
+        answer = self.answer(level)
+        if answer is not None:
+            writer.write(answer)
+            await writer.drain()
+            return
+        self._meter = writer
+        broker = await asyncio.open_connection("127.0.0.1", self._broker_port, ssl=self._to_broker)
+        self._writers.add(broker[1])
+        try:
+            broker[1].write(connect)
+            ways = [self._copy(reader, broker[1], self.heard), self._copy(broker[0], writer, bytearray())]
+            tasks = [asyncio.ensure_future(way) for way in ways]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+        finally:
+            self._writers.discard(broker[1])
+            broker[1].close()
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copied: bytearray) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(COPY_BYTES):
+                copied += data
+                writer.write(data)
+                await writer.drain()
+
+
+async def _read_packet(reader: asyncio.StreamReader) -> bytes:
+    """Return the whole packet that comes next."""
+    packet = await reader.readexactly(2)
+    length, shift = packet[1] & 0x7F, 7
+    while packet[-1] & 0x80:
+        packet += await reader.readexactly(1)
+        length |= (packet[-1] & 0x7F) << shift
+        shift += 7
+    return packet + await reader.readexactly(length)
