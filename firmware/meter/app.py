@@ -65,7 +65,7 @@ class Application:
             }
         )
         if self._journal.lost_bytes:
-            self._complain("the journal had {} torn bytes, cut off".format(self._journal.lost_bytes))
+            self._complain("the journal has {} damaged bytes, passed over".format(self._journal.lost_bytes))
         if self._configuration.damage:
             self._complain("stored configuration ignored: {}".format(self._configuration.damage))
         parts = [self._uplink.run(), self._measure(), self._report()]
@@ -136,6 +136,7 @@ class Application:
         telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, self._clock.now_ms())
         self._status |= reading.METER_RESTARTED
         self._progress.mark("measuring")
+        self._tell_of_loss()
         await self._try_reading(reading.STARTUP, self._version or None)
         while True:
             self._progress.mark("measuring")
@@ -176,6 +177,16 @@ class Application:
         self._board.emit({"event": "thinned", "first": run[0], "last": run[1], "readings": run[2]})
         self._uplink.wake()
         return True
+
+    def _tell_of_loss(self):
+        """Sign for readings that the flash has lost, since no receipt can pass the gap in the chain without that."""
+        try:
+            while run := self._journal.lost():
+                self._complain("readings {} to {} are lost: their flash is damaged".format(run[0], run[1]))
+                self._status |= reading.JOURNAL_THINNED
+                self._record(reading.THINNED, run, (), self._board.now_ms())
+        except (JournalError, MalformedError, OSError) as error:
+            self._complain("the loss of readings is not told yet: {}".format(error))
 
     async def _take_boundary(self, epoch):
         """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""

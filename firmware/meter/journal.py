@@ -32,6 +32,7 @@ MAX_JUMP = 1_000_000
 """How far one receipt may push the numbers on: a stolen gateway key must not use them up."""
 
 _MARK = "sequence"
+_HASH_BYTES = 32
 
 
 class Journal:
@@ -106,6 +107,19 @@ class Journal:
             for record in segments.each(reading.BOUNDARY):
                 yield reading.decode(record.data).epoch
 
+    def lost(self):
+        """Return, as `thinnable` does, the next run that damage took without a receipt and without a record; or None.
+
+        Of its last reading's hash only the head is known, by the link of the reading behind it; zeros fill the rest.
+        """
+        while self._log.holes:
+            before, after = self._log.holes.pop(0)
+            first, last, count = before.sequence + 1, after.sequence - 1, after.count - before.count - 1
+            if after.sequence > self.receipted and count > 0 and not self._tells_of(first, last):
+                head = reading.decode(after.data).previous
+                return first, last, count, reading.link(before.data), head + bytes(_HASH_BYTES - len(head))
+        return None
+
     def last_reading(self):
         """Return the newest reading with registers, or None."""
         return reading.decode(self._measured) if self._measured else None
@@ -178,6 +192,16 @@ class Journal:
         self._reserve(sequence + RESERVED_NUMBERS)
         self._next = sequence + 1
         return True
+
+    def _tells_of(self, first, last):
+        """Tell whether a record says of the numbers *first* to *last* that they are gone."""
+        number = self.receipted
+        while found := self.thinnings(number, 1):
+            number, sealed = found[0]
+            run = reading.decode(sealed).epoch
+            if run[0] <= first and last <= run[1]:
+                return True
+        return False
 
     def _newest_measured(self):
         found = [self._log.newest(reason) for reason in range(reading.THINNED)]

@@ -4,9 +4,10 @@ A file is named by the sequence number of its first record. Record, big-endian:
 
     length of data (2) | CRC-32 of all that follows (4) | sequence (4) | reason (1) | count (4) | receipted (4) | data
 
-A power cut can leave the last record torn. At start every file is read up to its first record that does not hold; what
-follows is cut off and counted in `lost_bytes`. It can also leave a file beside the one into which it was merged:
-records whose numbers are not above those of the file before are what was merged or removed, and go.
+A power cut can leave the last record torn: it is cut off. Flash can lose bits: what does not hold is passed over, and
+the records behind it count. `lost_bytes` has how much both took, `holes` where readings may be missing. A cut can also
+leave a file beside the one into which it was merged: records whose numbers are not above those of the file before are
+what was merged or removed, and go.
 """
 
 import struct
@@ -16,6 +17,9 @@ from collections import namedtuple
 from meter.errors import StorageError
 
 SEGMENT_BYTES = 16384
+MAX_SOUGHT_BYTES = 512
+"""Behind a damaged record no longer one is looked for: of random bytes few look like the head of one so short."""
+MAX_HOLES = 16
 
 Record = namedtuple("Record", ("sequence", "reason", "count", "receipted", "data"))
 """count: records ever written to the journal, this one included; receipted: the receipt mark when it was written."""
@@ -36,6 +40,8 @@ class Segments:
         self._suspect = None
         self.last = None
         self.lost_bytes = 0
+        self.holes = []  # (record before, record after) what was damaged
+        self._is_torn = False  # the end of the file before
         for name in sorted([name for name in directory.names() if name.endswith(_SUFFIX)]):
             self._recover(name)
 
@@ -169,17 +175,25 @@ class Segments:
 
     def _recover(self, name):
         data = self._directory.read(name)
-        found, good_bytes = unpack(data)
+        found, good_bytes, breaks, is_torn = unpack(data)
         self.lost_bytes += len(data) - good_bytes
         before = self._spans[-1][2] if self._spans else 0
         records = [record for record in found if record.sequence > before]
+        self._note_holes(found, breaks if records == found else ())
+        self._is_torn = is_torn
         if not records:
             self._directory.remove(name)
             return
-        self._spans.append(_span(name, records, good_bytes))
-        if len(records) < len(found) or good_bytes < len(data):
+        self._spans.append(_span(name, records, len(data)))
+        if len(records) < len(found) or is_torn:
             self._rewrite(len(self._spans) - 1, records)
         self.last = records[-1]
+
+    def _note_holes(self, records, breaks):
+        """Note where *records*, behind those so far, have lost some: at their places *breaks*, and before them."""
+        for place in ([0] if self._is_torn and records else []) + [place for place in breaks if place or self.last]:
+            before = records[place - 1] if place else self.last
+            self.holes = (self.holes + [(before, records[place])])[:MAX_HOLES]
 
 
 def pack(record):
@@ -189,21 +203,38 @@ def pack(record):
 
 
 def unpack(data):
-    """Return (records, bytes that they take): all records of *data* before the first one that does not hold."""
-    records = []
-    place = 0
+    """Return (records that hold, bytes they take, places of those that damage precedes, whether *data* ends in it)."""
+    records, breaks = [], []
+    place = good_bytes = 0
+    is_damaged = False
     while len(data) - place >= _HEAD_BYTES:
-        size, checksum = struct.unpack_from(_PREFIX, data, place)
-        end = place + _HEAD_BYTES + size
-        body = data[place + _PREFIX_BYTES : end]
-        if end > len(data) or crc32(body) != checksum:
+        record = _record_at(data, place, MAX_SOUGHT_BYTES if is_damaged else SEGMENT_BYTES)
+        if record is None:
+            place += 1
+            is_damaged = True
+            continue
+        if records and record.sequence <= records[-1].sequence:
             break
-        sequence, reason, count, receipted = struct.unpack_from(_FIELDS, body, 0)
-        if records and sequence <= records[-1].sequence:
-            break
-        records.append(Record(sequence, reason, count, receipted, body[_HEAD_BYTES - _PREFIX_BYTES :]))
-        place = end
-    return records, place
+        if is_damaged:
+            breaks.append(len(records))
+            is_damaged = False
+        records.append(record)
+        place += _size(record)
+        good_bytes += _size(record)
+    return records, good_bytes, breaks, is_damaged or place < len(data)
+
+
+def _record_at(data, place, limit):
+    """Return the record of up to *limit* bytes that begins at *place*, or None."""
+    size, checksum = struct.unpack_from(_PREFIX, data, place)
+    end = place + _HEAD_BYTES + size
+    if size > limit or end > len(data):
+        return None
+    body = data[place + _PREFIX_BYTES : end]
+    if crc32(body) != checksum:
+        return None
+    sequence, reason, count, receipted = struct.unpack_from(_FIELDS, body, 0)
+    return Record(sequence, reason, count, receipted, body[_HEAD_BYTES - _PREFIX_BYTES :])
 
 
 def _span(name, records, size):

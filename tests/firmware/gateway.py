@@ -13,6 +13,7 @@ from typing import Protocol, Self
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from gateway.intake.sequence import Chain, Link, advance
 from ledger import cbor, envelope
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
@@ -96,11 +97,10 @@ class Gateway:
 
     def receipt(self) -> bytes | None:
         """Return the receipt for the chain as far as it is complete, or None where its beginning is missing."""
-        head: Reading | None = None
-        for _, reading in sorted(self.readings.items()):
-            if reading.previous != (head.hash[:8] if head else NO_PREVIOUS):
-                break
-            head = reading
+        taken = [reading for _, reading in sorted(self.readings.items())]
+        links = [Link(reading.sequence, reading.hash, reading.previous) for reading in taken]
+        runs = sorted((reading.thinned for reading in taken if reading.thinned), key=lambda run: run.first)
+        head = self.readings.get(advance(Chain(), links, (), runs).head)
         if head is None:
             return None
         return make_receipt(self._key, self._meter_id, head.sequence, head.hash, self.beacon)

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from ledger.keys import PrivateKey
+from tests.firmware.conftest import RunScript
 from tests.firmware.device import METER_ID, Device, Event
 from tests.firmware.gateway import Gateway
 from tests.firmware.mount import Mount
 from tests.firmware.test_configuration import CAMPUS, sealed
+from tests.firmware.test_uplink import FILL_JOURNAL
 
 WAIT_S = 20
 Hints = list[str]
@@ -165,6 +167,25 @@ def test_a_disk_that_takes_nothing_is_told_and_once_mended_the_chain_goes_on(
         stopped = device.stop()
     assert stopped["signed"] == len(gateway.readings)
     assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+
+
+def test_a_reading_that_the_flash_lost_costs_itself_alone_and_its_loss_is_signed_for(
+    device: Device, gateway: Gateway, run_script: RunScript
+) -> None:
+    run_script(FILL_JOURNAL, str(device.config), "200")
+    files = sorted((device.folder / "data" / "journal").iterdir())
+    content = bytearray(files[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    files[0].write_bytes(content)
+    device.start()
+    device.wait_for(lambda event: event["event"] == "error" and "damaged" in event["text"])
+    device.wait_for(lambda event: is_receipted(event) and event["sequence"] > 200)
+    stopped = device.stop()
+    assert stopped["receipted"] == stopped["sequence"]
+    missing = set(range(1, 201)) - set(gateway.readings)
+    assert len(missing) == 1
+    (told,) = [reading.thinned for reading in gateway.readings.values() if reading.thinned]
+    assert (told.first, told.last, told.count) == (min(missing), min(missing), 1)
 
 
 def test_a_damaged_mark_of_numbers_repeats_none(worked: Device, gateway: Gateway) -> None:
