@@ -2,27 +2,26 @@
 
 
 def run(path="/config.json"):
-    """Be the meter that the file *path* configures, on a board; comes back to the prompt on Ctrl-C."""
-    from meter import service
-    from meter.errors import MeterError
+    """Be the meter that the file *path* configures, from a board's main.py; comes back to the prompt on Ctrl-C.
 
-    board = _board()
-    board.prepare()
-    try:
-        service.serve(board, path)
-    except MeterError as error:
-        print("meter: {}".format(error))
+    Without a configuration that ever worked it comes back too, and the board starts again in an hour.
+    """
+    from meter import launch
+
+    status = launch.main(["run", "--config", path])
+
+    from meter.board import here  # of the image that was started
+    from meter.main import RESTART_STATUS
+
+    if status == RESTART_STATUS:
+        here().restart()
 
 
 def enrol(path="/config.json"):
     """Make the meter's key where there is none, at the prompt of a board; print what the campus must know of it."""
-    from meter import config, keystore
+    from meter import main
 
-    board = _board()
-    board.prepare()
-    settings = config.load(path)
-    key = keystore.load_or_make(board.Directory(settings.data_dir), board)
-    board.emit(keystore.card(settings, key, board))
+    main.main(["enrol", "--config", path])
 
 
 def probe(target=None, slave=None, path="/config.json"):
@@ -34,9 +33,10 @@ def probe(target=None, slave=None, path="/config.json"):
     import asyncio
 
     from meter import identify
+    from meter.board import here
     from meter.errors import LineError
 
-    board = _board()
+    board = here()
     target = target or getattr(board, "LINE", None) or _configured_line(path)
     try:
         found = asyncio.run(identify.find(board, target, slave, print))
@@ -45,13 +45,6 @@ def probe(target=None, slave=None, path="/config.json"):
         return None
     print("\n".join(identify.page(found) if found else identify.advice(target)))
     return found
-
-
-def _board():
-    import sys
-
-    board = __import__("meter.board." + sys.platform).board
-    return getattr(board, sys.platform)
 
 
 def _configured_line(path):

@@ -117,7 +117,9 @@ def multiply(c: ptr32, a: ptr32, b: ptr32):
     while limb > 0:
         limb -= 1
         c[limb] = 0
-    while limb < 20:
+    while True:  # not `while limb < 20`: an Xtensa's conditional branch does not reach back over all this
+        if limb == 20:
+            break
         b0 = b[0]
         b1 = b[1]
         b2 = b[2]

@@ -13,6 +13,7 @@ if __name__ == "__main__":
     sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
 
 from meter import slots  # noqa: E402
+from meter.board import here  # noqa: E402
 
 FORCED_TRIALS = 2
 """An image on trial ends itself when its time is up; what has not after so many times that, is ended by force."""
@@ -21,7 +22,7 @@ RESTART_STATUS = 75
 
 def main(arguments):
     """Start the meter with *arguments*, as main.py takes them; return its exit status."""
-    board = getattr(__import__("meter.board." + sys.platform).board, sys.platform)
+    board = here()
     board.prepare()
     is_on_trial = False
     if arguments[:2] == ["run", "--config"] and len(arguments) == 3:

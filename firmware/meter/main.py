@@ -17,8 +17,10 @@ if __name__ == "__main__":  # else the launcher has found it
 import asyncio  # noqa: E402
 
 from meter import config, identify, keystore, service  # noqa: E402
-from meter.board import linux as board  # noqa: E402
+from meter.board import here  # noqa: E402
 from meter.errors import ClaimError, LineError, MeterError  # noqa: E402
+
+board = here()
 
 RESTART_STATUS = 75
 USAGE = "usage: main.py run|enrol --config CONFIG.json | probe --line TTY|HOST:PORT [--slave N] [--json]"

@@ -26,8 +26,9 @@ def main() -> int:
 def make_firmware() -> None:
     """Do what `make firmware` promises."""
     compile_firmware()
+    board = get_board()  # and the cross compiler
     build_targets()
-    print(get_board())
+    print(board)
 
 
 def compile_firmware() -> None:

@@ -25,6 +25,7 @@ SOURCE = BOARD / "source"
 FROZEN = BOARD / "frozen"
 IMAGE = BOARD / "firmware.elf"
 STAMP = BOARD / "inputs"
+CROSS_COMPILER = SOURCE / "mpy-cross/build/mpy-cross"
 COMPILER, SIMULATOR = "riscv64-unknown-elf-gcc", "qemu-system-riscv32"
 PACKAGES = {
     "cc": ("gcc", "libc6-dev"),
@@ -53,6 +54,13 @@ def find_board() -> Path:
     if not IMAGE.is_file() or shutil.which(SIMULATOR) is None:
         raise ToolchainError("there is no virtual board here: run `make firmware`")
     return IMAGE
+
+
+def find_cross_compiler() -> Path:
+    """Return the mpy-cross that was built with the board, from the same sources; ToolchainError says how to get it."""
+    if not CROSS_COMPILER.is_file():
+        raise ToolchainError("there is no mpy-cross here: run `make firmware`")
+    return CROSS_COMPILER
 
 
 def get_board() -> Path:

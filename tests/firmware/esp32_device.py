@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 from provisioning.toolchain.micropython import find_micropython
-from tests.firmware.device import Device, configuration
+from tests.firmware.device import EVENT_LIMIT_S, Device, Event, configuration
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("esp32_script.py")
@@ -15,6 +16,8 @@ TABLE = ROOT / "firmware/esp32/partitions-4MiB.csv"
 PATHS = [str(ROOT / "firmware"), str(ROOT / "hil/resources")]
 FLASH_BYTES = 4 * 1024 * 1024
 DIRECTION_PIN = 4
+RESET = 75
+"""Status with which the process ends when the chip resets itself."""
 WIFI = {"kind": "wifi", "ssid": "campus", "password": "long enough", "hostname": "meter-1"}
 LINE = {"path": f"uart1:tx=17,rx=16,de={DIRECTION_PIN}", "baud": 9600, "parity": "none", "stop_bits": 1}
 
@@ -46,6 +49,19 @@ class Esp32(Device):
         surroundings = self.folder / "chip.json"  # an argument of MicroPython has 255 bytes at most
         surroundings.write_text(json.dumps(arguments))
         return [find_micropython(), "-X", "heapsize=16m", SCRIPT, surroundings]
+
+    def stop(self) -> Event:
+        """Press Ctrl-C at its console; return the `stopped` event."""
+        assert self._process
+        self._process.send_signal(signal.SIGINT)
+        stopped = self.wait_for(lambda event: event["event"] == "stopped")
+        assert self._process.wait(EVENT_LIMIT_S) == 0
+        return stopped
+
+    def wait_for_reset(self) -> None:
+        """Come back when it has reset itself."""
+        assert self._process
+        assert self._process.wait(EVENT_LIMIT_S) == RESET
 
     def surround(self, source: str) -> None:
         """Change what surrounds the running chip: one line of Python."""

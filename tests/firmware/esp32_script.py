@@ -1,44 +1,53 @@
-"""Runs under MicroPython: the meter on an ESP32 of contract fakes, told by lines of Python on its stdin.
+"""Runs under MicroPython: an ESP32 of contract fakes from power to reset, its surroundings told by lines on its stdin.
 
 Argument: a JSON file with flash, table, tty, turning, config, setup and paths; `setup` is run first, with CHIP at hand.
-The line `stop` ends the meter.
+SIGINT is a Ctrl-C at its console; a reset ends the process.
 """
 
-import asyncio
+import _thread
 import json
 import sys
+import time
 
 with open(sys.argv[1]) as file:
     ARGUMENTS = json.load(file)
 sys.path[:0] = ARGUMENTS["paths"]
 
 from esp32_chip import modules  # noqa: E402
-from esp32_chip.chip import CHIP  # noqa: E402
+from esp32_chip.chip import CHIP, ResetError  # noqa: E402
+
+RESET = 75
+IMPATIENT = {"ATTEMPT_S": 0.5, "POLL_S": 0.05, "BACKOFF_FIRST_S": 0.1, "BACKOFF_LIMIT_S": 0.2}
+KEEPER = "meter.board.esp32_network"
+
+
+def hurry():
+    """Let the keeper of the network, whenever it is imported anew, be impatient: long before its first attempt ends."""
+    while True:
+        keeper = sys.modules.get(KEEPER)
+        if getattr(keeper, "BACKOFF_LIMIT_S", 0) > 1:
+            for name, value in IMPATIENT.items():
+                setattr(keeper, name, value)
+        time.sleep_ms(5)
+
+
+def listen():
+    """Do what stdin says until it ends."""
+    for line in sys.stdin:
+        exec(line)
+
 
 exec(ARGUMENTS["setup"])
 modules.install()
 CHIP.insert_flash(ARGUMENTS["flash"], ARGUMENTS["table"])
 CHIP.ttys[1] = ARGUMENTS["tty"]
 CHIP.turning[1] = ARGUMENTS["turning"]
+_thread.start_new_thread(hurry, ())
+_thread.start_new_thread(listen, ())
 
-from meter import service  # noqa: E402
-from meter.board import esp32 as board  # noqa: E402
-from meter.board import esp32_network  # noqa: E402
+import meter  # noqa: E402
 
-esp32_network.ATTEMPT_S, esp32_network.POLL_S = 0.5, 0.05
-esp32_network.BACKOFF_FIRST_S, esp32_network.BACKOFF_LIMIT_S = 0.1, 0.2
-
-
-async def commands() -> None:
-    """Do what stdin says until it says `stop`, or ends."""
-    reader = asyncio.StreamReader(sys.stdin.buffer)
-    while True:
-        line = await reader.readline()
-        if line.strip() in (b"", b"stop"):
-            return
-        exec(line.decode())
-
-
-board.command_line_ended = commands
-board.prepare()
-service.serve(board, ARGUMENTS["config"])
+try:
+    meter.run(ARGUMENTS["config"])
+except ResetError:
+    sys.exit(RESET)

@@ -13,13 +13,17 @@ import pytest
 
 from hil.resources.time_server import ServedTime, TimeServer
 from ledger.keys import PrivateKey
+from provisioning.image import Image, pack
+from provisioning.signed_update import sign
+from provisioning.toolchain import mpy
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
-from tests.firmware.device import Event
+from tests.firmware.device import METER_ID, Event
 from tests.firmware.esp32_device import Esp32
 from tests.firmware.gateway import Gateway
 
 HOUR_MS = 3_600_000
+PIECES_PER_ANSWER = 8
 LAN8720 = {
     "kind": "lan8720", "mdc": 23, "mdio": 18, "phy_addr": 1, "ref_clk": 0, "ref_clk_out": False, "power": 12,
     "reset": None, "hostname": "meter-1",
@@ -37,6 +41,15 @@ def esp32(tmp_path: Path, broker: Broker, gateway_key: PrivateKey, bench_meter: 
     board = Esp32(tmp_path, broker=connection, gateway_keys=[gateway_key.public_key.hex()])
     yield board
     board.kill()
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of the meter compiled for an ESP32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mpy, "BUILD", tmp_path_factory.mktemp("targets"))
+        mpy.build_targets()
+        return mpy.folder_of(mpy.TARGETS[0])
 
 
 def is_a(kind: str) -> Callable[[Event], bool]:
@@ -134,3 +147,36 @@ def test_power_cuts_lose_no_reading_and_use_no_number_twice(esp32: Esp32, gatewa
     assert gateway.chain_breaks() == []
     assert gateway.forks == 0
     assert {event["sequence"] for event in esp32.of_kind("signed")} <= set(gateway.readings)
+
+
+def test_an_update_goes_into_the_other_half_of_flash_and_is_confirmed_by_the_first_receipt_under_it(
+    esp32: Esp32, gateway: Gateway, compiled: Path
+) -> None:
+    campus = PrivateKey(b"\x0c" * 32)
+    esp32.configure(campus_key=campus.public_key.hex())
+    update = sign(Image("esp32", 7, pack(compiled)), METER_ID, campus, trial_s=60)
+    hints: list[str] = []
+
+    def answer(message: bytes) -> None:
+        """Send the pieces that the meter asks for."""
+        hints.append(message.decode())
+        what, version, state = (*hints[-1].split(" ", 2), "", "")[:3]
+        if (what, version) == ("update", "7") and state.isdigit():
+            for piece in update.pieces[int(state) : int(state) + PIECES_PER_ANSWER]:
+                gateway.send(piece)
+
+    gateway.listen(f"meter/{METER_ID.hex()}/status", answer)
+    esp32.start()
+    esp32.wait_for(is_a("receipted"))
+    gateway.send(update.manifest)
+    esp32.wait_for(is_a("restarting"), limit_s=60)
+    esp32.wait_for_reset()
+    esp32.start()
+    assert esp32.wait_for(is_a("started"))["version"] == 7
+    esp32.wait_for(lambda event: event == {"event": "update", "version": 7, "state": "confirmed"})
+    esp32.kill()
+    esp32.start()  # the power went, and came
+    assert esp32.wait_for(is_a("started"))["version"] == 7
+    stopped = esp32.stop()
+    assert stopped["receipted"] == stopped["sequence"]
+    assert gateway.chain_breaks() == []

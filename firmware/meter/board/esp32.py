@@ -128,6 +128,11 @@ def open_image(data_dir, slot, version):
     return esp32_image.Image(slot)
 
 
+def restart():
+    """Start anew, as after a power cut; does not come back."""
+    machine.reset()
+
+
 def limit_trial(seconds):
     """Reset the chip in so many *seconds*, if by then the watchdog has not; 0: not any more."""
     if seconds:

@@ -59,10 +59,10 @@ async def keep(link, random_bytes, emit, report):
 
 
 async def _wait_for(link):
-    for _ in range(int(ATTEMPT_S / POLL_S)):
-        if link.is_up():
-            return
+    waited_s = 0
+    while waited_s < ATTEMPT_S and not link.is_up():
         await asyncio.sleep(POLL_S)
+        waited_s += POLL_S
 
 
 def _stop(link, report):

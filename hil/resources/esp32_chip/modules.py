@@ -12,6 +12,7 @@ EPOCH_S = 946_684_800  # 2000-01-01, from where an ESP32 counts
 
 def install() -> None:
     """Let `import machine` and the others find the fakes."""
+    sys.modules["sys"] = _Overlay(sys, {"platform": "esp32"})
     sys.modules["machine"] = wires
     sys.modules["network"] = radio
     sys.modules["esp32"] = partition

