@@ -154,10 +154,8 @@ def multiply(c: ptr32, a: ptr32, b: ptr32):
         limb += 5
     c = ptr32(int(c) - 80)
     a = product
-    low = uint(0)
-    high = uint(0)
-    limb = 0
-    while limb < 20:
+    low = high = uint(0)
+    while limb > 0:
         high += uint(c[20])
         low += uint(c[0]) + (high & 8191) * 608
         a[0] = low & 8191
@@ -165,7 +163,7 @@ def multiply(c: ptr32, a: ptr32, b: ptr32):
         high >>= 13
         a = ptr32(int(a) + 4)
         c = ptr32(int(c) + 4)
-        limb += 1
+        limb -= 1
     low = (low + high * 608) * 608 + uint(product[0])
     product[0] = low & 8191
     low = (low >> 13) + uint(product[1])
