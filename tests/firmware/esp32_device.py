@@ -64,7 +64,7 @@ class Esp32(Device):
         assert self._process.wait(EVENT_LIMIT_S) == RESET
 
     def surround(self, source: str) -> None:
-        """Change what surrounds the running chip: one line of Python."""
+        """Change what surrounds the running chip: one line of Python, with CHIP and board at hand."""
         assert self._process and self._process.stdin
         self._process.stdin.write(source + "\n")
         self._process.stdin.flush()

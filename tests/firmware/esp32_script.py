@@ -34,7 +34,7 @@ def hurry():
 def listen():
     """Do what stdin says until it ends."""
     for line in sys.stdin:
-        exec(line)
+        exec(line, {"CHIP": CHIP, "board": sys.modules["meter.board.esp32"]})
 
 
 exec(ARGUMENTS["setup"])
