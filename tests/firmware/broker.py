@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 from provisioning.certificates import Certificate, issue, make_authority
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
@@ -42,6 +43,13 @@ class Broker:
             with (folder / "mosquitto.conf").open("a") as configuration:
                 configuration.write(f"acl_file {folder}/acl\n")
         subprocess.run([find_mosquitto_passwd(), "-b", "-c", folder / "passwords", "meter", "secret"], check=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def ca(self) -> Path:

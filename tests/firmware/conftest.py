@@ -87,10 +87,8 @@ def bench_meter(tmp_path: Path) -> Iterator[BenchMeter]:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     """Give a running broker."""
-    running = Broker(tmp_path)
-    running.start()
-    yield running
-    running.kill()
+    with Broker(tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from provisioning.toolchain.micropython import find_micropython
 
@@ -56,6 +56,12 @@ class Device:
         self.program: list[str | Path] = [find_micropython(), MAIN]
         self._queue: queue.Queue[Event | None] = queue.Queue()
         self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def enrol(self) -> Event:
         """Run `enrol` and return what it printed."""

@@ -27,8 +27,8 @@ WAIT_S = 20
 STATUS = f"meter/{METER_ID.hex()}/status"
 READERS_ONLY = "user meter\ntopic read meter/#\ntopic write meter/+/receipt\n"
 ALL = "user meter\ntopic readwrite meter/#\n"
-READING_BYTES = 141
-"""Of the shortest packet with a reading."""
+READING_BYTES = 120
+"""Fewer than any packet with a reading has, and enough for a log-in."""
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
@@ -63,11 +63,12 @@ def log_in(broker: Broker, client_id: str) -> ssl.SSLSocket:
 def test_a_publication_that_the_access_list_forbids_is_told_of_and_arrives_when_it_is_allowed(
     tmp_path: Path, bench_meter: BenchMeter, gateway_key: PrivateKey
 ) -> None:
-    broker = Broker(tmp_path, access=READERS_ONLY)
-    broker.start()
-    device = make_device(tmp_path, broker.port, gateway_key)
-    device.start()
-    with Gateway(broker, METER_ID, gateway_key) as gateway:
+    with (
+        Broker(tmp_path, access=READERS_ONLY) as broker,
+        Gateway(broker, METER_ID, gateway_key) as gateway,
+        make_device(tmp_path, broker.port, gateway_key) as device,
+    ):
+        device.start()
         said = device.wait_for(is_uplink_error)["text"]
         assert re.search(r"refused reading \d: not authorised; it stays in the journal and is sent again in 5 s", said)
         for _ in range(3):
@@ -76,7 +77,6 @@ def test_a_publication_that_the_access_list_forbids_is_told_of_and_arrives_when_
         broker.allow(ALL)
         settled(device)
         stopped = device.stop()
-    broker.kill()
     assert stopped["signed"] == len(gateway.readings)
     assert gateway.chain_breaks() == []
     assert len(device.of_kind("error")) <= 2
@@ -93,14 +93,13 @@ def test_that_no_gateway_listens_is_told_of_once(device: Device, broker: Broker)
 def test_a_reading_too_long_for_the_broker_ends_no_session_and_names_the_limit(
     tmp_path: Path, bench_meter: BenchMeter, gateway_key: PrivateKey
 ) -> None:
-    broker = Broker(tmp_path, options=f"max_packet_size {READING_BYTES}\n")
-    broker.start()
-    device = make_device(tmp_path, broker.port, gateway_key)
-    device.start()
-    said = device.wait_for(is_uplink_error)["text"]
+    with (
+        Broker(tmp_path, options=f"max_packet_size {READING_BYTES}\n") as broker,
+        make_device(tmp_path, broker.port, gateway_key) as device,
+    ):
+        device.start()
+        said = device.wait_for(is_uplink_error)["text"]
     assert f"the broker takes at most {READING_BYTES}: raise its maximum packet size; it stays in the journal" in said
-    device.kill()
-    broker.kill()
     assert broker.log.count("New client connected") == 1
     assert "oversize" not in broker.log
 
@@ -108,15 +107,15 @@ def test_a_reading_too_long_for_the_broker_ends_no_session_and_names_the_limit(
 def test_a_backlog_drains_through_a_window_of_one(
     tmp_path: Path, bench_meter: BenchMeter, gateway_key: PrivateKey, run_script: RunScript
 ) -> None:
-    broker = Broker(tmp_path, options="max_inflight_messages 1\n")
-    broker.start()
-    with Gateway(broker, METER_ID, gateway_key) as gateway:
-        device = make_device(tmp_path, broker.port, gateway_key)
+    with (
+        Broker(tmp_path, options="max_inflight_messages 1\n") as broker,
+        Gateway(broker, METER_ID, gateway_key) as gateway,
+        make_device(tmp_path, broker.port, gateway_key) as device,
+    ):
         run_script(FILL_JOURNAL, str(device.config), "40")
         device.start()
         device.wait_for(lambda event: is_receipted(event) and event["sequence"] >= 40)
         device.stop()
-    broker.kill()
     assert (device.of_kind("error"), gateway.chain_breaks()) == ([], [])
 
 
