@@ -7,14 +7,11 @@ def run(path="/config.json"):
     Without a configuration that ever worked it comes back too, and the board starts again in an hour.
     """
     from meter import launch
+    from meter.board import here
 
-    status = launch.main(["run", "--config", path])
-
-    from meter.board import here  # of the image that was started
-    from meter.main import RESTART_STATUS
-
-    if status == RESTART_STATUS:
-        here().restart()
+    board = here()  # not that of the image which is started: it may have none that can be imported
+    if launch.main(["run", "--config", path]) == launch.RESTART_STATUS:
+        board.restart()
 
 
 def enrol(path="/config.json"):

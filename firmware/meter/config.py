@@ -13,20 +13,32 @@ MAX_TIME_SERVERS = 8
 NTP_PORT = "123"
 
 _DIGITS = "0123456789"
+_PART_BYTES = 512
 _PARITIES = ("none", "even", "odd")
 
 
 def load(path):
     """Return the Config in file *path*; raises ConfigError."""
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
+        data = read(path)
     except OSError as error:
         raise ConfigError("cannot read the configuration {}: {}".format(path, error)) from None
     try:
         return parse(data, path[: path.rfind("/") + 1])
     except ConfigError as error:
         raise ConfigError("{}: {}".format(path, error)) from None
+
+
+def read(path):
+    """Return what is in file *path*, cut where it is too long; in small parts, for a board has little heap in a row."""
+    parts = []
+    with open(path, "rb") as file:
+        while len(parts) * _PART_BYTES <= MAX_CONFIG_BYTES:
+            part = file.read(_PART_BYTES)
+            if not part:
+                break
+            parts.append(part)
+    return b"".join(parts)
 
 
 def parse(data, folder=""):

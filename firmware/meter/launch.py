@@ -2,8 +2,8 @@
 
 Arguments, output and status are those of `main.py`. This is the first thing that runs and no update ever replaces it:
 it counts the boots of an image on trial, checks that an image is whole, and starts its `meter.main`; where there is
-none to start, or anything goes wrong, that of the folder in which it lies itself. Whatever ends the meter, it must be
-started again (systemd's Restart=always; on a board a reset).
+none to start, or anything goes wrong, that of the folder in which it lies itself. A meter that ended with a status
+other than 0 is to be started again (by systemd's Restart=on-failure; on a board `meter.run` does it by a reset).
 """
 
 import json
@@ -12,6 +12,9 @@ import sys
 if __name__ == "__main__":
     sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
 
+from meter import curve, sha512  # noqa: E402, F401  first: a board has no stack for all imports in one chain
+
+# isort: split
 from meter import slots  # noqa: E402
 from meter.board import here  # noqa: E402
 
@@ -28,13 +31,26 @@ def main(arguments):
     if arguments[:2] == ["run", "--config"] and len(arguments) == 3:
         name, is_on_trial = _prepare(arguments[2], board)
         arguments = arguments + ["--slot", name]
-    for name in list(sys.modules):
-        if name == "meter" or name.startswith("meter."):  # those of the image must not meet them
-            del sys.modules[name]
-    from meter import main as meter
+    _forget_modules()
+    try:
+        from meter import main as meter
 
-    status = meter.main(arguments)
-    return RESTART_STATUS if is_on_trial and status else status  # it may misjudge what keeps it from running
+        status = meter.main(arguments)
+        return RESTART_STATUS if is_on_trial and status else status  # it may misjudge what keeps it from running
+    except Exception as error:
+        if not is_on_trial:
+            raise
+        sys.print_exception(error, sys.stderr)
+        return RESTART_STATUS
+
+
+def _forget_modules():
+    """Let go of all modules of this copy: those of the image must not meet them, and a board's heap has no room."""
+    for name in list(sys.modules):
+        if name == "meter" or name.startswith("meter."):
+            del sys.modules[name]
+    for name in ("curve", "sha512", "slots", "here"):
+        globals().pop(name)
 
 
 def _prepare(config_path, board):

@@ -16,6 +16,9 @@ if __name__ == "__main__":  # else the launcher has found it
 
 import asyncio  # noqa: E402
 
+from meter import curve, sha512  # noqa: E402, F401  first: a board has no stack for all imports in one chain
+
+# isort: split
 from meter import config, identify, keystore, service  # noqa: E402
 from meter.board import here  # noqa: E402
 from meter.errors import ClaimError, LineError, MeterError  # noqa: E402

@@ -48,6 +48,11 @@ def count(manifest):
     return (manifest.size + PIECE_BYTES - 1) // PIECE_BYTES
 
 
+def size_of(manifest, index):
+    """Return how many bytes piece *index* of the image of *manifest* has."""
+    return min(PIECE_BYTES, manifest.size - PIECE_BYTES * index)
+
+
 def decode_piece(data):
     """Return the Piece in *data*, whatever it is a piece of; raises MalformedError."""
     if len(data) > PIECE_BYTES + 20:
@@ -60,9 +65,8 @@ def decode_piece(data):
 
 def is_part(manifest, index, data):
     """Tell whether *data* is piece *index* of the image of *manifest*."""
-    size = min(PIECE_BYTES, manifest.size - PIECE_BYTES * index)
     head = manifest.heads[HEAD_BYTES * index : HEAD_BYTES * (index + 1)]
-    return len(data) == size and envelope.digest(data)[:HEAD_BYTES] == head
+    return len(data) == size_of(manifest, index) and envelope.digest(data)[:HEAD_BYTES] == head
 
 
 def _is_uint(value, low, high):

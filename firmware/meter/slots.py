@@ -129,7 +129,7 @@ class Slots:
         wanted, image = self.manifest(self.other), self.image(self.other)
         pieces = manifest.count(wanted)
         index = 0
-        while index < pieces and manifest.is_part(wanted, index, image.read(PIECE_BYTES * index, PIECE_BYTES)):
+        while index < pieces and manifest.is_part(wanted, index, _read_piece(wanted, image, index)):
             index += 1
         if index < pieces:
             per_sector = image.sector_bytes // PIECE_BYTES
@@ -153,8 +153,8 @@ class Slots:
         """Tell whether the image in *slot* is the one that its manifest names."""
         wanted, image = self.manifest(slot), self.image(slot)
         digest = sha256()
-        for offset in range(0, wanted.size, PIECE_BYTES):
-            digest.update(image.read(offset, min(PIECE_BYTES, wanted.size - offset)))
+        for index in range(manifest.count(wanted)):
+            digest.update(_read_piece(wanted, image, index))
         return digest.digest() == wanted.sha256
 
     def confirm(self):
@@ -224,6 +224,11 @@ def _is_consistent(state):
     except (MalformedError, TypeError):  # TypeError: no bytes
         return False
     return True
+
+
+def _read_piece(wanted, image, index):
+    """Return what *image* has in the place of piece *index* of the image that is *wanted*."""
+    return image.read(PIECE_BYTES * index, manifest.size_of(wanted, index))
 
 
 def _other(state):

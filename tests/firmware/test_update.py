@@ -13,7 +13,7 @@ from ledger import cbor, envelope
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
 from provisioning import signed_update
-from tests.firmware.updates import CAMPUS, METER, ROOT, Meter, altered, make_update
+from tests.firmware.updates import CAMPUS, METER, ROOT, Meter, NorImage, altered, make_update
 from tests.firmware.virtual_time import verify_fast
 
 STRANGER = PrivateKey(b"\x0d" * 32)
@@ -148,6 +148,25 @@ def test_a_lost_link_or_a_restart_goes_on_where_it_was() -> None:
     meter = Meter(disk)
     assert meter.said == ["1 4"]
     assert meter.receive(update) == "trial"
+
+
+@pytest.mark.parametrize("taken", range(7))
+def test_in_flash_too_an_update_goes_on_where_it_was_save_a_sector_that_may_be_half_written(taken: int) -> None:
+    disk, flash = FlashDisk(), [NorImage(), NorImage()]
+    update = make_update(1, pieces=6)
+    meter = Meter(disk, lambda slot, _: flash[slot])
+    for message in (update.manifest, *update.pieces[:taken]):
+        meter.take(message)
+    if taken % 2:
+        flash[0].content[2048 * taken : 2048 * taken + 99] = bytes(99)  # what a torn write left
+    meter = Meter(disk, lambda slot, _: flash[slot])
+    assert meter.said == (["1 trial"] if taken == 6 else [f"1 {taken // 2 * 2}"])
+    assert meter.receive(update) == "trial"
+    assert Meter(disk, lambda slot, _: flash[slot]).version == 1
+
+
+def test_an_image_that_does_not_fit_is_refused() -> None:
+    assert Meter(FlashDisk(), lambda *_: NorImage()).receive(make_update(1, pieces=33)) == "refused size"
 
 
 def test_an_image_that_changes_on_the_flash_is_not_started() -> None:

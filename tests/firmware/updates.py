@@ -41,6 +41,27 @@ class Board:
         self.limits.append(seconds)
 
 
+class NorImage:
+    """The image of a slot in flash: sectors of two pieces, erased when their first byte is written, ones behind it."""
+
+    sector_bytes, capacity = 4096, 16 * 4096
+
+    def __init__(self) -> None:
+        self.content = bytearray(b"\xff" * self.capacity)
+
+    def prepare(self, offset: int) -> None:
+        assert offset % self.sector_bytes == 0
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset % self.sector_bytes == 0:
+            self.content[offset : offset + self.sector_bytes] = b"\xff" * self.sector_bytes
+        end = offset + len(data)
+        self.content[offset:end] = bytes(a & b for a, b in zip(self.content[offset:end], data, strict=True))
+
+    def read(self, offset: int, count: int) -> bytes:
+        return bytes(self.content[offset : offset + count])
+
+
 class Config:
     meter_id = METER
     campus_key = CAMPUS.public_key
@@ -49,8 +70,8 @@ class Config:
 class Meter:
     """A meter from its start on: what the launcher chooses on *disk*, and the updates that it then takes."""
 
-    def __init__(self, disk: Any) -> None:
-        self.slots = open_slots(disk)
+    def __init__(self, disk: Any, open_image: Any = None) -> None:
+        self.slots = open_slots(disk, open_image)
         self.running = self.slots.next_boot()
         self.said: list[str] = []
         self.refused: list[str] = []
@@ -88,9 +109,9 @@ class Meter:
         self.said.append(f"{version} {state}")
 
 
-def open_slots(disk: Any) -> Slots:
-    """Return the slots on *disk*."""
-    return Slots(Directory(ROOT, disk), lambda slot, version: FolderImage(ROOT, slot, version, disk))
+def open_slots(disk: Any, open_image: Any = None) -> Slots:
+    """Return the slots on *disk*; `open_image`, if given, has the images elsewhere."""
+    return Slots(Directory(ROOT, disk), open_image or (lambda slot, version: FolderImage(ROOT, slot, version, disk)))
 
 
 def make_update(version: int, pieces: int = 3, trial_s: int = 60, **changes: Any) -> SignedUpdate:

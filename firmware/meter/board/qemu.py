@@ -1,22 +1,26 @@
 """The virtual 32-bit board: MicroPython's `ports/qemu` on QEMU's riscv32 `virt` machine. For tests, never for a mount.
 
-It has no network and no source of randomness: its random bytes are a hash of what `seed_random` was given and a count,
-so that a test repeats. Its RS-485 line is a `pci-serial` (a 16550, first device on the bus); time is the CLINT's.
+It has no network and no source of randomness: its random bytes are a hash of what `seed_random` was given, or the file
+/seed holds, and a count, so that a test repeats. Its RS-485 line is a `pci-serial` (a 16550, first device on the bus);
+time is the CLINT's.
 """
 
 import asyncio
 import errno
 import json
+import os
 import time
 from hashlib import sha256
 
 from machine import mem8, mem32
 
-from meter.board import folder, qemu_flash
+from meter.board import folder, qemu_flash, qemu_image
 from meter.board.watchdog import Watchdog
 from meter.errors import ConfigError
 
 INTERPRETER = "micropython qemu rv32imac"
+TARGET = "qemu"
+SEED = "/seed"
 LINE = "pci-serial"
 """The one line that it has, by name."""
 MTIME_HZ = 10_000_000
@@ -38,6 +42,9 @@ _random = [b"", 0]
 def prepare():
     """Mount the flash."""
     qemu_flash.mount("/")
+    if not _random[0] and SEED[1:] in os.listdir("/"):
+        with open(SEED, "rb") as file:
+            seed_random(file.read())
 
 
 def check(settings):
@@ -135,6 +142,20 @@ async def command_line_ended():
 def watchdog(timeout_s):
     """Return a watchdog that bites nobody."""
     return Watchdog(timeout_s / 3)
+
+
+def open_image(data_dir, slot, version):
+    """Return the image in *slot*, whatever version it is of."""
+    return qemu_image.Image(slot)
+
+
+def limit_trial(seconds):
+    """Do nothing: whoever runs the board cuts its power."""
+
+
+def restart():
+    """End the program: whoever runs the board boots it anew."""
+    raise SystemExit
 
 
 def open_uart(settings):

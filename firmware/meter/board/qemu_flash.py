@@ -9,11 +9,13 @@ from meter.board import littlefs
 
 SECTOR_BYTES = 256 * 1024
 SECTORS = 64
+"""Of the littlefs: half of the bank."""
 
-_BANK = 0x22000000
+BANK = 0x22000000
+ERASE_SECTOR = 6  # of `vfs.AbstractBlockDev.ioctl`, as the next two
+_COUNT, _SIZE = 4, 5
 _PROGRAM, _ERASE, _CONFIRM, _READ = 0x00400040, 0x00200020, 0x00D000D0, 0x00FF00FF  # one command for each chip
 _READY = 0x00800080
-_COUNT, _SIZE, _ERASE_SECTOR = 4, 5, 6
 
 
 def mount(path):
@@ -26,13 +28,13 @@ class Flash:
 
     def readblocks(self, block, buffer, offset=0):
         """Fill *buffer*, whole words, from sector *block*."""
-        start = _BANK + block * SECTOR_BYTES + offset
+        start = BANK + block * SECTOR_BYTES + offset
         for place in range(0, len(buffer), 4):
             buffer[place : place + 4] = (mem32[start + place] & 0xFFFFFFFF).to_bytes(4, "little")
 
     def writeblocks(self, block, data, offset=0):
         """Program *data*, whole words, into sector *block*, which was erased there."""
-        start = _BANK + block * SECTOR_BYTES + offset
+        start = BANK + block * SECTOR_BYTES + offset
         for place in range(0, len(data), 4):
             self._command(start + place, _PROGRAM, int.from_bytes(data[place : place + 4], "little"))
 
@@ -42,8 +44,8 @@ class Flash:
             return SECTORS
         if operation == _SIZE:
             return SECTOR_BYTES
-        if operation == _ERASE_SECTOR:
-            self._command(_BANK + argument * SECTOR_BYTES, _ERASE, _CONFIRM)
+        if operation == ERASE_SECTOR:
+            self._command(BANK + argument * SECTOR_BYTES, _ERASE, _CONFIRM)
         return 0
 
     def _command(self, address, command, argument):
