@@ -64,6 +64,11 @@ def package_of(target: Target) -> Path:
     return BUILD / f"{target.name}.json"
 
 
+def frozen_folder() -> Path:
+    """Return the folder with the source that goes into an ESP32's firmware: the copy a meter is delivered with."""
+    return BUILD / "frozen"
+
+
 def build_targets() -> None:
     """Compile the meter for all targets and print what each takes; ToolchainError names what is refused or too big."""
     compiler = find_cross_compiler()
@@ -80,6 +85,16 @@ def build_targets() -> None:
             shutil.rmtree(folder_of(target), ignore_errors=True)
             shutil.copytree(staging, folder_of(target))
             package_of(target).write_text(_package(target, sizes(staging)))
+        _put_aside(source)
+
+
+def _put_aside(source: Path) -> None:
+    """Keep the source as the firmware of an ESP32 freezes it; see `firmware/esp32/manifest.py`."""
+    shutil.rmtree(frozen_folder(), ignore_errors=True)
+    shutil.copytree(source, frozen_folder())
+    for module in sorted(frozen_folder().rglob("*.py")):
+        if not is_for(TARGETS[0], module.relative_to(frozen_folder())):
+            module.unlink()
 
 
 def compile_target(compiler: Path, target: Target, source: Path, into: Path) -> None:

@@ -75,6 +75,12 @@ def test_mip_finds_every_compiled_module_beside_the_package_file(built: Path) ->
         assert all((mpy.package_of(target).parent / url).is_file() for _, url in urls)
 
 
+def test_what_an_esp32s_firmware_freezes_is_what_its_images_hold(built: Path) -> None:
+    assert mpy.frozen_folder().parent == built
+    frozen = {path.relative_to(mpy.frozen_folder()) for path in mpy.frozen_folder().rglob("*.py")}
+    assert {str(path.with_suffix(".mpy")) for path in frozen} == set(mpy.sizes(built / "esp32"))
+
+
 def test_a_meter_that_outgrows_its_flash_is_refused_by_name(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (target, *_) = mpy.TARGETS
     monkeypatch.setattr(mpy, "MAX_MODULE_BYTES", 1000)

@@ -1,0 +1,3 @@
+#define MICROPY_HW_BOARD_NAME "campusgrid meter"
+#define MICROPY_HW_MCU_NAME "ESP32"
+#include "../campusgrid.h"

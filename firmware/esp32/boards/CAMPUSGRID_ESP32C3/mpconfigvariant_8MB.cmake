@@ -1,0 +1,1 @@
+campusgrid_flash(8)
