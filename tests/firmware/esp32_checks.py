@@ -75,15 +75,15 @@ def cut_first_start() -> None:
     print(place)
 
 
-def damage(label: str) -> None:
-    """Print what is said of a damaged partition, and that the others are used all the same."""
+def damage(label: str, rubbish: str) -> None:
+    """Print what is said of a partition whose first blocks hold *rubbish*, and that the others are used still."""
     board = prepared()
     for path in ("/data", "/data/journal", "/data/archive"):
         board.Directory(path).replace("file", b"x" * 2000)
     part = next(part for part in CHIP.parts if part.label == label)
     for block in (0, 1):
         CHIP.flash.erase(part.address + 4096 * block)
-        CHIP.flash.program(part.address + 4096 * block, b"rubbish" * 100)
+        CHIP.flash.program(part.address + 4096 * block, rubbish.encode())
     restart()
     board = prepared()
     for path in ("/data", "/data/journal", "/data/archive"):

@@ -76,9 +76,12 @@ def test_a_power_cut_at_any_flash_operation_of_a_first_start_leaves_a_board_that
     assert cuts >= 15
 
 
+@pytest.mark.parametrize("rubbish", ["", "rubbish" * 100])
 @pytest.mark.parametrize("label", ["journal", "archive", "state"])
-def test_a_damaged_partition_is_left_as_it_is_named_and_takes_no_other_with_it(check: Check, label: str) -> None:
-    said = check("damage", label).splitlines()
+def test_a_damaged_partition_is_left_as_it_is_named_and_takes_no_other_with_it(
+    check: Check, label: str, rubbish: str
+) -> None:
+    said = check("damage", label, rubbish).splitlines()
     place = {"journal": "/data/journal", "archive": "/data/archive", "state": "/data"}[label]
     for line in said:
         if line.split()[0] == place:
@@ -125,6 +128,7 @@ def test_a_dead_name_server_holds_nobody_up_and_takes_no_more_than_two_threads(c
 def test_the_transceiver_is_held_until_the_last_bit_has_left(check: Check) -> None:
     master, slave = os.openpty()
     tty.setraw(slave)
+    os.set_blocking(master, False)
     try:
         assert check("drive_line", os.ttyname(slave)) == "0 b''"
         assert os.read(master, 100) == b"heard"
