@@ -66,6 +66,11 @@ class FlashDisk:
             raise FileNotFoundError(errno.ENOENT, "No such file", path)
         return self.files[path].content[offset : offset + count]
 
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:
+        """Give the content of a file, *size* bytes at a time and then the rest."""
+        content = self.files[path].content
+        yield from (content[place : place + size] for place in range(0, len(content), size))
+
     def open(self, path: str, mode: str) -> FlashFile:
         """Open, make or (mode "wb") empty the file *path*."""
         self._begin()

@@ -5,7 +5,8 @@ from collections import namedtuple
 
 from meter.errors import ConfigError
 
-MAX_CONFIG_BYTES = 16384
+MAX_CONFIG_BYTES = 4096
+"""Several times what one takes; it is read in one go, for which a small board must find room."""
 MAX_GATEWAY_KEYS = 8
 MAX_PIN = 48
 """The highest of an ESP32-S3, which has the most."""

@@ -25,6 +25,8 @@ THIN_SEGMENTS = 192
 THIN_RUN = 3
 """Shorter runs stay: the record of what was removed takes as much room as a reading."""
 ARCHIVE_SEGMENTS = 18
+ARCHIVE_BATCH = 24
+"""Readings copied to the archive in one go: more than an ordinary file has, few enough for a small heap."""
 TRIM_SEGMENTS = 8
 """Files given up on one receipt; more would keep the flash busy over a boundary. The next receipts take the rest."""
 RESERVED_NUMBERS = 64
@@ -88,14 +90,14 @@ class Journal:
         """Return (first number, last, count, link of the first, hash of the last) of the next run to go; or None."""
         while True:
             records = self._log.oldest_holding(reading.PERIODIC, max(self.receipted, self._looked_at))
-            if not records:
+            first, last, count, seen = _first_run(records, self.receipted)
+            records.close()
+            if count >= THIN_RUN:
+                previous = reading.decode(first.data).previous
+                return first.sequence, last.sequence, count, previous, envelope.digest(last.data)
+            if not seen:
                 return None
-            run = _first_run(records, self.receipted)
-            if len(run) >= THIN_RUN:
-                first = reading.decode(run[0].data)
-                last = run[-1]
-                return run[0].sequence, last.sequence, len(run), first.previous, envelope.digest(last.data)
-            self._looked_at = records[-1].sequence
+            self._looked_at = seen
 
     def thin(self, first, last):
         """Remove the readings *first* to *last*, as `thinnable` gave them; the record of it must be appended by now."""
@@ -219,9 +221,14 @@ class Journal:
     def _keep_boundaries(self, records):
         self._archive.mend()
         newest = self._archive.last.sequence if self._archive.last else 0
-        self._archive.extend(
-            [record for record in records if record.reason == reading.BOUNDARY and record.sequence > newest]
-        )
+        batch = []
+        for record in records:
+            if record.reason == reading.BOUNDARY and record.sequence > newest:
+                batch.append(record)
+                if len(batch) == ARCHIVE_BATCH:
+                    self._archive.extend(batch)
+                    batch = []
+        self._archive.extend(batch)
         while len(self._archive) > ARCHIVE_SEGMENTS:
             self._archive.drop_oldest()
 
@@ -244,13 +251,20 @@ class Journal:
 
 
 def _first_run(records, receipted):
-    """Return the first THIN_RUN or more periodic readings in a row above *receipted*; the last such run if shorter."""
-    run = []
+    """Return (first record, last, count, number of the last one looked at) of a run of periodic readings in a row.
+
+    It is the first run above *receipted* that has THIN_RUN readings or more, or else what the records end with.
+    """
+    first = last = None
+    count = seen = 0
     for record in records:
-        if record.reason == reading.PERIODIC and record.sequence > receipted:
-            run.append(record)
-        elif len(run) >= THIN_RUN:
-            return run
+        seen = record.sequence
+        if record.reason == reading.PERIODIC and seen > receipted:
+            first = record if not count else first
+            last = record
+            count += 1
+        elif count >= THIN_RUN:
+            break
         else:
-            run = []
-    return run
+            count = 0
+    return first, last, count, seen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 
 class PowerCutError(Exception):
     """The power went."""
@@ -23,6 +25,10 @@ class MemoryDirectory:
     def read(self, name: str) -> bytes:
         return self.files[name]
 
+    def pieces(self, name: str, size: int) -> Iterator[bytes]:
+        content = self.files[name]
+        yield from (content[place : place + size] for place in range(0, len(content), size))
+
     def append(self, name: str, data: bytes) -> None:
         before = self.files.get(name, b"")
         if self._is_cut():
@@ -39,6 +45,9 @@ class MemoryDirectory:
                 self.files[name] = data  # renamed, but the caller never heard of it
             raise PowerCutError
         self.files[name] = data
+
+    def rewrite(self, name: str, pieces: Iterable[bytes]) -> None:
+        self.replace(name, b"".join(pieces))
 
     def remove(self, name: str) -> None:
         if self._is_cut():

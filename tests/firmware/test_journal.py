@@ -215,9 +215,9 @@ def test_boundary_readings_are_kept_behind_the_receipt() -> None:
     journal = storage.open()
     signed = fill(journal, 400)
     journal.settle(signed[-1][0], digest(signed[-1][1]))
-    kept = [record for data in storage.archive.files.values() for record in segments.unpack(data)[0]]
+    kept = [record for data in storage.archive.files.values() for record in segments.unpack(data)]
     left = {sequence for sequence, _ in storage.open().pending(0, 0)} | {
-        record.sequence for data in storage.log.files.values() for record in segments.unpack(data)[0]
+        record.sequence for data in storage.log.files.values() for record in segments.unpack(data)
     }
     boundaries = {sequence for place, (sequence, _) in enumerate(signed) if place % BOUNDARY_EVERY == 0}
     assert boundaries <= {record.sequence for record in kept} | left

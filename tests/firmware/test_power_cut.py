@@ -115,7 +115,7 @@ def _stored(image: Image) -> dict[int, bytes]:
         record.sequence: record.data
         for path, content in image.items()
         if path.endswith(".log")
-        for record in segments.unpack(content)[0]
+        for record in segments.unpack(content)
     }
 
 

@@ -30,6 +30,15 @@ class Disk:
             file.seek(offset)
             return file.read(count)
 
+    def pieces(self, path, size):
+        """Give the content of a file, *size* bytes at a time and then the rest."""
+        with open(path, "rb") as file:
+            while True:
+                piece = file.read(size)
+                if not piece:
+                    return
+                yield piece
+
     def open(self, path, mode):
         """Return the file opened with *mode* "ab" or "wb", unbuffered: what failed once must not be written later."""
         return open(path, mode, buffering=0)
@@ -93,6 +102,10 @@ class Directory:
         """Return the content of file *name*."""
         return self._disk.read(self._path + "/" + name)
 
+    def pieces(self, name, size):
+        """Give the content of file *name*, up to *size* bytes at a time; it is open until the end, or `close`."""
+        return self._disk.pieces(self._path + "/" + name, size)
+
     def append(self, name, data):
         """Write *data* at the end of file *name*, which is made if it is new. After an OSError its end is unknown."""
         try:
@@ -109,11 +122,16 @@ class Directory:
 
     def replace(self, name, data):
         """Give file *name* the content *data*: after a power cut it has the old content or the new, never a mixture."""
+        self.rewrite(name, (data,))
+
+    def rewrite(self, name, pieces):
+        """Give file *name* the content *pieces*, in the same way; they may be made from its old content meanwhile."""
         self._close()
         path = self._path + "/" + name
         file = self._disk.open(path + NEW, "wb")
         try:
-            self._disk.write(file, data)
+            for piece in pieces:
+                self._disk.write(file, piece)
             self._disk.sync(file)
         finally:
             self._disk.close(file)

@@ -25,6 +25,12 @@ class Files:
         """Return a file's content."""
         return self.files[name]
 
+    def pieces(self, name: str, size: int) -> object:
+        """Give a file's content, *size* bytes at a time and then the rest."""
+        content = self.files[name]
+        for place in range(0, len(content), size):
+            yield content[place : place + size]
+
     def append(self, name: str, data: bytes) -> None:
         """Write at the end of a file."""
         self.files[name] = self.files.get(name, b"") + data
@@ -32,6 +38,10 @@ class Files:
     def replace(self, name: str, data: bytes) -> None:
         """Give a file another content."""
         self.files[name] = data
+
+    def rewrite(self, name: str, pieces: object) -> None:
+        """Give a file another content, piece by piece."""
+        self.files[name] = b"".join(pieces)  # type: ignore[arg-type]
 
     def remove(self, name: str) -> None:
         """Remove a file."""
