@@ -83,9 +83,17 @@ class FullDisk(Disk):  # type: ignore[misc]
 
     def read(self, path: str) -> bytes:
         """Read, if the sector is good."""
+        self._check(path)
+        return super().read(path)
+
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:
+        """Read piece by piece, if the sector is good."""
+        self._check(path)
+        yield from super().pieces(path, size)
+
+    def _check(self, path: str) -> None:
         if self.unreadable and path.endswith(self.unreadable):
             raise OSError(errno.EIO, "Input/output error")
-        return super().read(path)
 
 
 class Mute:
