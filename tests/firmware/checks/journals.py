@@ -99,7 +99,7 @@ class Life:
 
 
 def answer(case: list) -> list:
-    """Return what the journal says after each of the events in *case*: [name of a method of Life, argument]."""
+    """Return what the journal says after the events in *case*, but appends: [name of a method of Life, argument]."""
     kept = segments.SEGMENT_BYTES, meter_journal.RESERVED_NUMBERS
     segments.SEGMENT_BYTES, meter_journal.RESERVED_NUMBERS = SEGMENT_BYTES, 4
     try:
@@ -107,8 +107,9 @@ def answer(case: list) -> list:
         found = []
         for name, argument in case:
             getattr(life, name)(argument)
-            found.append(_state(life.journal))
-        return found
+            if name != "sign":
+                found.append(_state(life.journal))
+        return found + [_state(life.journal)]
     finally:
         segments.SEGMENT_BYTES, meter_journal.RESERVED_NUMBERS = kept
 
