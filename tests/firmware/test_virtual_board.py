@@ -13,7 +13,8 @@ from hil.resources.virtual_board import VirtualBoard, make_flash
 from ledger import reading
 from provisioning.toolchain.virtual_board import find_board
 from tests.firmware.bench_meter import BenchMeter
-from tests.firmware.board_application import run_application
+from tests.firmware.board_application import EVERYTHING, HEAP_BYTES, OUTAGE, carry_off, run_application
+from tests.firmware.conftest import Tell
 
 LIMIT_S = 60
 
@@ -103,6 +104,14 @@ def test_the_whole_application_signs_and_keeps_readings_on_the_board() -> None:
     kept = [reading.decode(bytes.fromhex(raw)) for raw in found["kept"]]
     assert [one.sequence for one in kept] == [1, 2, 3, 4]
     assert all(one.is_signed_by(bytes.fromhex(found["key"])) and one.register(180) == 1_234_500 for one in kept)
+
+
+def test_a_backlog_with_all_kinds_of_readings_drains_within_the_heap_of_a_small_board(tell: Tell) -> None:
+    seen = carry_off(OUTAGE)
+    assert seen.keys() >= EVERYTHING
+    tell(
+        f"RV32 board: an outage of {OUTAGE} readings, thinned once, then receipted, in {HEAP_BYTES // 1024} KB of heap"
+    )
 
 
 def test_without_a_random_source_no_key_is_made(board: VirtualBoard) -> None:
