@@ -15,6 +15,7 @@ import pytest
 
 from provisioning.image import pack
 from provisioning.toolchain.micropython import find_micropython
+from tests.firmware.conftest import Tell
 from tests.firmware.device import configuration
 from tests.firmware.esp32_device import FLASH_BYTES, LINE, NOBODY, PATHS, TABLE, WIFI
 
@@ -70,9 +71,11 @@ def test_partitions_leave_no_gap_overlap_nothing_and_fill_the_flash(table: Path,
     assert at == size
 
 
-def test_a_power_cut_at_any_flash_operation_of_a_first_start_leaves_a_board_that_starts(check: Check) -> None:
+def test_a_power_cut_at_any_flash_operation_of_a_first_start_leaves_a_board_that_starts(
+    check: Check, tell: Tell
+) -> None:
     cuts = int(check("cut_first_start"))
-    print(f"cuts during the first start: {cuts}")
+    tell(f"ESP32 contract fake: {cuts} power cuts during a first start")
     assert cuts >= 15
 
 

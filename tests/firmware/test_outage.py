@@ -32,7 +32,8 @@ def test_a_day_of_outage_drains_whole_each_reading_once_and_delays_no_boundary(l
     signed_s = {event["sequence"]: event["at_s"] for event in bench.board.events if event["event"] == "signed"}
     assert during
     assert all(bench.broker.arrived_s[reading.sequence] - signed_s[reading.sequence] < 1 for reading in during)
-    tell(f"24 h without a network: {taken} readings, then {len(readings)} arrived in {took_s / 60:.0f} min, each once")
+    tell(f"24 h without a network: {taken} readings waited; they and {len(readings) - taken} new ones arrived in "
+         f"{took_s / 60:.0f} min, each once")  # fmt: skip
     bench.end()
 
 

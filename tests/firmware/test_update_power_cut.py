@@ -12,6 +12,7 @@ from meter import ed25519, slots
 from hil.flash import FlashDisk, Image, distinct
 from ledger import envelope
 from provisioning.signed_update import SignedUpdate
+from tests.firmware.conftest import Tell
 from tests.firmware.updates import CAMPUS, Meter, make_update
 from tests.firmware.virtual_time import verify_fast
 
@@ -131,9 +132,7 @@ def images(disk: FlashDisk) -> Iterator[tuple[int, str, Image]]:
             yield operation, outcome, image
 
 
-def test_a_power_cut_at_every_disk_operation_of_an_update_leaves_a_bootable_meter(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_power_cut_at_every_disk_operation_of_an_update_leaves_a_bootable_meter(tell: Tell) -> None:
     disk = FlashDisk()
     history = live(disk)
     tried = again = 0
@@ -151,7 +150,6 @@ def test_a_power_cut_at_every_disk_operation_of_an_update_leaves_a_bootable_mete
                     check(second, history, operation)
         except Exception as error:
             raise AssertionError(f"cut before operation {operation}, outcome {outcome!r}: {error}") from error
-    with capsys.disabled():
-        print(f"\nupdate power cuts: {len(disk.cuts) + 1} operations, {tried} outcomes, {again} second cuts at start")
+    tell(f"update power cuts: {len(disk.cuts) + 1} operations, {tried} outcomes, {again} second cuts at start")
     assert [version for _, version in history.confirmed] == [1, 2, 6, 7]
     assert [version for _, version in history.failed] == [3, 4]
