@@ -10,7 +10,7 @@ from provisioning.toolchain.virtual_board import find_board
 from tests.bench.measure import Row, at_most
 from tests.firmware.board_application import journal_wear, least_heap
 
-SIGN_BAR = 7_500_000
+SIGN_BAR = 5_500_000  # 7.5 million were asked for; what was reached must not creep back
 SHA512_BLOCK_BAR = 150_000
 READING_BAR = 8_000_000
 HEAP_BAR_BYTES = 140 * 1024
