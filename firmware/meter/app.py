@@ -27,7 +27,8 @@ class Application:
     """One meter: its line, key, journal and uplink on one board.
 
     *progress* (a Progress) hears of each part that comes round; `proven()` is called when a receipt has come for a
-    reading of this run, so that configuration and firmware are known to work from end to end. *updates* is the Updater.
+    reading of registers of this run, so that configuration and firmware are known to work from end to end. *updates* is
+    the Updater.
     """
 
     def __init__(self, settings, board, key, journal, progress, proven, updates):
@@ -50,7 +51,7 @@ class Application:
         self._ended = asyncio.Event()
         self._fault = None
         self._status = 0
-        self._first = None  # number of the first reading of this run
+        self._first = None  # number of the first reading of this run that has registers
         self._is_asking = False  # for a boundary reading
         self._unkept_since = None  # ticks of the first reading in a row that the disk refused
 
@@ -184,7 +185,7 @@ class Application:
             while run := self._journal.lost():
                 self._complain("readings {} to {} are lost: their flash is damaged".format(run[0], run[1]))
                 self._status |= reading.JOURNAL_THINNED
-                self._record(reading.THINNED, run, (), self._board.now_ms())
+                self._record(reading.THINNED, run, (), self._clock.now_ms())
         except (JournalError, MalformedError, OSError) as error:
             self._complain("the loss of readings is not told yet: {}".format(error))
 
@@ -246,8 +247,8 @@ class Application:
             self._key,
         )  # fmt: skip
         self._journal.append(sequence, reason, sealed)
-        self._first = self._first or sequence
-        if reason != reading.THINNED:
+        if reason != reading.THINNED:  # which shows that the meter signs, not that it measures
+            self._first = self._first or sequence
             self._status = 0
         return sequence
 

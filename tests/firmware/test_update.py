@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from meter import ed25519, manifest, slots
+from meter import ed25519, manifest, reading, slots
 from meter.errors import MalformedError
 
 from hil.flash import FlashDisk
@@ -14,7 +14,8 @@ from ledger.envelope import Kind
 from ledger.keys import PrivateKey
 from provisioning import signed_update
 from tests.firmware.updates import CAMPUS, METER, ROOT, Meter, NorImage, altered, make_update
-from tests.firmware.virtual_time import verify_fast
+from tests.firmware.virtual_bench import Bench
+from tests.firmware.virtual_time import START_S, VirtualLoop, verify_fast
 
 STRANGER = PrivateKey(b"\x0d" * 32)
 
@@ -64,6 +65,18 @@ def test_without_a_receipt_in_its_time_a_trial_is_rolled_back_and_never_repeated
     assert (meter.version, meter.said) == (1, ["2 rolled-back receipt"])
     assert meter.receive(make_update(2)) == "rolled-back receipt"
     assert updated(disk, 3).version == 3
+
+
+def test_a_receipt_for_a_mere_record_of_what_was_lost_confirms_nothing(loop: VirtualLoop) -> None:
+    bench = Bench(loop)
+    application, proven = bench.application, []
+    application._proven = lambda: proven.append(bench.journal.receipted)
+    for reason, about, values in (
+        (reading.THINNED, (1, 1, 1, bytes(8), bytes(32)), ()), (reading.PERIODIC, None, ((180, 1),)),
+    ):  # fmt: skip
+        bench.journal.receipted = application._record(reason, about, values, 1000 * START_S)
+        application._heard("receipted")
+    assert proven == [bench.journal.sequence]
 
 
 def test_a_trial_that_never_comes_up_uses_its_boots_up() -> None:
