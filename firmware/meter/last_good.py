@@ -50,8 +50,7 @@ def restore(board, path):
 
 
 def _read(path):
-    with open(path + SUFFIX, "rb") as file:
-        data, _, checksum = file.read().rpartition(b"\n")
+    data, _, checksum = config.read(path + SUFFIX).rpartition(b"\n")
     if checksum != str(crc32(data)).encode():
         raise ConfigError("the copy of the last configuration that worked is damaged")
     return data

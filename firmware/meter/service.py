@@ -20,7 +20,7 @@ WATCHDOG_S = 180
 """Longer than any call that holds everything up: a name that no server looks up takes the resolver 30 s and more."""
 RETRY_FIRST_MS = 5000
 RETRY_LIMIT_MS = 3_600_000
-STEADY_MS = 600_000
+STEADY_S = 600
 """After so long without a fault the next one counts as the first."""
 UPDATE_POLL_S = 0.5
 
@@ -44,6 +44,7 @@ class Service:
         self._is_restarting = False
         self._mode = None
         self._parts = None
+        self._loaded = None  # what the file of the configuration looked like when it was read
         self._network = None  # the section of the configuration that is being followed, and the task that does
         self._joining = None
         self._tasks = []
@@ -102,9 +103,10 @@ class Service:
             await asyncio.sleep(self._watchdog.period_s)
 
     async def _live(self):
-        """Measure, or stay in safe mode, in turn; comes back when an update asks for a new start."""
+        """Measure, or stay in safe mode, in turn, until cancelled; raises UnfitError where it never worked."""
         while True:
             self._progress.mark("start")
+            self._loaded = start.look([self._path])
             self._parts = parts = start.make_ready(self._board, self._path, self._watchdog.feed)
             if parts.config is not None:
                 self._join_network(parts.config)
@@ -123,11 +125,11 @@ class Service:
         if self._joining is not None:
             self._joining.cancel()
         self._network = config.network
-        self._joining = asyncio.create_task(self._board.keep_network(config, self._complain))
+        self._joining = asyncio.create_task(self._watch(self._board.keep_network(config, self._complain)))
 
     async def _measure(self, parts):
         """Be a meter; comes back when a fault made an end to it, which *parts* are then told."""
-        begun = self._board.ticks_ms()
+        steady = asyncio.create_task(self._grow_steady())
         try:
             self._mode = Application(
                 parts.store, self._board, parts.key, parts.journal, self._progress, self._prove, self._updates
@@ -139,10 +141,14 @@ class Service:
         except Exception as error:
             parts.blame(start.STORAGE if isinstance(error, StorageError) else start.FAULT, error)
             _print_trace(error)
-        if self._board.ticks_since(begun) > STEADY_MS:
-            self._retry_ms = RETRY_FIRST_MS
+        finally:
+            steady.cancel()
         if self._mode is not None:
             await self._mode.abandon()
+
+    async def _grow_steady(self):
+        await asyncio.sleep(STEADY_S)  # no count of ticks: it runs over within days
+        self._retry_ms = RETRY_FIRST_MS
 
     async def _stay_safe(self, parts):
         self._mode = SafeMode(self._board, self._path, parts, self._progress, self._retry_ms, self._updates)
@@ -159,6 +165,7 @@ class Service:
     def _open_updates(self, parts):
         """Look into the slots that the board has for updates, until that went well; none where no launcher did."""
         if self._slots is not None:
+            self._updates.config = parts.config  # it may have been mended
             return
         try:
             self._slots = slots.of_board(self._board, parts.config.data_dir) if self._slot else None
@@ -196,10 +203,14 @@ class Service:
             self._board.emit({"event": "update", "version": version, "state": state})
 
     def _prove(self):
-        """Take what runs, and its configuration, for good: the gateway has a reading that it signed."""
+        """Take what runs, and its configuration, for good: the gateway has a reading that it signed.
+
+        Not a file that somebody has changed since it was read: that one still has to show that it works.
+        """
         self._try_update(self._updates.note_receipt)
         try:
-            last_good.keep(self._board, self._path)
+            if start.look([self._path]) == self._loaded:
+                last_good.keep(self._board, self._path)
         except OSError as error:
             self._complain("no copy of the configuration is kept beside {}: {}".format(self._path, error))
 

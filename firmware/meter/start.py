@@ -15,10 +15,6 @@ CONFIGURATION, STORAGE, KEY, FAULT = "configuration", "storage", "key", "fault"
 """Why a meter cannot measure: the words of the status hint `safe <reason>`."""
 
 
-LOOK_BYTES = 4096
-"""More than any configuration that is no mistake."""
-
-
 class Parts:
     """What is ready: None where it is not. `reason` and `text` say what stands in the way of measuring.
 
@@ -66,8 +62,7 @@ def look(paths):
     found = []
     for path in paths:
         try:
-            with open(path, "rb") as file:
-                found.append(crc32(file.read(LOOK_BYTES)))
+            found.append(crc32(config.read(path)))
         except OSError:
             found.append(None)
     return found

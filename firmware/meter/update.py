@@ -15,7 +15,8 @@ PIECES_PER_ANSWER = 8
 class Updater:
     """The updates of one meter that runs the image in slot *running* (None: the copy that it was delivered with).
 
-    *found* are its Slots, or None where no launcher started it: then it refuses updates. `say(version, state)` is told
+    *found* are its Slots, or None where no launcher started it: then it refuses updates. `config` says which meter this
+    is and whose signature counts; whoever reads another one sets it. `say(version, state)` is told
     whatever becomes of one. All methods but `version` and `wants_restart` may raise OSError: the flash failed, and the
     next message, or the next start, goes on from what it has.
     """
@@ -23,7 +24,7 @@ class Updater:
     def __init__(self, found, running, config, board, say):
         self._slots = found
         self._running = running
-        self._config = config
+        self.config = config
         self._board = board
         self._say = say
         self._wanted = None  # Manifest of the image that comes in
@@ -82,7 +83,7 @@ class Updater:
 
     def _refusal(self, sealed, offered):
         """Return why the update *offered* is not taken; None: it is; empty: it is known, and was answered."""
-        if offered.meter_id != self._config.meter_id:
+        if offered.meter_id != self.config.meter_id:
             return "meter"
         if self._slots is None:
             return "launcher"
@@ -97,7 +98,7 @@ class Updater:
             return "size"
         if state.stage == slots.TRIAL or self.wants_restart:
             return "busy"
-        return None if envelope.is_signed_by(sealed, self._config.campus_key) else "signature"
+        return None if envelope.is_signed_by(sealed, self.config.campus_key) else "signature"
 
     def _answer(self, sealed, offered):
         """Say what became of the update *offered*, if it is known; tell whether it is."""

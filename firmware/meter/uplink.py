@@ -216,7 +216,7 @@ class Uplink:
                 self._heard = self._board.ticks_ms()
                 for packet in parser.feed(data):
                     self._handle(packet)
-        except (OSError, UplinkError) as error:
+        except Exception as error:  # a journal that cannot be read among them: that is for `run`'s caller
             self._failure = error
             self._news.set()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from meter import app, ed25519, start
+from meter import app, ed25519, inbox, start
 from meter.board.folder import Directory
 from meter.board.linux import Disk
 from meter.errors import LineError
@@ -258,6 +258,35 @@ def test_a_fault_of_the_application_leads_to_safe_mode_and_to_new_starts_ever_le
     assert "in stumble" in capsys.readouterr().err
 
 
+def test_after_ten_minutes_without_a_fault_the_next_one_counts_as_the_first(make_bench: MakeBench) -> None:
+    async def stumble() -> None:
+        raise ZeroDivisionError("as the test wants it")
+
+    Line.trouble = staticmethod(stumble)
+    bench = make_bench()
+    bench.pass_time(HOUR_S)
+    Line.trouble = None
+    bench.pass_time(2 * HOUR_S)
+    bench.loop.now_s += 8 * 24 * HOUR_S  # longer than the ticks of a board can count
+    told = len(bench.of_kind("safe"))
+    Line.trouble = staticmethod(stumble)
+    bench.pass_time(120)
+    assert bench.of_kind("safe")[told]["retry_s"] == RETRY_FIRST_MS // 1000
+
+
+def test_a_configuration_that_was_changed_since_the_start_is_not_taken_for_one_that_works(
+    make_bench: MakeBench,
+) -> None:
+    bench = make_bench()
+    good = bench.config.read_bytes()
+    bench.pass_time(600)
+    bench.config.write_text("{}")
+    receipts = len(bench.of_kind("receipted"))
+    bench.pass_time(600)
+    assert len(bench.of_kind("receipted")) > receipts
+    assert bench.config.with_name("config.json.good").read_bytes().startswith(good)
+
+
 def test_a_full_disk_is_told_after_a_minute_and_the_meter_measures_again_once_there_is_room(
     make_bench: MakeBench,
 ) -> None:
@@ -297,6 +326,18 @@ def test_a_journal_that_cannot_be_read_is_told_and_read_again(make_bench: MakeBe
     bench.disk.unreadable = None
     bench.pass_time(2 * HOUR_S)
     assert bench.of_kind("signed")[-1]["at_s"] > 2 * HOUR_S
+
+
+def test_a_fault_over_a_message_that_came_in_is_told_like_any_other(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(_self: object, _message: bytes) -> None:
+        raise ZeroDivisionError("as the test wants it")
+
+    monkeypatch.setattr(inbox.Inbox, "accept", stumble)
+    bench = make_bench()
+    bench.pass_time(5)
+    assert bench.of_kind("safe")[0]["text"] == "ZeroDivisionError: as the test wants it"
 
 
 def test_a_safe_mode_whose_uplink_hangs_starves_the_watchdog(make_bench: MakeBench) -> None:
