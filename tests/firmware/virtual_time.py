@@ -80,7 +80,7 @@ class VirtualBoard:
 
     def watchdog(self, timeout_s: int) -> VirtualWatchdog:
         """Return a watchdog that notes when it was fed."""
-        return VirtualWatchdog(timeout_s / 3, self._loop, self.fed_s)
+        return VirtualWatchdog(timeout_s, self._loop, self.fed_s)
 
     def now_ms(self) -> int:
         """Return the wall clock, wrong by `set_by_ms`."""
@@ -146,8 +146,8 @@ class VirtualBoard:
 class VirtualWatchdog(Watchdog):  # type: ignore[misc]
     """A watchdog that never bites."""
 
-    def __init__(self, period_s: float, loop: VirtualLoop, fed_s: list[float]) -> None:
-        super().__init__(period_s)
+    def __init__(self, timeout_s: float, loop: VirtualLoop, fed_s: list[float]) -> None:
+        super().__init__(timeout_s)
         self._loop, self._fed_s = loop, fed_s
 
     def feed(self) -> None:

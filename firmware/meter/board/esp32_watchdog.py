@@ -4,8 +4,6 @@ import machine
 
 from meter.board.watchdog import Watchdog
 
-FEEDS = 3
-"""How often within its time it is fed: twice it may come late."""
 PROMPT_S = 3600
 """So long somebody may be at the prompt before the meter starts again by itself."""
 
@@ -14,7 +12,7 @@ class ChipWatchdog(Watchdog):
     """Resets the chip when it was not fed for *timeout_s*."""
 
     def __init__(self, timeout_s):
-        super().__init__(timeout_s / FEEDS)
+        super().__init__(timeout_s)
         self._chip = machine.WDT(timeout=1000 * timeout_s)
 
     def feed(self):

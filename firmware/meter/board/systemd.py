@@ -9,12 +9,9 @@ import socket
 import struct
 import sys
 
+from meter.board.watchdog import Watchdog
+
 MICROPYTHON = sys.implementation.name == "micropython"
-
-from meter.board.watchdog import Watchdog  # noqa: E402
-
-FEEDS = 3
-"""How often within systemd's time it is fed: twice it may come late."""
 
 
 def watchdog(timeout_s, process):
@@ -24,18 +21,17 @@ def watchdog(timeout_s, process):
     """
     path = os.getenv("NOTIFY_SOCKET") or ""
     if path[:1] not in ("/", "@"):
-        return Watchdog(timeout_s / FEEDS)
+        return Watchdog(timeout_s)
     microseconds = os.getenv("WATCHDOG_USEC") or ""
     is_fed = microseconds.isdigit() and int(microseconds) and os.getenv("WATCHDOG_PID") in (None, str(process))
-    period_s = int(microseconds) / 1_000_000 / FEEDS if is_fed else timeout_s / FEEDS
-    return Service(path, period_s, is_fed)
+    return Service(path, int(microseconds) / 1_000_000 if is_fed else timeout_s, is_fed)
 
 
 class Service(Watchdog):
     """systemd at the other end of the socket *path*; fed only if *is_fed*: if the unit asks for it."""
 
-    def __init__(self, path, period_s, is_fed):
-        super().__init__(period_s)
+    def __init__(self, path, timeout_s, is_fed):
+        super().__init__(timeout_s)
         self._address = _address(path)
         self._is_fed = is_fed
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

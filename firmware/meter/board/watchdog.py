@@ -1,11 +1,17 @@
 """The watchdog of a board that has none, and what each board's offers."""
 
+FEEDS = 3
+"""How often within its time it is fed: twice it may come late."""
+
 
 class Watchdog:
-    """`feed` it at least every `period_s`. What is told to it goes to whoever started the meter, if anybody listens."""
+    """`feed` it every `period_s`, FEEDS times in *timeout_s*, after which it bites.
 
-    def __init__(self, period_s):
-        self.period_s = period_s
+    What is told to it goes to whoever started the meter, if anybody listens.
+    """
+
+    def __init__(self, timeout_s):
+        self.period_s = timeout_s / FEEDS
 
     def feed(self):
         """Say that all is well."""
