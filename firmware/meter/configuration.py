@@ -8,6 +8,7 @@ from collections import namedtuple
 
 from meter import envelope
 from meter.config import MAX_GATEWAY_KEYS, with_remote
+from meter.envelope import is_uint
 from meter.errors import MalformedError
 
 MAX_BYTES = 512
@@ -27,8 +28,8 @@ def open_sealed(data, config):
         raise MalformedError("a configuration has at most {} bytes".format(MAX_BYTES))
     found = Configuration(*envelope.fields(envelope.parse(data)[1], envelope.CONFIGURATION, _FIELDS))
     _require(found.meter_id == config.meter_id, "it is for another meter")
-    _require(_is_uint(found.number, 1, _UINT32 - 1), "number")
-    _require(_is_uint(found.telemetry_s, 1, MAX_TELEMETRY_S), "telemetry_s")
+    _require(is_uint(found.number, 1, _UINT32 - 1), "number")
+    _require(is_uint(found.telemetry_s, 1, MAX_TELEMETRY_S), "telemetry_s")
     keys = found.gateway_keys
     _require(isinstance(keys, list) and 1 <= len(keys) <= MAX_GATEWAY_KEYS, "gateway keys")
     _require(all(isinstance(key, bytes) and len(key) == 32 for key in keys), "gateway keys")
@@ -70,13 +71,9 @@ class Store:
 
 
 def _is_range(value):
-    if not isinstance(value, list) or len(value) != 2 or not _is_uint(value[0], 0, _UINT32 - 1):
+    if not isinstance(value, list) or len(value) != 2 or not is_uint(value[0], 0, _UINT32 - 1):
         return False
-    return _is_uint(value[1], value[0], _UINT32 - 1)
-
-
-def _is_uint(value, low, high):
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    return is_uint(value[1], value[0], _UINT32 - 1)
 
 
 def _require(holds, name):

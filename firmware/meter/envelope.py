@@ -88,6 +88,11 @@ def fields(payload, kind, count):
     return values[1:]
 
 
+def is_uint(value, low, high):
+    """Tell whether the field *value* is an integer from *low* to *high*; CBOR's true is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
 def _to_be_signed(name, payload):
     """Return the Sig_structure of RFC 9052 §4.4 with empty external_aad."""
     return b"\x84\x6aSignature1\x4d" + _HEAD[2:] + name + b"\x40" + cbor.encode(payload)

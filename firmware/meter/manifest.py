@@ -7,6 +7,7 @@ whatever order, and what of an interrupted update is already there is seen by ha
 from collections import namedtuple
 
 from meter import envelope
+from meter.envelope import is_uint
 from meter.errors import MalformedError
 
 PIECE_BYTES = 2048
@@ -34,10 +35,10 @@ def decode(data):
         raise MalformedError("a manifest has at most {} bytes".format(MAX_BYTES))
     found = Manifest(*envelope.fields(envelope.parse(data)[1], envelope.UPDATE, _FIELDS))
     _require(isinstance(found.meter_id, bytes) and len(found.meter_id) == 8, "meter id")
-    _require(_is_uint(found.version, 1, _UINT32 - 1), "version")
+    _require(is_uint(found.version, 1, _UINT32 - 1), "version")
     _require(isinstance(found.target, str) and 0 < len(found.target) <= MAX_TARGET_BYTES, "target")
-    _require(_is_uint(found.trial_s, 1, MAX_TRIAL_S), "trial_s")
-    _require(_is_uint(found.size, 1, MAX_PIECES * PIECE_BYTES), "size")
+    _require(is_uint(found.trial_s, 1, MAX_TRIAL_S), "trial_s")
+    _require(is_uint(found.size, 1, MAX_PIECES * PIECE_BYTES), "size")
     _require(isinstance(found.sha256, bytes) and len(found.sha256) == 32, "sha256")
     _require(isinstance(found.heads, bytes) and len(found.heads) == HEAD_BYTES * count(found), "heads")
     return found
@@ -58,7 +59,7 @@ def decode_piece(data):
     if len(data) > PIECE_BYTES + 20:
         raise MalformedError("a piece has at most {} bytes".format(PIECE_BYTES))
     found = Piece(*envelope.fields(data, envelope.PIECE, _PIECE_FIELDS))
-    _require(_is_uint(found.version, 1, _UINT32 - 1) and _is_uint(found.index, 0, MAX_PIECES - 1), "number")
+    _require(is_uint(found.version, 1, _UINT32 - 1) and is_uint(found.index, 0, MAX_PIECES - 1), "number")
     _require(isinstance(found.data, bytes) and 0 < len(found.data) <= PIECE_BYTES, "data")
     return found
 
@@ -67,10 +68,6 @@ def is_part(manifest, index, data):
     """Tell whether *data* is piece *index* of the image of *manifest*."""
     head = manifest.heads[HEAD_BYTES * index : HEAD_BYTES * (index + 1)]
     return len(data) == size_of(manifest, index) and envelope.digest(data)[:HEAD_BYTES] == head
-
-
-def _is_uint(value, low, high):
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def _require(holds, name):

@@ -48,7 +48,7 @@ def _is_refusal(entry):
 
 
 def _is_uint32(value):
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _UINT32
+    return envelope.is_uint(value, 0, _UINT32 - 1)
 
 
 def _is_bytes(value, size):
