@@ -4,8 +4,8 @@ Numbers. A block of sequence numbers is reserved in a file of its own before the
 behind the reserved block. So no number is ever used twice, whatever was cut off when; the hash chain links the gap.
 
 Room. The journal holds at most MAX_SEGMENTS files, on a small flash fewer. From THIN_SEGMENTS on, or three quarters of
-what it may hold if that is less, it is thinned, oldest first: a run of at least
-THIN_RUN periodic readings between two others gives way to one signed record of what was removed (`thinnable`, `thin`).
+what it may hold if that is less, it is thinned, oldest first: a run of at least THIN_RUN periodic readings between two
+others gives way to one signed record of what was removed (`thinnable`, `thin`).
 Only where nothing is left to thin, no periodic readings are taken. A quarter of the room is left to the others; when
 that is used up too, `append` raises JournalError and the next reading's registers, being cumulative, still account for
 the energy. Other than that only a receipt makes room.

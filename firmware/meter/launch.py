@@ -3,7 +3,7 @@
 Arguments, output and status are those of `main.py`. This is the first thing that runs and no update ever replaces it:
 it counts the boots of an image on trial, checks that an image is whole, and starts its `meter.main`; where there is
 none to start, or anything goes wrong, that of the folder in which it lies itself. A meter that ended with a status
-other than 0 is to be started again (by systemd's Restart=on-failure; on a board `meter.run` does it by a reset).
+other than 0 is to be started again (by systemd's Restart=always; on a board `meter.run` does it by a reset).
 """
 
 import json

@@ -8,7 +8,6 @@ register that holds a further power of ten (SunSpec), or None."""
 
 MAX_SCALE = 10
 """SunSpec's scale factors lie within ±10."""
-NO_SCALE = 0x8000
 
 _WORDS = {
     "uint16": 1, "int16": 1, "uint32": 2, "int32": 2, "uint64": 4, "int64": 4,

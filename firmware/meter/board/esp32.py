@@ -1,5 +1,5 @@
 """ESP32, ESP32-S3 and ESP32-C3 under MicroPython 1.25. Written from its sources and run against fakes that keep their
-contracts (`hil/resources/esp32/`); not yet run on silicon.
+contracts (`hil/resources/esp32_chip/`); not yet run on silicon.
 
 Each of the three directories that a journal takes lies in a partition of its own (`firmware/esp32/README.md`): flashing
 one anew, or losing it, leaves the others as they are, the mark of used sequence numbers before all.

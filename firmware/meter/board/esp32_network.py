@@ -16,7 +16,6 @@ POLL_S = 0.5
 BACKOFF_FIRST_S = 2
 BACKOFF_LIMIT_S = 120
 
-NO_ADDRESS = "0.0.0.0"
 _FAULTS = (OSError, RuntimeError, ValueError)  # the last two for what the driver has no other name for
 _REASONS = {
     15: "the access point refuses the password",  # the four-way handshake timed out

@@ -6,7 +6,7 @@ that is damaged must never be taken for a fresh flash. The two are told apart by
 
 import vfs
 
-_COUNT, _SIZE = 4, 5  # of `vfs.AbstractBlockDev.ioctl`
+_COUNT = 4  # of `vfs.AbstractBlockDev.ioctl`
 _FORMATTED_BYTES = 128
 """Formatting writes no more into each of the first two blocks than this, and nothing into the others."""
 _LOOKED_AT_BYTES = 64

@@ -23,7 +23,6 @@ TARGET = "qemu"
 SEED = "/seed"
 LINE = "pci-serial"
 """The one line that it has, by name."""
-MTIME_HZ = 10_000_000
 
 _CONFIGURATION = 0x30000000 + (1 << 15)  # ECAM of bus 0, device 1
 _IDENTITY, _COMMAND, _BAR0 = 0x00, 0x04, 0x10
@@ -141,7 +140,7 @@ async def command_line_ended():
 
 def watchdog(timeout_s):
     """Return a watchdog that bites nobody."""
-    return Watchdog(timeout_s / 3)
+    return Watchdog(timeout_s)
 
 
 def open_image(data_dir, slot, version):
