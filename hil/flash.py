@@ -142,6 +142,13 @@ def _tear(node: _File) -> bytes:
     return node.content[: len(node.synced) + (len(node.content) - len(node.synced)) // 2]
 
 
+def images(disk: FlashDisk) -> Iterator[tuple[int, str, Image]]:
+    """Give (operation, outcome, image) of each cut during the life of *disk*, each different image of one cut once."""
+    for operation, cut in enumerate([*disk.cuts, disk.outcomes()]):
+        for outcome, image in distinct(cut):
+            yield operation, outcome, image
+
+
 def distinct(cut: dict[str, Image]) -> Iterator[tuple[str, Image]]:
     """Give each different image of one cut once, with the first outcome that leaves it."""
     seen: list[Image] = []

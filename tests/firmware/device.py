@@ -18,6 +18,7 @@ from provisioning.toolchain.micropython import find_micropython
 MAIN = Path(__file__).parents[2] / "firmware" / "meter" / "main.py"
 METER_ID = bytes.fromhex("0011223344556677")
 EVENT_LIMIT_S = 30
+POLL_S = 0.02
 Event = dict[str, Any]
 
 
@@ -39,6 +40,24 @@ def configuration(**changes: Any) -> dict[str, Any]:
         "network": None,
         "time_servers": [],
     } | changes
+
+
+def is_receipted(event: Event) -> bool:
+    """Tell whether *event* is about a receipt."""
+    return bool(event["event"] == "receipted")
+
+
+def is_uplink_error(event: Event) -> bool:
+    """Tell whether *event* is a complaint about the uplink."""
+    return bool(event["event"] == "error" and event["text"].startswith("uplink"))
+
+
+def wait_until(holds: Callable[[], object], what: str, limit_s: float = EVENT_LIMIT_S) -> None:
+    """Wait until *holds* does, for what no event tells; *what* says what did not happen else."""
+    limit = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < limit, what
+        time.sleep(POLL_S)
 
 
 class Device:

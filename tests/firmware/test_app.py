@@ -12,7 +12,7 @@ import pytest
 from ledger.keys import PrivateKey
 from ledger.reading import Beacon, Reason, Status
 from tests.firmware.bench_meter import BenchMeter
-from tests.firmware.device import METER_ID, Device, Event
+from tests.firmware.device import METER_ID, Device, Event, wait_until
 from tests.firmware.gateway import Gateway, make_receipt
 
 EPOCH_S = 3
@@ -138,10 +138,7 @@ def test_only_the_gateways_receipt_for_this_very_chain_counts(
     gateway.answers = False
     device.start()
     sequence = device.wait_for(is_signed)["sequence"]
-    limit = time.monotonic() + 20
-    while sequence not in gateway.readings:
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    wait_until(lambda: sequence in gateway.readings, "the reading did not arrive")
     digest = gateway.readings[sequence].hash
     wrong = [
         make_receipt(PrivateKey(b"\x09" * 32), METER_ID, sequence, digest),

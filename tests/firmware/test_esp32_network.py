@@ -7,7 +7,7 @@ import contextlib
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +16,7 @@ from meter import config
 
 from hil.resources.esp32_chip import radio, wires
 from hil.resources.esp32_chip.chip import CHIP, Air
+from tests.firmware.device import wait_until
 
 LIMIT_S = 10
 KEEPER = "meter.board.esp32_network"
@@ -37,13 +38,6 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.setattr(module, "BACKOFF_LIMIT_S", 0.1)
     yield module
     sys.modules.pop(KEEPER, None)
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    limit = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
 
 
 class Heard:
@@ -103,11 +97,11 @@ def test_a_station_that_tries_once_says_why_it_failed_until_it_succeeds(keeper: 
     wlan.active(True)
     wlan.config(reconnects=0)
     wlan.connect("campus", "long enough")
-    wait_until(lambda: wlan.status() == 201)
+    wait_until(lambda: wlan.status() == 201, "the access point is still there")
     CHIP.air.is_there = True
     wlan.connect()
     assert wlan.status() == 201  # of the attempt before
-    wait_until(wlan.isconnected)
+    wait_until(wlan.isconnected, "no connection")
     assert wlan.status() == radio.STAT_GOT_IP
 
 

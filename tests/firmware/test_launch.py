@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import queue
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +11,8 @@ import pytest
 from ledger.keys import PrivateKey
 from ledger.reading import Reason
 from provisioning.signed_update import SignedUpdate, sign
-from tests.firmware.launched import PATIENCE_S, Event, Plant, running_plant
+from tests.firmware.device import is_receipted, wait_until
+from tests.firmware.launched import PATIENCE_S, Plant, running_plant
 
 TRIAL_S = 20
 SILENT = "\n\nasync def _say_nothing(self):\n    await asyncio.sleep(10**6)\n\n\nUplink.run = _say_nothing\n"
@@ -24,16 +24,6 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     with running_plant(tmp_path_factory.mktemp("plant")) as running:
         running.meter.wait_for(is_receipted)
         yield running
-
-
-def is_receipted(event: Event) -> bool:
-    """Tell whether *event* is about a receipt."""
-    return bool(event["event"] == "receipted")
-
-
-def is_start_of(version: int) -> Callable[[Event], bool]:
-    """Return what tells the start of *version*."""
-    return lambda event: bool(event["event"] == "started" and event["version"] == version)
 
 
 def running_version(plant: Plant) -> int:
@@ -87,11 +77,9 @@ def test_a_power_cut_at_any_moment_of_an_update_costs_nothing_but_time(plant: Pl
     plant.gateway.send(update.manifest)
     for piece in update.pieces[: len(update.pieces) // 2]:
         plant.gateway.send(piece)
-    limit = time.monotonic() + PATIENCE_S
     folder = plant.campus.meters[0].config(plant.campus.folder).parent / "data" / "slots"
-    while not any(path.stat().st_size > 50_000 for path in folder.glob(f"?-{sent.version}/image.romfs")):
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    images = f"?-{sent.version}/image.romfs"
+    wait_until(lambda: any(path.stat().st_size > 50_000 for path in folder.glob(images)), "the update does not come in")
     seen = len(plant.meter.events)
     plant.meter.cut_power()
     plant.meter.wait_for(lambda event: event["event"] == "started", seen)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,11 @@ from hil.resources.mqtt_gate import MqttGate, old_broker, pass_all
 from ledger.keys import PrivateKey
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
-from tests.firmware.device import Device, Event
+from tests.firmware.device import Device, is_receipted, is_uplink_error, wait_until
 from tests.firmware.gateway import Gateway
 from tests.firmware.virtual_bench import Bench
 from tests.firmware.virtual_time import VirtualLoop
 
-WAIT_S = 20
 MINUTE_S = 60
 NOT_5 = {
     "as 3.1.1 wants it": b"\x20\x02\x00\x01",
@@ -47,24 +45,6 @@ def gated(tmp_path: Path, gate: MqttGate, gateway_key: PrivateKey, bench_meter: 
     meter = Device(tmp_path, broker=connection, gateway_keys=[gateway_key.public_key.hex()])
     yield meter
     meter.kill()
-
-
-def is_uplink_error(event: Event) -> bool:
-    """Tell whether *event* is about the uplink."""
-    return bool(event["event"] == "error" and event["text"].startswith("uplink"))
-
-
-def is_receipted(event: Event) -> bool:
-    """Tell whether *event* is about a receipt."""
-    return bool(event["event"] == "receipted")
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    limit = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < limit, what
-        time.sleep(0.02)
 
 
 def test_mosquitto_hears_mqtt_5(device: Device, broker: Broker, gateway: Gateway) -> None:

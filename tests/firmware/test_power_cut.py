@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -12,7 +11,7 @@ from meter import reading, segments
 from meter.board.folder import Directory
 from meter.journal import Journal
 
-from hil.flash import FlashDisk, Image, distinct
+from hil.flash import FlashDisk, Image, images
 from tests.firmware.conftest import RunScript, Tell
 from tests.firmware.test_journal import CheapKey, bridged, digest, sign_one
 
@@ -117,13 +116,6 @@ def _stored(image: Image) -> dict[int, bytes]:
         if path.endswith(".log")
         for record in segments.unpack(content)
     }
-
-
-def images(disk: FlashDisk) -> Iterator[tuple[int, str, Image]]:
-    """Give (operation, outcome, image) of each cut during the life of *disk*."""
-    for operation, cut in enumerate([*disk.cuts, disk.outcomes()]):
-        for outcome, image in distinct(cut):
-            yield operation, outcome, image
 
 
 def test_a_power_cut_at_every_disk_operation_loses_and_invents_nothing(tell: Tell) -> None:

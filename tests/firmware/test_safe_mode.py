@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ledger.keys import PrivateKey
 from tests.firmware.conftest import RunScript
-from tests.firmware.device import METER_ID, Device, Event
+from tests.firmware.device import METER_ID, Device, Event, is_receipted, wait_until
 from tests.firmware.gateway import Gateway
 from tests.firmware.mount import Mount
 from tests.firmware.test_configuration import CAMPUS, sealed
 from tests.firmware.test_uplink import FILL_JOURNAL
 
-WAIT_S = 20
 Hints = list[str]
 
 
@@ -45,19 +42,6 @@ def is_safe(event: Event) -> bool:
     return bool(event["event"] == "safe")
 
 
-def is_receipted(event: Event) -> bool:
-    """Tell whether *event* is about a receipt."""
-    return bool(event["event"] == "receipted")
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    """Wait until *holds* does."""
-    limit = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
-
-
 def test_a_damaged_configuration_is_told_to_the_campus_and_its_repair_is_noticed(
     worked: Device, gateway: Gateway, hints: Hints
 ) -> None:
@@ -67,7 +51,7 @@ def test_a_damaged_configuration_is_told_to_the_campus_and_its_repair_is_noticed
     worked.start()
     told = worked.wait_for(is_safe)
     assert (told["reason"], told["retry_s"] >= 1) == ("configuration", True)
-    wait_until(lambda: hints)
+    wait_until(lambda: hints, "no hint came")
     assert hints[0] == f"safe configuration: {told['text']}"[:160]
     assert len(worked.of_kind("signed")) == taken
     worked.config.write_text(good)
@@ -82,7 +66,7 @@ def test_a_new_message_of_the_campus_puts_the_last_good_configuration_back(
     good = worked.config.read_text()
     worked.config.unlink()
     worked.start()
-    wait_until(lambda: hints)
+    wait_until(lambda: hints, "no hint came")
     gateway.send(sealed(3, PrivateKey(b"\x0d" * 32)))
     worked.wait_for(lambda event: event["event"] == "error" and "campus key did not sign" in event["text"])
     assert not worked.config.exists()
@@ -105,7 +89,7 @@ def test_a_damaged_key_is_told_never_replaced_and_used_again_once_restored(
         key.unlink()
     worked.start()
     assert worked.wait_for(is_safe)["reason"] == "key"
-    wait_until(lambda: hints)
+    wait_until(lambda: hints, "no hint came")
     assert hints[0].startswith("safe key: the meter's key")
     assert key.exists() == (damage == "cut")
     shutil.copy(worked.folder / "copy", key)

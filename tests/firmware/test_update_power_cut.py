@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from meter import ed25519, slots
 
-from hil.flash import FlashDisk, Image, distinct
+from hil.flash import FlashDisk, Image, images
 from ledger import envelope
 from provisioning.signed_update import SignedUpdate
 from tests.firmware.conftest import Tell
@@ -123,13 +122,6 @@ def go_on(image: Image, history: History, operations: int) -> None:
     after = Meter(disk)
     after.updater.note_receipt()
     assert after.version == Meter(disk).version == LATER.version
-
-
-def images(disk: FlashDisk) -> Iterator[tuple[int, str, Image]]:
-    """Give (operation, outcome, image) of each cut during the life of *disk*."""
-    for operation, cut in enumerate([*disk.cuts, disk.outcomes()]):
-        for outcome, image in distinct(cut):
-            yield operation, outcome, image
 
 
 def test_a_power_cut_at_every_disk_operation_of_an_update_leaves_a_bootable_meter(tell: Tell) -> None:

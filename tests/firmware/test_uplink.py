@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,14 @@ from ledger.keys import PrivateKey
 from provisioning.certificates import make_authority
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
-from tests.firmware.device import METER_ID, Device, Event
+from tests.firmware.device import METER_ID, Device, Event, is_receipted, is_uplink_error, wait_until
 from tests.firmware.gateway import Gateway
-
-WAIT_S = 20
 
 
 def settled(device: Device) -> Event:
     """Wait until all that is signed by now has its receipt."""
     last = max(event["sequence"] for event in device.of_kind("signed"))
-    return device.wait_for(lambda event: event["event"] == "receipted" and event["sequence"] >= last)
-
-
-def is_uplink_error(event: Event) -> bool:
-    """Tell whether *event* is about the uplink."""
-    return bool(event["event"] == "error" and event["text"].startswith("uplink"))
+    return device.wait_for(lambda event: is_receipted(event) and event["sequence"] >= last)
 
 
 def test_a_broker_that_the_campus_ca_did_not_sign_for_is_not_spoken_to(device: Device, broker: Broker) -> None:
@@ -89,10 +81,7 @@ def test_a_puback_is_no_receipt_so_readings_come_again(device: Device, gateway: 
     gateway.answers = False
     device.start()
     first = device.wait_for(lambda event: event["event"] == "signed")["sequence"]
-    limit = time.monotonic() + WAIT_S
-    while gateway.deliveries[first] < 2:
-        assert time.monotonic() < limit, "nothing was sent again"
-        time.sleep(0.05)
+    wait_until(lambda: gateway.deliveries[first] >= 2, "nothing was sent again")
     gateway.answers = True
     stopped = device.stop()
     assert stopped["receipted"] == stopped["sequence"]
@@ -100,7 +89,7 @@ def test_a_puback_is_no_receipt_so_readings_come_again(device: Device, gateway: 
 
 def test_a_broker_that_stops_answering_is_given_up(device: Device, broker: Broker, gateway: Gateway) -> None:
     device.start()
-    device.wait_for(lambda event: event["event"] == "receipted")
+    device.wait_for(is_receipted)
     broker.freeze()
     assert "does not answer" in device.wait_for(is_uplink_error, limit_s=40)["text"]
     broker.thaw()
@@ -116,13 +105,10 @@ def test_a_meter_that_leaves_takes_its_will_with_it_and_one_that_vanishes_does_n
     gateway.listen(f"meter/{METER_ID.hex()}/status", wills.append)
     for end in (device.stop, device.stop, device.kill):
         device.start()
-        device.wait_for(lambda event: event["event"] == "receipted")
+        device.wait_for(is_receipted)
         end()
     broker.end()
-    limit = time.monotonic() + WAIT_S
-    while not wills:
-        assert time.monotonic() < limit, "no will was published"
-        time.sleep(0.02)
+    wait_until(lambda: wills, "no will was published")
     assert wills == [b"lost"]
 
 
@@ -132,7 +118,7 @@ def test_a_long_backlog_drains_oldest_first_and_whole(
     run_script(FILL_JOURNAL, str(device.config), "150")
     device.start()
     with Gateway(broker, METER_ID, gateway_key) as gateway:
-        device.wait_for(lambda event: event["event"] == "receipted" and event["sequence"] >= 150)
+        device.wait_for(lambda event: is_receipted(event) and event["sequence"] >= 150)
         backlog = [number for number in gateway.readings if number <= 150]  # a new boundary reading goes before it
         assert backlog == list(range(1, 151))
         stopped = device.stop()

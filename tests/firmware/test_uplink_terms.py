@@ -6,7 +6,6 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from ledger.keys import PrivateKey
 from tests.firmware.bench_meter import BenchMeter
 from tests.firmware.broker import Broker
 from tests.firmware.conftest import RunScript
-from tests.firmware.device import METER_ID, Device, Event
+from tests.firmware.device import METER_ID, Device, is_receipted, is_uplink_error, wait_until
 from tests.firmware.gateway import Gateway
-from tests.firmware.test_uplink import FILL_JOURNAL, is_uplink_error, settled
+from tests.firmware.test_uplink import FILL_JOURNAL, settled
 from tests.firmware.virtual_bench import Bench
 from tests.firmware.virtual_time import VirtualLoop
 
@@ -29,19 +28,6 @@ READERS_ONLY = "user meter\ntopic read meter/#\ntopic write meter/+/receipt\n"
 ALL = "user meter\ntopic readwrite meter/#\n"
 READING_BYTES = 120
 """Fewer than any packet with a reading has, and enough for a log-in."""
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    """Wait for a condition."""
-    limit = time.monotonic() + WAIT_S
-    while not holds():
-        assert time.monotonic() < limit, what
-        time.sleep(0.02)
-
-
-def is_receipted(event: Event) -> bool:
-    """Tell whether *event* is about a receipt."""
-    return bool(event["event"] == "receipted")
 
 
 def make_device(folder: Path, port: int, key: PrivateKey) -> Device:
@@ -168,7 +154,7 @@ def test_the_broker_keeps_the_will_to_itself_for_a_short_break_and_tells_of_a_lo
     monkeypatch.setattr(mqtt, "BREAK_S", 2)
     log_in(broker, "meter-x").close()
     gone = time.monotonic()
-    wait_until(lambda: bool(wills), "no will was published")
+    wait_until(lambda: wills, "no will was published")
     assert wills[0] - gone >= 1  # mosquitto counts whole seconds
 
 
