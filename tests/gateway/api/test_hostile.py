@@ -64,6 +64,24 @@ def test_mangled_parameters_and_bodies_of_an_admin_are_refused_by_name(guarded: 
     assert_nothing_broke(guarded)
 
 
+def test_text_that_is_no_text_is_refused(guarded: Guarded) -> None:
+    half = '"\\ud800"'  # one half of a character, which no database stores
+    json = {"Content-Type": "application/json"}
+    with guarded.as_role(Role.ADMIN) as client:
+        for path, body in (
+            ("/api/session", f'{{"name": {half}, "password": {half}}}'),
+            ("/api/people", f'{{"name": {half}, "role": "operator"}}'),
+            ("/api/keys", f'{{"name": {half}}}'),
+        ):
+            assert client.post(path, content=body, headers=json).status_code == 422
+        assert client.post("/api/people/%ED%A0%80/link").status_code == 422
+    with guarded.client(address="127.0.5.1") as stranger:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for body in ("name=%ED%A0%80&password=%ED%A0%80", "&" * 50, "name", "=%00", "name=x&name=y&password=\x00"):
+            assert stranger.post("/login", content=body, headers=form).status_code == 401
+    assert_nothing_broke(guarded)
+
+
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "٣", "99999999999999999999999", ""])
 def test_a_length_that_is_none_is_refused(guarded: Guarded, length: str) -> None:
     request = b"POST /api/session HTTP/1.1\r\nHost: x\r\nContent-Length: " + length.encode() + b"\r\n\r\n{}"

@@ -130,3 +130,17 @@ def test_a_key_opens_no_page_for_people(guarded: Guarded) -> None:
     with guarded.as_role(Role.ADMIN) as client:
         for path in ("/", "/_nicegui_ws/socket.io/?EIO=4&transport=polling", "/login"):
             assert client.get(path).status_code == 403
+
+
+def test_openapi_describes_every_operation_its_errors_and_the_two_ways_to_log_in(guarded: Guarded) -> None:
+    with guarded.as_role(Role.OPERATOR) as client:
+        document = client.get("/openapi.json").json()
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert described == set(OPERATIONS) | {(method, "/api/session") for method in ("GET", "POST", "DELETE")}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["description"]
+            for status in ("401", "403", "404", "413", "422", "429", "503"):
+                assert "application/problem+json" in operation["responses"][status]["content"]
+    assert set(document["components"]["securitySchemes"]) == {"session", "key"}
+    assert document["security"] == [{"session": []}, {"key": []}]
