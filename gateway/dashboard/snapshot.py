@@ -10,6 +10,7 @@ from typing import Final
 from gateway.access.roles import Access
 from gateway.epochs.intervals import Interval
 from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
+from gateway.readings.alarms import Alarms
 from gateway.readings.overview import MeterView, Overview
 from gateway.settlement.follower import NodeView
 from ledger.api.resources import Epoch
@@ -85,7 +86,7 @@ class Snapshots:
 
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
-    faults = (*overview.intake_faults(), *overview.ledger_faults(), *await overview.chain_faults())
+    faults = tuple(alarm.text for alarm in await Alarms(overview).newest())
     counts = overview.store.counts
     refused = tuple(
         Refused(code.name, counts[f"refused.{code.name}"], EXPLANATIONS[code])
