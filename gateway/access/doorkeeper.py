@@ -15,7 +15,7 @@ from gateway.access.keys import Keys
 from gateway.access.limits import Limiter, network_of
 from gateway.access.passwords import Hasher
 from gateway.access.people import Invitation, People, Person
-from gateway.access.roles import Access
+from gateway.access.roles import AT_THIS_MACHINE, Access
 from gateway.access.secrets import read_secret
 from gateway.access.sessions import Sessions
 from gateway.store.database import Database
@@ -74,6 +74,11 @@ class Doorkeeper:
         return self.logins.take(network_of(address), time.monotonic())
 
     def must_wait(self, access: Access | None, address: str) -> float:
-        """Return 0, or after how many seconds the same one may ask again; counts as a request."""
+        """Return 0, or after how many seconds the same one may ask again; counts as a request.
+
+        Without a login all who ask are one, on this machine: a limit would set them against each other.
+        """
+        if access is AT_THIS_MACHINE:
+            return 0.0
         name = network_of(address) if access is None else f"{access.name}/{access.session}"
         return self.requests.take(name, time.monotonic())

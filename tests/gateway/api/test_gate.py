@@ -18,7 +18,7 @@ from gateway.access.audit import Actor
 from gateway.access.doorkeeper import LOGIN_BURST, Doorkeeper
 from gateway.access.keys import Scope
 from gateway.access.limits import Limiter
-from gateway.access.roles import Role
+from gateway.access.roles import AT_THIS_MACHINE, Role
 from gateway.api.gate import MAX_BODY_BYTES, Gate
 from gateway.settings import ApiSettings
 from gateway.store.database import Database
@@ -119,6 +119,7 @@ async def test_requests_are_limited_for_each_key_and_each_address(tmp_path: Path
             assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
             assert int(answers[-1].headers["retry-after"]) > 0
         assert [(await client.get("/login")).status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert {door.must_wait(AT_THIS_MACHINE, "127.0.0.1") for _ in range(9)} == {0.0}
     await database.close()
 
 
