@@ -1,4 +1,4 @@
-"""`campusgrid gateway …`: run the gateway, run the bidding agents, check a configuration, mend a chain."""
+"""`campusgrid gateway …`: run gateway and bidding agents, check a configuration, mend a chain, say who may log in."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from gateway.access.commands import audit, key_app, user_app
 from gateway.errors import GatewayError
 
 app = typer.Typer(no_args_is_help=True, help="Run and look after a campus gateway.")
 config_app = typer.Typer(no_args_is_help=True, help="Work on gateway.toml.")
 app.add_typer(config_app, name="config")
+app.add_typer(user_app, name="user")
+app.add_typer(key_app, name="api-key")
+app.command()(audit)
 
 Config = Annotated[Path, typer.Option("--config", help="The TOML file.", show_default=False)]
 WithParent = Annotated[

@@ -17,3 +17,11 @@ class ReportError(GatewayError):
 
 class StoreError(GatewayError):
     """The database is damaged, or newer than this program: the operator must restore or upgrade."""
+
+
+class AccessError(GatewayError):
+    """What somebody asked of people, passwords, links or keys cannot be done: they must ask for something else."""
+
+
+class BusyError(GatewayError):
+    """More is asked at one moment than the gateway does at one moment: ask again later."""

@@ -12,7 +12,10 @@ from typing import Final
 
 import structlog
 
+from gateway.access.doorkeeper import Doorkeeper
+from gateway.access.first import invite_first_admin
 from gateway.api.server import ApiServer, bind
+from gateway.api.server import make_tls_context as make_server_context
 from gateway.epochs.calendar import Calendar
 from gateway.errors import SettingsError
 from gateway.intake.mqtt import BrokerLink, make_tls_context
@@ -77,8 +80,6 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         others = [group.create_task(work) for work in (parts.follower.run(), parts.reporter.run())]
         serving = group.create_task(parts.server.serve())
         log.info("gateway started", api=parts.server.url)
-        if not parts.server.is_local:
-            log.warning("anybody who reaches this address sees all readings", next_step="put a login in front of it")
         await stopping.wait()
         parts.link.stop_reading()
         await asyncio.wait([intake], timeout=DRAIN_S)
@@ -99,6 +100,7 @@ def check_files(settings: GatewaySettings) -> int:
     read_key(settings.ledger.key)
     settings.broker.read_password()
     make_tls_context(settings.broker)
+    make_server_context(settings.api)
     return len(read_roster(settings.roster))
 
 
@@ -119,7 +121,11 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     reporter = Reporter(client, account, outbox, calendar)
     adoptions = AdoptionStore(database)
     overview = Overview(roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
-    return Parts(database, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
+    door = await Doorkeeper.over(database)
+    if settings.api.login == "required":
+        await invite_first_admin(door.people, settings.api)
+    server = ApiServer(overview, door, settings.api, listening)
+    return Parts(database, verifier, link, pipeline, follower, reporter, server)
 
 
 def read_genesis(settings: GatewaySettings) -> Genesis:

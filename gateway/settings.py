@@ -6,9 +6,10 @@ the file's own folder.
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -67,10 +68,70 @@ class LedgerSettings(_Section):
 
 
 class ApiSettings(_Section):
-    """Where the HTTP API and the dashboard listen."""
+    """Where the HTTP API and the dashboard listen, and how they are reached.
+
+    `login` "none" is for loopback addresses alone. Other addresses need TLS: `cert` and `key`, or `behind_proxy`, which
+    believes `trusted_proxy` (addresses, comma-separated) when it says who asks and that it was asked over https.
+    `url` is the address that people type, where it is another one than host and port.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    login: Literal["required", "none"] = "required"
+    cert: Path | None = None
+    key: Path | None = None
+    behind_proxy: bool = False
+    trusted_proxy: str = ""
+    url: str | None = None
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> ApiSettings:
+        _require((self.cert is None) == (self.key is None), "give both cert and key, or neither")
+        _require(self.behind_proxy == bool(self.trusted_proxy), "behind_proxy and trusted_proxy need each other")
+        for address in filter(None, self.trusted_proxy.split(",")):
+            _require(_is_address(address.strip()), f"trusted_proxy: {address.strip()!r} is no IP address")
+        if self.login == "none":
+            _require(
+                self.is_loopback and not self.behind_proxy,
+                'login = "none" is for a loopback host without a proxy; leave it out, or set host = "127.0.0.1"',
+            )
+        _require(
+            self.is_loopback or self.is_secure,
+            f"{self.host} can be reached from outside, so passwords would travel in the clear: give cert and key, or"
+            " set behind_proxy and trusted_proxy",
+        )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether only this machine reaches the address."""
+        return self.host == "localhost" or (_is_address(self.host) and ipaddress.ip_address(self.host).is_loopback)
+
+    @property
+    def is_secure(self) -> bool:
+        """Tell whether browsers come over https."""
+        return self.cert is not None or self.behind_proxy
+
+    @property
+    def base_url(self) -> str:
+        """The address that people type, ending with a slash."""
+        if self.url is not None:
+            return self.url.rstrip("/") + "/"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.cert else 'http'}://{host}:{self.port}/"
+
+
+def _require(holds: bool, text: str) -> None:
+    if not holds:
+        raise ValueError(text)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class GatewaySettings(_Section):
@@ -116,9 +177,11 @@ class BiddingLedger(_Section):
 
 
 class BiddingSettings(_Section):
-    """`bidding.toml`, whole."""
+    """`bidding.toml`, whole. A gateway with a login wants an API key; `gateway_ca` signs its certificate."""
 
     gateway: str
+    gateway_key_file: Path | None = None
+    gateway_ca: Path | None = None
     ledger: BiddingLedger
     users: Annotated[list[BiddingUser], Field(min_length=1)]
 

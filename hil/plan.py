@@ -92,6 +92,7 @@ def campus_plan(lines: str, epoch_s: int, ports: PlannedPorts) -> CampusPlan:
     """Return the provisioning plan of the virtual campus; *lines* is the folder of the ttys."""
     return CampusPlan(
         name="virtual campus",
+        gateway_login="none",
         ports=ports,
         parameters=PlannedParameters(
             epoch_s=epoch_s,

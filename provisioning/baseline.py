@@ -36,14 +36,15 @@ async def find(http: httpx.AsyncClient, gateway_url: str, meter_ids: Sequence[by
 async def _boundaries(http: httpx.AsyncClient, gateway_url: str, meter_id: bytes) -> dict[int, bytes]:
     """Return the envelopes of the meter's good boundary readings, by epoch."""
     found: dict[int, bytes] = {}
-    after: int | None = 0
-    while after is not None:
-        page = await _read_page(http, gateway_url, {"meter": meter_id.hex(), "after": after, "limit": PAGE_READINGS})
+    query: dict[str, str | int] = {"meter": meter_id.hex(), "limit": PAGE_READINGS}
+    while True:
+        page = await _read_page(http, gateway_url, query)
         for reading in page["readings"]:
             if reading["reason"] == "boundary" and reading["refusal"] is None:
                 found[reading["epoch"]] = base64.b64decode(reading["envelope"])
-        after = page["next"]
-    return found
+        if page["next"] is None:
+            return found
+        query["after"] = page["next"]
 
 
 async def _read_page(http: httpx.AsyncClient, gateway_url: str, query: dict[str, str | int]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from ledger.client import LedgerClient
 from ledger.keys import PUBLIC_KEY_BYTES
-from provisioning import baseline, campus, image, keys, layout, meters, roster, sending, settings
+from provisioning import baseline, campus, files, image, keys, layout, meters, roster, sending, settings
 from provisioning import plan as plans
 from provisioning.campus import Campus
 from provisioning.delivery_view import DeliveryView
@@ -72,9 +73,18 @@ def enrol(folder: Folder) -> None:
 
 
 @app.command()
-def rebase(folder: Folder) -> None:
-    """Give every meter that has none its baseline: the first boundary reading that the gateway has of all of these."""
-    epoch, done = asyncio.run(_rebase(campus.load(folder)))
+def rebase(
+    folder: Folder,
+    api_key: Annotated[
+        Path | None,
+        typer.Option("--api-key", metavar="FILE", help="A key of the gateway: `campusgrid gateway api-key add`."),
+    ] = None,
+) -> None:
+    """Give every meter that has none its baseline: the first boundary reading that the gateway has of all of these.
+
+    Example: campusgrid provision rebase /srv/campus --api-key rebase.apikey
+    """
+    epoch, done = asyncio.run(_rebase(campus.load(folder), api_key))
     typer.echo(
         "every meter has its baseline"
         if epoch is None
@@ -178,10 +188,12 @@ async def _enrol(found: Campus) -> int:
     return len(receipts)
 
 
-async def _rebase(found: Campus) -> tuple[int | None, int]:
-    gateway_url = f"http://{found.plan.host}:{found.plan.ports.gateway}"
+async def _rebase(found: Campus, api_key: Path | None) -> tuple[int | None, int]:
+    gateway_url = settings.gateway_url(found.plan)
+    headers = {} if api_key is None else {"Authorization": f"Bearer {files.read_text(api_key).strip()}"}
+    trusted = ssl.create_default_context(cafile=found.folder / "ca.crt")
     async with (
-        httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False) as http,
+        httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False, headers=headers, verify=trusted) as http,
         LedgerClient(settings.ledger_urls(found.plan)) as client,
     ):
         enrolment = Enrolment(found, client)

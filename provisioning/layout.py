@@ -21,9 +21,8 @@ from provisioning import campus as campuses
 from provisioning.campus import AAIP_PER_AIP, Campus, CampusMeter, CampusUser
 from provisioning.certificates import Certificate
 from provisioning.errors import DirectoryError
-from provisioning.plan import CampusPlan
+from provisioning.plan import LOOPBACK_HOSTS, CampusPlan
 
-LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1")
 PASSWORD_BYTES: Final = 18
 
 
@@ -43,7 +42,7 @@ def lay_out(folder: Path, plan: CampusPlan, hash_tool: Path) -> Campus:
     campus = Campus(folder, plan, started, _random_id(), users, _name_meters(plan, users))
     for name in plan.authorities:
         _make_node(campus, name, authority)
-    _make_gateway(campus)
+    _make_gateway(campus, authority)
     logins = (broker.GATEWAY_USER, broker.CAMPUS_USER, *(meter.meter_id.hex() for meter in campus.meters))
     passwords = {name: _password() for name in logins}
     files.write_secret(folder / "gateway" / "broker.password", passwords[broker.GATEWAY_USER] + "\n")
@@ -118,9 +117,11 @@ def _make_users(folder: Path, plan: CampusPlan) -> tuple[CampusUser, ...]:
     return users
 
 
-def _make_gateway(campus: Campus) -> None:
+def _make_gateway(campus: Campus, authority: Certificate) -> None:
     home = files.make_folder(campus.folder / "gateway")
     files.make_folder(home / "data")
+    if not campus.plan.is_local:
+        _issue(authority, home, settings.GATEWAY_CERTIFICATE, (campus.plan.host, *LOOPBACK_HOSTS))
     keys.make(home / "account.key")
     keys.make(home / "receipt.key")
     files.write_public(home / "gateway.toml", settings.gateway(campus.plan, campus.gateway_account))

@@ -12,6 +12,7 @@ from provisioning import files
 from provisioning.errors import PlanError
 
 AUTHORITIES: Final = ("ERC", "MEA", "PEA", "EGAT")
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1")
 MAX_METERS: Final = 10_000
 MAX_METERS_A_USER: Final = 10
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
@@ -87,6 +88,7 @@ class CampusPlan(_Section):
 
     name: Name
     host: str = "127.0.0.1"
+    gateway_login: Literal["required", "none"] = "required"
     authorities: tuple[Name, ...] = AUTHORITIES
     ports: PlannedPorts = PlannedPorts()
     parameters: PlannedParameters = PlannedParameters()
@@ -96,8 +98,14 @@ class CampusPlan(_Section):
     users: Annotated[tuple[PlannedUser, ...], Field(min_length=1)]
     meters: Annotated[tuple[PlannedMeter, ...], Field(min_length=1, max_length=MAX_METERS)]
 
+    @property
+    def is_local(self) -> bool:
+        """Tell whether everything listens on this machine alone."""
+        return self.host in LOOPBACK_HOSTS
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
+        _require(self.is_local or self.gateway_login == "required", 'gateway_login = "none" needs a loopback host')
         names = [user.name for user in self.users]
         _require(len(set(names)) == len(names), "two users share one name")
         _require(len(set(self.authorities)) == len(self.authorities) >= 4, "it takes 4 authorities of different names")

@@ -11,6 +11,7 @@ from provisioning.broker import GATEWAY_USER
 from provisioning.plan import CampusPlan, PlannedMeter
 
 DRAIN_S: Final = 20
+GATEWAY_CERTIFICATE: Final = "api"
 _HEADER: Final = "# Written by `campusgrid provision`.\n"
 
 
@@ -57,8 +58,13 @@ def gateway(plan: CampusPlan, account: bytes) -> str:
         _table("ledger", {
             "urls": ledger_urls(plan), "genesis": "../genesis.json", "account": account.hex(), "key": "account.key",
         }),
-        _table("api", {"host": plan.host, "port": plan.ports.gateway}),
+        _table("api", {"host": plan.host, "port": plan.ports.gateway, "login": plan.gateway_login, **_tls(plan)}),
     ])  # fmt: skip
+
+
+def gateway_url(plan: CampusPlan) -> str:
+    """Return the base address of the gateway's HTTP API: in the clear on this machine alone."""
+    return f"{'http' if plan.is_local else 'https'}://{plan.host}:{plan.ports.gateway}"
 
 
 def bidding(plan: CampusPlan, owned: Mapping[str, Sequence[tuple[str, bool]]]) -> str:
@@ -75,7 +81,7 @@ def bidding(plan: CampusPlan, owned: Mapping[str, Sequence[tuple[str, bool]]]) -
     ]  # fmt: skip
     return _HEADER + "\n".join(
         [
-            _pairs({"gateway": f"http://{plan.host}:{plan.ports.gateway}"}),
+            _pairs({"gateway": gateway_url(plan), **_gateway_access(plan)}),
             _table("ledger", {"urls": ledger_urls(plan), "genesis": "../genesis.json"}),
             *users,
         ]
@@ -108,6 +114,17 @@ def meter(plan: CampusPlan, planned: PlannedMeter, login: MeterLogin) -> str:
 def ledger_urls(plan: CampusPlan) -> list[str]:
     """Return the base addresses of all nodes' HTTP APIs, in the order of the plan's authorities."""
     return [f"http://{plan.host}:{ports.api}" for ports in plan.ports.nodes]
+
+
+def _tls(plan: CampusPlan) -> dict[str, str]:
+    names = {"cert": f"{GATEWAY_CERTIFICATE}.crt", "key": f"{GATEWAY_CERTIFICATE}.key"}
+    return {} if plan.is_local else names
+
+
+def _gateway_access(plan: CampusPlan) -> dict[str, str]:
+    """Return how the agents come into the gateway: its operator makes the key (`provisioning/README.md`)."""
+    key = {"gateway_key_file": "bidding.apikey"} if plan.gateway_login == "required" else {}
+    return key if plan.is_local else {**key, "gateway_ca": "../ca.crt"}
 
 
 def _table(name: str, values: Mapping[str, Any]) -> str:

@@ -1,151 +1,71 @@
-"""The API: read-only JSON about meters, readings, intervals and refusals; errors as problem details (RFC 9457)."""
+"""The API: which operations there are, behind one gate, described by OpenAPI; errors as problem details (RFC 9457)."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from gateway.api import metrics, resources
-from gateway.epochs.intervals import Interval
+from gateway.access.doorkeeper import Doorkeeper
+from gateway.api import accounts, entrance, export, operations, readings, stream
+from gateway.api.cursors import Cursors
+from gateway.api.gate import Gate, cookie_name
+from gateway.api.problems import RESPONSES, add_handlers
+from gateway.api.stream import Streams
+from gateway.readings.alarms import Alarms
 from gateway.readings.overview import Overview
+from gateway.settings import ApiSettings
 
-MAX_ROWS: Final = 1000
-MAX_EPOCHS: Final = 1000
-MAX_INTERVALS: Final = 50_000
-"""Meters times epochs of one answer."""
-MeterId = Annotated[str, Query(pattern="^[0-9a-f]{16}$")]
-Limit = Annotated[int, Query(ge=1, le=MAX_ROWS)]
-Cursor = Annotated[int, Query(ge=0, lt=2**62)]
-Epoch = Annotated[int, Query(ge=0, lt=2**32)]
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+_ABOUT: Final = """Meters, readings, intervals and what was refused. Energy in Wh, power in W, times in Unix
+seconds, ids in lower-case hex.
+
+Log in with a session (`POST /api/session`) or send an API key as `Authorization: Bearer cgk_…`. A role sees what it
+may: a tenant the own meters alone. Lists come in pages: `next` is the `after` (or `before`) of the next page, null at
+the end. Errors are problem details (RFC 9457)."""
 
 
-def make_application(overview: Overview) -> FastAPI:
-    """Return the API over *overview*."""
-    application = FastAPI(title="campusgrid gateway", docs_url=None, redoc_url=None)
-    application.add_exception_handler(HTTPException, _answer_refusal)
-    application.add_exception_handler(RequestValidationError, _answer_invalid)
-    _add_state(application, overview)
-    _add_readings(application, overview)
-    _add_refusals(application, overview)
+def make_application(overview: Overview, door: Doorkeeper, settings: ApiSettings) -> FastAPI:
+    """Return the API over *overview*; who may use it, *door* knows."""
+    application = FastAPI(
+        title="campusgrid gateway", description=_ABOUT, docs_url=None, redoc_url=None, responses=RESPONSES
+    )
+    add_handlers(application)
+    cursors, alarms = Cursors(door.secret), Alarms(overview)
+    operations.add(application, overview, door, alarms)
+    readings.add(application, overview, cursors)
+    export.add(application, overview, cursors)
+    application.state.streams = Streams(overview, cursors, alarms, door, settings)
+    stream.add(application, application.state.streams)
+    accounts.add(application, overview, door, settings)
+    entrance.add(application, door, settings)
     _add_fallback(application)
+    application.add_middleware(Gate, door=door, settings=settings)
+    application.openapi = lambda: _describe(application, settings)  # type: ignore[method-assign]
     return application
-
-
-def _add_state(application: FastAPI, overview: Overview) -> None:
-    @application.get("/health")
-    async def health() -> Response:
-        """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
-        intake, others = overview.intake_faults(), overview.ledger_faults() + await overview.chain_faults()
-        status = "unready" if intake else "degraded" if others else "ready"
-        return JSONResponse({"status": status, "reasons": intake + others}, 503 if intake else 200)
-
-    @application.get("/metrics")
-    async def measure() -> Response:
-        """Everything countable, for Prometheus."""
-        return PlainTextResponse(await metrics.render(overview), media_type=metrics.CONTENT_TYPE)
-
-    @application.get("/api/status")
-    async def status() -> dict[str, Any]:
-        """Counts of readings, the running epoch, meters, and how far the ledger is."""
-        return await resources.describe_status(overview)
-
-
-def _add_readings(application: FastAPI, overview: Overview) -> None:
-    @application.get("/api/meters")
-    async def meters() -> dict[str, Any]:
-        """Every enrolled meter with its newest reading."""
-        return {"meters": [resources.describe_meter(view) for view in await overview.meters()]}
-
-    @application.get("/api/readings")
-    async def readings(meter: MeterId | None = None, after: Cursor = 0, limit: Limit = 100) -> dict[str, Any]:
-        """Readings in the order in which they were stored; `next` is the `after` of the next page."""
-        rows = await overview.queries.readings(_known(overview, meter), after, limit)
-        return {
-            "readings": [resources.describe_reading(row) for row in rows],
-            "next": rows[-1]["id"] if len(rows) == limit else None,
-        }
-
-    @application.get("/api/intervals")
-    async def intervals(
-        meter: MeterId | None = None, epoch: Epoch | None = None,
-        first: Annotated[Epoch | None, Query(alias="from")] = None,
-        last: Annotated[Epoch | None, Query(alias="to")] = None,
-    ) -> dict[str, Any]:  # fmt: skip
-        """Intervals that touch one `epoch`, or those from `from` to `to`; by default the last full epoch."""
-        meter_id = _known(overview, meter)
-        start, end = _epochs(overview, epoch, first, last)
-        chosen = [meter_id] if meter_id is not None else sorted(overview.roster.meters)
-        if len(chosen) * (end - start + 1) > MAX_INTERVALS:
-            raise HTTPException(422, f"more than {MAX_INTERVALS} intervals; ask for one meter, or for fewer epochs")
-        found: list[Interval] = await overview.intervals(chosen, start, end)
-        return {"intervals": [resources.describe_interval(interval) for interval in found]}
 
 
 def _add_fallback(application: FastAPI) -> None:
     """Answer unknown addresses below /api as problems; the dashboard's own not-found page is for people."""
 
-    @application.get("/api/{rest:path}", include_in_schema=False)
-    async def unknown(rest: str) -> Response:
-        raise HTTPException(404, f"there is no /api/{rest}; GET /openapi.json lists what there is")
+    @application.api_route("/api/{rest:path}", methods=METHODS, include_in_schema=False)
+    async def unknown(request: Request, rest: str) -> Response:
+        raise HTTPException(404, f"there is no {request.method} /api/{rest}; GET /openapi.json lists what there is")
 
 
-def _add_refusals(application: FastAPI, overview: Overview) -> None:
-    @application.get("/api/quarantine")
-    async def quarantine(before: Cursor | None = None, limit: Limit = 100) -> dict[str, Any]:
-        """Messages that nobody is proven to have signed, the newest first; `next` is the `before` of the next page."""
-        rows = await overview.queries.quarantine(before, limit)
-        return {
-            "messages": [resources.describe_quarantined(row) for row in rows],
-            "next": rows[-1]["id"] if len(rows) == limit else None,
-            "evicted": overview.store.counts["evicted"],
+def _describe(application: FastAPI, settings: ApiSettings) -> dict[str, Any]:
+    """Return the OpenAPI document, with the two ways to log in."""
+    if application.openapi_schema is None:
+        schema = get_openapi(
+            title=application.title, version="1", description=application.description, routes=application.routes
+        )
+        schema.setdefault("components", {})["securitySchemes"] = {
+            "session": {"type": "apiKey", "in": "cookie", "name": cookie_name(settings)},
+            "key": {"type": "http", "scheme": "bearer"},
         }
-
-    @application.get("/api/evidence")
-    async def evidence(before: Cursor | None = None, limit: Limit = 100) -> dict[str, Any]:
-        """Readings with a good signature that contradict a stored one, the newest first."""
-        rows = await overview.queries.evidence(before, limit)
-        return {
-            "evidence": [resources.describe_evidence(row) for row in rows],
-            "next": rows[-1]["id"] if len(rows) == limit else None,
-        }
-
-
-def _known(overview: Overview, meter: str | None) -> bytes | None:
-    if meter is None:
-        return None
-    meter_id = bytes.fromhex(meter)
-    if meter_id not in overview.roster.meters:
-        raise HTTPException(404, f"meter {meter} is not in the roster; GET /api/meters lists those that are")
-    return meter_id
-
-
-def _epochs(overview: Overview, epoch: int | None, first: int | None, last: int | None) -> tuple[int, int]:
-    newest = overview.calendar.epoch_now() - 1
-    if epoch is not None:
-        return epoch, epoch
-    end = newest if last is None else last
-    start = end if first is None else first
-    if not start <= end < start + MAX_EPOCHS:
-        raise HTTPException(422, f"from..to must ascend and span at most {MAX_EPOCHS} epochs")
-    return start, end
-
-
-async def _answer_refusal(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return _problem(error.status_code, str(error.detail))
-
-
-async def _answer_invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return _problem(422, f"{'.'.join(str(part) for part in first['loc'][1:])}: {first['msg']}")
-
-
-def _problem(status: int, detail: str) -> Response:
-    titles = {404: "Not found", 405: "Method not allowed", 422: "Invalid request"}
-    content = {"type": "about:blank", "title": titles.get(status, "Refused"), "status": status, "detail": detail}
-    return JSONResponse(content, status, media_type="application/problem+json")
+        schema["security"] = [{"session": []}, {"key": []}]
+        application.openapi_schema = schema
+    return application.openapi_schema

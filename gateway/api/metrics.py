@@ -10,22 +10,24 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from gateway.access.doorkeeper import Doorkeeper
 from gateway.intake.refusals import RefusalCode
 from gateway.readings.overview import Overview
 
 CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
 
-async def render(overview: Overview) -> bytes:
+async def render(overview: Overview, door: Doorkeeper) -> bytes:
     """Return all metrics as text."""
     registry = CollectorRegistry()
-    registry.register(_Numbers(overview, await overview.outbox.count_open()))
+    registry.register(_Numbers(overview, door, await overview.outbox.count_open()))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
-    def __init__(self, overview: Overview, outbox: int) -> None:
+    def __init__(self, overview: Overview, door: Doorkeeper, outbox: int) -> None:
         self._overview = overview
+        self._door = door
         self._outbox = outbox
 
     def collect(self) -> Iterator[Metric]:
@@ -39,6 +41,7 @@ class _Numbers(Collector):
         yield _counter("readings_duplicate", "Readings that were stored already.", counts["duplicates"])
         yield _counter("quarantine_evicted", "Quarantined messages dropped for newer ones.", counts["evicted"])
         yield _counter("receipts_dropped", "Receipts dropped on a full queue.", self._overview.link.dropped_receipts)
+        yield _counter("login_failures", "Log-ins refused since the start.", self._door.failures)
         refused = CounterMetricFamily("campusgrid_gateway_refused", "Messages refused, by reason.", labels=["reason"])
         for code in RefusalCode:
             refused.add_metric([code.name], counts[f"refused.{code.name}"])

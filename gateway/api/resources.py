@@ -39,6 +39,16 @@ async def describe_status(overview: Overview) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def describe_epoch(overview: Overview, meters: int) -> dict[str, Any]:
+    """Return what concerns one who sees *meters* meters alone: nothing that tells of the others."""
+    return {
+        "epoch": overview.calendar.epoch_now(),
+        "epoch_s": overview.calendar.epoch_s,
+        "epoch_remaining_s": int(overview.calendar.remaining_s()),
+        "meters": meters,
+    }
+
+
 def describe_meter(view: MeterView) -> dict[str, Any]:
     """Return a meter and its newest reading."""
     return {
@@ -52,7 +62,7 @@ def describe_meter(view: MeterView) -> dict[str, Any]:
 def describe_reading(row: sqlite3.Row) -> dict[str, Any]:
     """Return a stored reading, with the envelope that the meter signed."""
     return {
-        "id": row["id"], "meter_id": row["meter_id"].hex(), "sequence": row["sequence"], "hash": row["hash"].hex(),
+        "meter_id": row["meter_id"].hex(), "sequence": row["sequence"], "hash": row["hash"].hex(),
         "time": row["time"], "reason": Reason(row["reason"]).name.lower(), "epoch": row["epoch"],
         "import_wh": row["import_wh"], "export_wh": row["export_wh"], "power_w": row["power_w"],
         "status": row["status"], "refusal": _describe_code(row["refusal"]) if row["refusal"] else None,

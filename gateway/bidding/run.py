@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,7 +17,7 @@ from gateway.bidding.forecast import Forecast, forecast
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval
 from gateway.run import load_genesis
-from gateway.settings import BiddingSettings, BiddingUser, read_key
+from gateway.settings import BiddingSettings, BiddingUser, read_key, read_text
 from ledger.client import AccountClient, ClientError, LedgerClient, RefusedError
 from ledger.genesis import Genesis, Parameters
 
@@ -44,7 +45,7 @@ async def run(settings: BiddingSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with (
         LedgerClient(settings.ledger.urls) as client,
-        httpx.AsyncClient(base_url=settings.gateway, timeout=REQUEST_TIMEOUT_S, trust_env=False) as gateway,
+        _connect(settings) as gateway,
     ):
         floor = TradingFloor(settings, genesis, client, gateway)
         bidding = asyncio.create_task(floor.run())
@@ -55,6 +56,17 @@ async def run(settings: BiddingSettings) -> None:
         await asyncio.gather(waiting, return_exceptions=True)
         if not stopping.is_set():
             await bidding
+
+
+def _connect(settings: BiddingSettings) -> httpx.AsyncClient:
+    """Return a client of the gateway, with its API key where it wants one."""
+    headers = {}
+    if settings.gateway_key_file is not None:
+        headers["Authorization"] = f"Bearer {read_text(settings.gateway_key_file).strip()}"
+    trusted = ssl.create_default_context(cafile=settings.gateway_ca)
+    return httpx.AsyncClient(
+        base_url=settings.gateway, headers=headers, verify=trusted, timeout=REQUEST_TIMEOUT_S, trust_env=False
+    )
 
 
 class TradingFloor:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 from nicegui import ui
 
+from gateway.access.roles import Access
 from gateway.dashboard import text
 from gateway.dashboard.snapshot import Snapshot
 from gateway.readings.overview import MeterView
@@ -29,16 +30,20 @@ class Panel(Protocol):
 class Header:
     """Title, epoch clock and overall state, with the reasons where the gateway is not well."""
 
-    def __init__(self) -> None:
+    def __init__(self, access: Access) -> None:
+        self._is_narrow = access.is_narrow
         with ui.element("header").classes("cg-top"):
             ui.html("<h1>campusgrid gateway</h1>", sanitize=False)
             self._clock = ui.label().classes("cg-soft")
             self._state = ui.label().classes("cg-state")
+            ui.html(_who(access), sanitize=False)
         self._faults = ui.html("", sanitize=False).classes("cg-faults")
 
     def update(self, snapshot: Snapshot) -> None:
         """Show *snapshot*."""
-        self._clock.text = f"{len(snapshot.meters)} meters, epochs of {snapshot.epoch_s} s"
+        meters = "1 meter" if len(snapshot.meters) == 1 else f"{len(snapshot.meters)} meters"
+        self._clock.text = f"{meters}, epochs of {snapshot.epoch_s} s"
+        self._state.visible = not self._is_narrow  # a tenant is not told how the others' part goes
         self._state.text = "Needs attention" if snapshot.faults else "All well"
         self._state.classes(remove="cg-good cg-warn", add="cg-warn" if snapshot.faults else "cg-good")
         self._faults.content = "".join(f"<div>{escape(fault)}</div>" for fault in snapshot.faults)
@@ -50,14 +55,14 @@ class Tiles:
 
     def __init__(self) -> None:
         with ui.element("section").classes("cg-tiles"):
-            tile, self._epoch, self._epoch_note = _tile("Epoch ends in")
-            with tile, ui.element("div").classes("cg-bar"):
+            whole, self._epoch, self._epoch_note = tile("Epoch ends in")
+            with whole, ui.element("div").classes("cg-bar"):
                 self._bar = ui.element("div")
-            _, self._stored, self._stored_note = _tile("Readings stored")
-            _, self._refused, self._refused_note = _tile("Refused")
-            _, self._heard, self._heard_note = _tile("Meters heard")
-            _, self._height, self._height_note = _tile("Ledger height")
-            _, self._outbox, self._outbox_note = _tile("Waiting for the ledger")
+            _, self._stored, self._stored_note = tile("Readings stored")
+            _, self._refused, self._refused_note = tile("Refused")
+            _, self._heard, self._heard_note = tile("Meters heard")
+            _, self._height, self._height_note = tile("Ledger height")
+            _, self._outbox, self._outbox_note = tile("Waiting for the ledger")
 
     def update(self, snapshot: Snapshot) -> None:
         """Show *snapshot*."""
@@ -100,13 +105,13 @@ class Market:
         self._shown = shown
         newest = cleared[-1]
         self._summary.text = (
-            f"Epoch {newest.epoch}, {_start(newest.epoch, snapshot)}: {text.group_digits(newest.matched_wh)} Wh matched"
-            f" at {text.price(newest.price_uaip_per_kwh)}, {newest.orders} orders, {newest.phase}"
+            f"Epoch {newest.epoch}, {show_start(newest.epoch, snapshot)}: {text.group_digits(newest.matched_wh)} Wh"
+            f" matched at {text.price(newest.price_uaip_per_kwh)}, {newest.orders} orders, {newest.phase}"
         )
         found = {epoch.epoch: epoch for epoch in cleared}
         numbers = range(cleared[0].epoch, newest.epoch + 1)  # also those in which nobody placed an order
         options = self._chart.options
-        options["xAxis"]["data"] = [_start(number, snapshot) for number in numbers]
+        options["xAxis"]["data"] = [show_start(number, snapshot) for number in numbers]
         options["series"][0]["data"] = [found[number].matched_wh if number in found else 0 for number in numbers]
         options["series"][1]["data"] = [_price_aip(found.get(number)) for number in numbers]
         self._chart.update()
@@ -133,7 +138,7 @@ class Nodes:
                 state = '<span class="cg-bad">signs no more</span>'
             root = f"<code>{node.status.state_root.hex()[:12]}</code>"
             rows.append([escape(node.status.name), text.group_digits(node.status.height), root, state])
-        self._table.content = _table(["Node", "Height", "State root", "Peers linked"], rows, right={1}, wide_only={2})
+        self._table.content = table(["Node", "Height", "State root", "Peers linked"], rows, right={1}, wide_only={2})
 
 
 class Refusals:
@@ -154,7 +159,7 @@ class Refusals:
             ]
             for entry in snapshot.refused
         ]  # fmt: skip
-        self._table.content = _table(
+        self._table.content = table(
             ["Reason", "Count", "Meaning", "What to do"], rows, right={1}, wrap={2, 3}, wide_only={2}
         )
 
@@ -179,10 +184,19 @@ class Meters:
         late_s = 3 * snapshot.epoch_s
         head = ["Meter", "Last reading", "Power", "Import", "Export", "Newest number", "Receipted up to"]
         rows = [_meter_row(view, late_s) for view in views]
-        self._table.content = _table(head, rows, right={2, 3, 4, 5, 6}, wide_only={3, 4, 5, 6})
+        self._table.content = table(head, rows, right={2, 3, 4, 5, 6}, wide_only={3, 4, 5, 6})
 
 
-def _tile(title: str) -> tuple[ui.element, ui.label, ui.label]:
+def _who(access: Access) -> str:
+    """Return who is logged in, with the way out, as HTML."""
+    if access.session is None:
+        return '<span class="cg-who">No login: for this machine alone</span>'
+    out = '<form method="post" action="/logout"><button type="submit">Log out</button></form>'
+    return f'<span class="cg-who">{escape(access.name)}, {access.role}{out}</span>'
+
+
+def tile(title: str) -> tuple[ui.element, ui.label, ui.label]:
+    """Make a tile and return it, its value and its note."""
     with ui.element("div").classes("cg-tile") as tile:
         ui.label(title).classes("cg-soft")
         value = ui.label().classes("cg-value")
@@ -202,7 +216,8 @@ def _agreement(snapshot: Snapshot) -> tuple[str, str]:
     return f"{answering} nodes, {agree}", "cg-good" if snapshot.roots_agree else "cg-warn"
 
 
-def _start(epoch: int, snapshot: Snapshot) -> str:
+def show_start(epoch: int, snapshot: Snapshot) -> str:
+    """Return when *epoch* starts, as a time of day."""
     return text.clock(epoch * snapshot.epoch_s, is_exact=snapshot.epoch_s % 60 != 0)
 
 
@@ -226,7 +241,7 @@ def _meter_row(view: MeterView, late_s: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _table(
+def table(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
@@ -247,6 +262,15 @@ def _table(
         for tag, cells in lines
     )
     return f"<table>{body}</table>"
+
+
+def price_options() -> dict[str, Any]:
+    """Return the options of a chart of prices alone."""
+    options = _chart_options()
+    options["yAxis"], options["series"] = options["yAxis"][1:], options["series"][1:]
+    options["series"][0]["yAxisIndex"] = 0
+    options["yAxis"][0].pop("splitLine")
+    return options
 
 
 def _chart_options() -> dict[str, Any]:

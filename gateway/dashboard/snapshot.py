@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from gateway.access.roles import Access
+from gateway.epochs.intervals import Interval
 from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
+from gateway.readings.alarms import Alarms
 from gateway.readings.overview import MeterView, Overview
 from gateway.settlement.follower import NodeView
 from ledger.api.resources import Epoch
 
 MAX_AGE_S: Final = 1.0
 HEARD_WITHIN_EPOCHS: Final = 3
+INTERVAL_EPOCHS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Snapshot:
     roots_agree: bool | None
     height: int | None
     epochs: tuple[Epoch, ...]
+    intervals: tuple[Interval, ...] = ()
+    """Of a tenant's meters, the newest first."""
 
 
 class Snapshots:
@@ -52,6 +58,23 @@ class Snapshots:
         self._overview = overview
         self._taken_at = float("-inf")
         self._newest: Snapshot | None = None
+
+    async def seen_by(self, access: Access) -> Snapshot:
+        """Return what *access* may see of the newest snapshot."""
+        snapshot = await self.newest()
+        if not access.is_narrow:
+            return snapshot
+        meters = tuple(view for view in snapshot.meters if access.sees(view.meter))
+        return replace(
+            snapshot, stored=0, duplicates=0, refused=(), heard=_count_heard(meters, snapshot.epoch_s), meters=meters,
+            outbox=0, faults=(), nodes=(), roots_agree=None, height=None,
+            intervals=await self._intervals(tuple(view.meter.meter_id for view in meters)),
+        )  # fmt: skip
+
+    async def _intervals(self, meters: tuple[bytes, ...]) -> tuple[Interval, ...]:
+        newest = self._overview.calendar.epoch_now() - 1
+        found = await self._overview.intervals(meters, newest - INTERVAL_EPOCHS + 1, newest)
+        return tuple(sorted(found, key=lambda one: (-one.epoch, one.meter_id)))
 
     async def newest(self) -> Snapshot:
         """Return a snapshot no older than `MAX_AGE_S`."""
@@ -63,8 +86,7 @@ class Snapshots:
 
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
-    faults = (*overview.intake_faults(), *overview.ledger_faults(), *await overview.chain_faults())
-    heard_s = HEARD_WITHIN_EPOCHS * overview.calendar.epoch_s
+    faults = tuple(alarm.text for alarm in await Alarms(overview).newest())
     counts = overview.store.counts
     refused = tuple(
         Refused(code.name, counts[f"refused.{code.name}"], EXPLANATIONS[code])
@@ -74,7 +96,11 @@ async def _take(overview: Overview) -> Snapshot:
     return Snapshot(
         overview.calendar.epoch_now(), overview.calendar.epoch_s, math.ceil(overview.calendar.remaining_s()),
         counts["stored"], counts["duplicates"], refused,
-        sum(view.age_s is not None and view.age_s <= heard_s for view in meters), meters,
+        _count_heard(meters, overview.calendar.epoch_s), meters,
         await overview.outbox.count_open(), faults, overview.follower.nodes,
         overview.follower.roots_agree, overview.follower.height, overview.follower.epochs,
     )  # fmt: skip
+
+
+def _count_heard(meters: tuple[MeterView, ...], epoch_s: int) -> int:
+    return sum(view.age_s is not None and view.age_s <= HEARD_WITHIN_EPOCHS * epoch_s for view in meters)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
+from gateway.access.operator import command_line_actor
 from gateway.errors import GatewayError
 from gateway.settings import GatewaySettings
 from gateway.store.adoption import AdoptionStore
@@ -29,7 +29,7 @@ async def adopt(settings: GatewaySettings, meter: str, confirm: Callable[[str], 
             f"meter {meter}: readings are here up to number {gap.head}, and again from {gap.first} to {gap.highest}.\n"
             f"Whatever lies between is given up: with its next receipt the meter deletes it too."
         )
-        head = await store.adopt(gap, int(time.time()), f"uid {os.getuid()}")
+        head = await store.adopt(gap, int(time.time()), command_line_actor())
     finally:
         await database.close()
     return f"meter {meter}: adopted from number {gap.first}; complete up to {head}. Start the gateway again."

@@ -11,6 +11,8 @@ from typing import Final
 
 import aiosqlite
 
+from gateway.access import audit
+from gateway.access.audit import Actor
 from gateway.intake.sequence import Chain
 from gateway.store.database import Database
 from gateway.store.readings import follow
@@ -48,7 +50,7 @@ class AdoptionStore:
         rows = await self._database.query(f"{_GAPS} AND c.meter_id = ?", (meter_id,))
         return Gap(*rows[0]) if rows else None
 
-    async def adopt(self, gap: Gap, adopted_at: int, adopted_by: str) -> int:
+    async def adopt(self, gap: Gap, adopted_at: int, adopted_by: Actor) -> int:
         """Let the chain go on behind *gap*, write down who decided so, and return up to where it is complete now.
 
         Only while no gateway runs on the database: it keeps the chains in memory.
@@ -60,11 +62,13 @@ class AdoptionStore:
         return chain.head
 
 
-async def _record(connection: aiosqlite.Connection, gap: Gap, chain: Chain, adopted_at: int, adopted_by: str) -> None:
+async def _record(connection: aiosqlite.Connection, gap: Gap, chain: Chain, adopted_at: int, adopted_by: Actor) -> None:
     await connection.execute(
         "UPDATE chains SET head = ?, head_hash = ? WHERE meter_id = ?", (chain.head, chain.head_hash, gap.meter_id)
     )
     await connection.execute(
         "INSERT INTO adoptions (meter_id, head, first, first_hash, adopted_at, adopted_by) VALUES (?, ?, ?, ?, ?, ?)",
-        (gap.meter_id, gap.head, gap.first, gap.first_hash, adopted_at, adopted_by),
+        (gap.meter_id, gap.head, gap.first, gap.first_hash, adopted_at, adopted_by.who),
     )
+    detail = {"head": gap.head, "first": gap.first, "first_hash": gap.first_hash.hex()}
+    await audit.append(connection, adopted_at, adopted_by, "adopt chain", gap.meter_id.hex(), **detail)

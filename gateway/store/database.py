@@ -27,7 +27,9 @@ WAL_LIMIT_BYTES: Final = 64 * 2**20
 class Database:
     """An open store. Writes go through `transaction`, reads through `query`."""
 
-    def __init__(self, path: Path, lock: IO[bytes], writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self, path: Path, lock: IO[bytes] | None, writer: aiosqlite.Connection, reader: aiosqlite.Connection
+    ) -> None:
         self.path = path
         self._lock = lock
         self._writer = writer
@@ -47,6 +49,21 @@ class Database:
             reader = await _connect(path, f"file:{path}?mode=ro")
             opened.pop_all()
         return cls(path, lock, writer, reader)
+
+    @classmethod
+    async def open_beside(cls, path: Path) -> Database:
+        """Return the database at *path* whether a gateway runs on it or not; raises StoreError.
+
+        Only for tables of which no process keeps anything in memory: people, sessions, keys, the audit log.
+        """
+        if await _read_version(path) != len(_read_schema()):
+            await (await cls.open(path)).close()
+        async with AsyncExitStack() as opened:
+            writer = await _connect(path, f"file:{path}")
+            opened.push_async_callback(writer.close)
+            reader = await _connect(path, f"file:{path}?mode=ro")
+            opened.pop_all()
+        return cls(path, None, writer, reader)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
@@ -70,7 +87,8 @@ class Database:
         async with self._writing:
             await self._reader.close()
             await self._writer.close()
-            self._lock.close()
+            if self._lock is not None:
+                self._lock.close()
 
 
 def _claim(path: Path) -> IO[bytes]:
@@ -101,6 +119,17 @@ async def _connect(path: Path, uri: str) -> aiosqlite.Connection:
         await connection.close()
         raise StoreError(f"{path}: cannot be used as the gateway's database: {error}") from error
     return connection
+
+
+async def _read_version(path: Path) -> int:
+    if not await asyncio.to_thread(path.exists):
+        return 0
+    connection = await _connect(path, f"file:{path}?mode=ro")
+    try:
+        rows = list(await connection.execute_fetchall("PRAGMA user_version"))
+    finally:
+        await connection.close()
+    return int(rows[0][0])
 
 
 async def _configure(connection: aiosqlite.Connection, *, is_writer: bool) -> None:

@@ -9,12 +9,7 @@ from typing import Final
 
 from gateway.epochs.intervals import Boundary
 from gateway.store.database import Database
-
-_READING_COLUMNS = (
-    "id, meter_id, sequence, hash, time, reason, epoch, import_wh, export_wh, power_w, status, refusal, received_at,"
-    " raw"
-)
-
+from gateway.store.walk import Walk
 
 POWER_SOUGHT_WITHIN: Final = 16
 """Among how many of a meter's newest numbers a power is sought: boundary readings carry none."""
@@ -25,6 +20,7 @@ class Queries:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.walk = Walk(database)
 
     async def newest_readings(self) -> list[sqlite3.Row]:
         """Return the newest stored reading of every meter; `power_w` is the last power among its newest numbers."""
@@ -34,13 +30,6 @@ class Queries:
             " ORDER BY p.sequence DESC LIMIT 1) AS power_w"
             " FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.highest",
             (POWER_SOUGHT_WITHIN,),
-        )
-
-    async def readings(self, meter_id: bytes | None, after: int, limit: int) -> list[sqlite3.Row]:
-        """Return up to *limit* readings, of one meter or of all, that were stored after the one with id *after*."""
-        where, values = ("meter_id = ? AND", (meter_id,)) if meter_id is not None else ("", ())
-        return await self._database.query(
-            f"SELECT {_READING_COLUMNS} FROM readings WHERE {where} id > ? ORDER BY id LIMIT ?", (*values, after, limit)
         )
 
     async def boundaries(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Boundary]:

@@ -6,6 +6,7 @@ Only a `VerifiedReading` can become a row of `readings` or `evidence`: other typ
 # ruff: noqa: S608 - what is joined into SQL here is our own text; values are always bound
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,11 +71,15 @@ class Batch:
 
 
 class ReadingStore:
-    """The tables that intake writes. `counts` holds the counters as of the last commit."""
+    """The tables that intake writes. `counts` holds the counters as of the last commit.
+
+    `committed` is set by the next commit; each commit has an event of its own.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.counts: Counter[str] = Counter()
+        self.committed = asyncio.Event()
 
     async def load(self) -> dict[bytes, Chain]:
         """Return every meter's chain as stored, and read the counters."""
@@ -129,6 +134,8 @@ class ReadingStore:
                 list((+counts).items()),
             )
         self.counts.update(counts)
+        self.committed.set()
+        self.committed = asyncio.Event()
         return moved
 
     async def _find(self, columns: str, key: str, where: str, values: Sequence[tuple[bytes, int]]) -> list[Any]:

@@ -216,7 +216,13 @@ class Plant:
     """Broker, meters, roster, genesis and gateway.toml in one folder."""
 
     def __init__(
-        self, folder: Path, meters: int, gateway: Holder | None = None, chain: Genesis | None = None, url: str = ""
+        self,
+        folder: Path,
+        meters: int,
+        gateway: Holder | None = None,
+        chain: Genesis | None = None,
+        url: str = "",
+        login: str = "none",
     ) -> None:
         self.folder = folder
         self.gateway = gateway or Holder()
@@ -232,7 +238,7 @@ class Plant:
         self.config = folder / "gateway" / "gateway.toml"
         self._running: list[GatewayProcess] = []
         self._lines: list[Line] = []
-        self._write(chain or make_genesis(self.gateway))
+        self._write(chain or make_genesis(self.gateway), login)
 
     def start(self, *, kill_at: str | None = None, await_broker: bool = True) -> GatewayProcess:
         """Start the gateway process and, by default, wait until it has its session with the broker."""
@@ -286,13 +292,14 @@ class Plant:
         self.kill_all()
         self.broker.stop()
 
-    def _write(self, chain: Genesis) -> None:
+    def _write(self, chain: Genesis, login: str) -> None:
         folder = self.config.parent
         folder.mkdir()
         entries = [
             {
                 "meter_id": pen.meter_id.hex(), "public_key": pen.key.public_key.hex(), "profile": "eastron_sdm120",
-                "rated_power_w": 10_000, "can_export": True, "account": "00" * 8, "label": f"Room {number}",
+                "rated_power_w": 10_000, "can_export": True, "account": account(number).hex(),
+                "label": f"Room {number}",
             }
             for number, pen in enumerate(self.pens, start=1)
         ]  # fmt: skip
@@ -318,6 +325,7 @@ account = "{self.gateway.id.hex()}"
 key = "account.key"
 [api]
 port = {self.api_port}
+login = "{login}"
 """
         )
 
@@ -337,6 +345,11 @@ def make_genesis(gateway: Holder) -> Genesis:
             genesis.GenesisAccount(gateway.id, gateway.key.public_key, genesis.Role.GATEWAY),
         ),
     )  # fmt: skip
+
+
+def account(number: int) -> bytes:
+    """Return the account that owns meter *number*, counted from 1."""
+    return number.to_bytes(8)
 
 
 @contextlib.contextmanager

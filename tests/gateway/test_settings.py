@@ -61,6 +61,46 @@ def test_a_mistake_is_one_line_with_file_and_key(tmp_path: Path, old: str, new: 
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('host = "0.0.0.0"', "0.0.0.0 can be reached from outside, so passwords would travel in the clear"),
+        ('host = "gateway.campus"', "gateway.campus can be reached from outside"),
+        ('host = "10.0.0.1"\nbehind_proxy = true', "behind_proxy and trusted_proxy need each other"),
+        ('trusted_proxy = "10.0.0.1"', "behind_proxy and trusted_proxy need each other"),
+        ('behind_proxy = true\ntrusted_proxy = "proxy"', "trusted_proxy: 'proxy' is no IP address"),
+        ('host = "0.0.0.0"\nlogin = "none"', 'login = "none" is for a loopback host without a proxy'),
+        ('login = "none"\nbehind_proxy = true\ntrusted_proxy = "::1"', "is for a loopback host without a proxy"),
+        ('cert = "api.crt"', "give both cert and key, or neither"),
+        ('login = "maybe"', "login: Input should be 'required' or 'none'"),
+    ],
+)
+def test_a_gateway_that_would_give_passwords_away_is_refused(tmp_path: Path, lines: str, said: str) -> None:
+    path = write(tmp_path, f"{GOOD}[api]\n{lines}\n")
+    with pytest.raises(SettingsError) as error:
+        load_gateway(path)
+    assert str(error.value).startswith(f"{path}: api")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "url"),
+    [
+        ("", "http://127.0.0.1:8080/"),
+        ('host = "::1"', "http://[::1]:8080/"),
+        ('host = "localhost"\nlogin = "none"', "http://localhost:8080/"),
+        ('host = "10.0.0.1"\nport = 443\ncert = "a.crt"\nkey = "a.key"', "https://10.0.0.1:443/"),
+        ('behind_proxy = true\ntrusted_proxy = "10.0.0.9, ::1"\nurl = "https://a.example"', "https://a.example/"),
+    ],
+)
+def test_a_login_is_required_unless_said_otherwise_and_links_have_the_right_address(
+    tmp_path: Path, lines: str, url: str
+) -> None:
+    settings = load_gateway(write(tmp_path, f"{GOOD}[api]\n{lines}\n")).api
+    assert settings.base_url == url
+    assert (settings.login == "none") == ("none" in lines)
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"zz", b"00" * 31, b""])
 def test_an_unusable_key_file_is_named_and_its_content_is_not_shown(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "receipt.key"

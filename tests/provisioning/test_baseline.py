@@ -20,7 +20,8 @@ def gateway_with(boundaries: Mapping[bytes, range]) -> httpx.AsyncClient:
 
     def answer(request: httpx.Request) -> httpx.Response:
         query = request.url.params
-        epochs, start, limit = boundaries[bytes.fromhex(query["meter"])], int(query["after"]), int(query["limit"])
+        epochs, limit = boundaries[bytes.fromhex(query["meter"])], int(query["limit"])
+        start = int(query.get("after", 0))
         page = [
             {
                 "reason": "boundary",

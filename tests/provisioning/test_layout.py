@@ -8,7 +8,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from gateway.api.server import make_tls_context
 from gateway.settings import load_bidding, load_gateway, read_key
 from ledger import checkpoint, genesis
 from ledger.genesis import Role
@@ -86,6 +88,24 @@ def test_every_meter_keeps_the_time_as_the_plan_says(tmp_path: Path, mosquitto_p
         made = layout.lay_out(tmp_path / str(number), small_plan(time_servers=named), mosquitto_passwd)
         for meter in made.meters:
             assert json.loads(meter.config(made.folder).read_text())["time_servers"] == list(named)
+
+
+def test_a_gateway_that_others_reach_has_a_login_and_a_certificate(tmp_path: Path, mosquitto_passwd: Path) -> None:
+    made = layout.lay_out(tmp_path / "campus", small_plan(host="192.0.2.1"), mosquitto_passwd)
+    api = load_gateway(made.folder / "gateway" / "gateway.toml").api
+    assert (api.login, api.base_url.startswith("https://192.0.2.1:")) == ("required", True)
+    assert make_tls_context(api) is not None
+    bidding = load_bidding(made.folder / "gateway" / "bidding.toml")
+    assert (bidding.gateway, bidding.gateway_ca) == (api.base_url.rstrip("/"), made.folder / "gateway" / "../ca.crt")
+    assert bidding.gateway_key_file == made.folder / "gateway" / "bidding.apikey"
+
+
+def test_a_login_can_be_left_out_on_this_machine_alone(tmp_path: Path, mosquitto_passwd: Path) -> None:
+    made = layout.lay_out(tmp_path / "campus", small_plan(gateway_login="none"), mosquitto_passwd)
+    assert load_gateway(made.folder / "gateway" / "gateway.toml").api.login == "none"
+    assert load_bidding(made.folder / "gateway" / "bidding.toml").gateway_key_file is None
+    with pytest.raises(ValidationError, match="needs a loopback host"):
+        small_plan(gateway_login="none", host="192.0.2.1")
 
 
 def test_genesis_has_the_money_of_the_plan_and_four_authorities(made: Campus) -> None:

@@ -8,9 +8,10 @@ from typing import cast
 
 import httpx
 import pytest
+from starlette.exceptions import HTTPException
 
-from gateway.api import application
-from gateway.epochs.calendar import Calendar
+from gateway.access.roles import AT_THIS_MACHINE
+from gateway.api import parameters
 from gateway.readings.overview import Overview
 from tests.gateway.plant import EPOCH_S, Plant, wait_for
 
@@ -70,7 +71,7 @@ def test_the_api_tells_what_was_stored_refused_and_derived(plant: Plant) -> None
         ("/api/readings?after=99999999999999999999999", 422, "after: "),
         ("/api/intervals?from=9&to=3", 422, "must ascend"),
         ("/api/intervals?from=0&to=100000", 422, "at most 1000 epochs"),
-        ("/api/nonsense", 404, "there is no /api/nonsense"),
+        ("/api/nonsense", 404, "there is no GET /api/nonsense"),
     ],
 )
 def test_a_bad_request_is_a_problem_that_says_what_is_wrong(
@@ -82,14 +83,11 @@ def test_a_bad_request_is_a_problem_that_says_what_is_wrong(
     assert said in answer.json()["detail"]
 
 
-async def test_an_answer_that_would_be_too_long_is_refused() -> None:
-    meters = {number.to_bytes(8): None for number in range(application.MAX_INTERVALS // 1000 + 1)}
-    overview = cast("Overview", SimpleNamespace(roster=SimpleNamespace(meters=meters), calendar=Calendar(EPOCH_S)))
-    served = httpx.ASGITransport(application.make_application(overview))
-    async with httpx.AsyncClient(transport=served, base_url="http://gateway") as client:
-        answer = await client.get("/api/intervals?from=0&to=999")
-    assert answer.status_code == 422
-    assert "ask for one meter, or for fewer epochs" in answer.json()["detail"]
+def test_an_answer_that_would_be_too_long_is_refused() -> None:
+    meters = {number.to_bytes(8): None for number in range(parameters.MAX_INTERVALS // 1000 + 1)}
+    overview = cast("Overview", SimpleNamespace(roster=SimpleNamespace(meters=meters)))
+    with pytest.raises(HTTPException, match="ask for one meter, or for fewer epochs"):
+        parameters.choose_intervals(overview, AT_THIS_MACHINE, None, (0, 999))
 
 
 def test_health_says_degraded_while_the_ledger_is_away_and_unready_without_a_broker(

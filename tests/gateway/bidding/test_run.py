@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 from ledger.client import LedgerClient, RefusedError
+from tests.gateway.api.test_gate import require_login
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.plant import BOUND_S, EPOCH_S, Plant, wait_for
+from tests.gateway.test_run import run
 
 
 async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
@@ -19,6 +21,7 @@ async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
     node.start()
     await node.enrol(pv, node.prosumer)
     await node.enrol(load, node.consumer)
+    require_login(plant)
     plant.start()
     now = int(time.time()) // EPOCH_S
     for pen, register in ((pv, "r280"), (load, "r180")):
@@ -72,5 +75,8 @@ meters = [{{meter_id = "{pen.meter_id.hex()}", can_export = true}}]
 """
     path = folder / "bidding.toml"
     ledger = f'[ledger]\nurls = ["{node.url}"]\ngenesis = "ledger/genesis.json"\n'
-    path.write_text(f'gateway = "http://127.0.0.1:{plant.api_port}"\n{ledger}{users}')
+    key = run("api-key", "add", "bidding", "--role", "operator", "--config", str(plant.config)).stdout
+    (folder / "bidding.apikey").write_text(key)
+    access = f'gateway = "http://127.0.0.1:{plant.api_port}"\ngateway_key_file = "bidding.apikey"\n'
+    path.write_text(f"{access}{ledger}{users}")
     return path

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
-from provisioning.toolchain.browser import find_chromium
 from tests.gateway.plant import Plant, wait_for
-
-
-@pytest.fixture
-def browser_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(find_chromium()), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        yield page
-        browser.close()
 
 
 def test_the_page_shows_live_readings_and_needs_no_other_server(
@@ -27,7 +15,7 @@ def test_the_page_shows_live_readings_and_needs_no_other_server(
     pen = plant.pens[0]
     foreign: list[str] = []
     own = f"http://127.0.0.1:{plant.api_port}/"
-    browser_page.on("request", lambda request: foreign.append(request.url) if _is_foreign(request.url, own) else None)
+    browser_page.on("request", lambda request: foreign.append(request.url) if is_foreign(request.url, own) else None)
     plant.start()
     line = plant.line(pen.meter_id.hex())
     browser_page.goto(own)
@@ -54,5 +42,5 @@ def _tile(page: Page, title: str) -> Locator:
     return page.locator(".cg-tile", has_text=title)
 
 
-def _is_foreign(url: str, own: str) -> bool:
+def is_foreign(url: str, own: str) -> bool:
     return not url.startswith((own, own.replace("http", "ws"), "data:", "blob:"))

@@ -1,0 +1,1 @@
+"""Who may see and do what: people, sessions, API keys, roles, and the log of every write."""

@@ -1,0 +1,59 @@
+"""Operations on the gateway's own state: health, metrics, status, alarms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from starlette.exceptions import HTTPException
+
+from gateway.access.doorkeeper import Doorkeeper
+from gateway.access.roles import Access, Permission
+from gateway.api import metrics, resources
+from gateway.api.doors import access_of, require
+from gateway.readings.alarms import Alarms
+from gateway.readings.overview import Overview
+
+
+def add(application: FastAPI, overview: Overview, door: Doorkeeper, alarms: Alarms) -> None:
+    """Add the operations to *application*."""
+    _add_watched(application, overview, door, alarms)
+
+    @application.get("/api/status", tags=["operations"])
+    async def status(access: Access = require(Permission.STATUS)) -> dict[str, Any]:
+        """Counts of readings, the running epoch, meters, and how far the ledger is; a tenant sees the epoch alone."""
+        if access.is_narrow:
+            return resources.describe_epoch(overview, sum(access.sees(meter) for meter in overview.roster))
+        return await resources.describe_status(overview)
+
+    @application.get("/api/alarms", tags=["operations"])
+    async def list_alarms(_access: Access = require(Permission.ALARMS)) -> dict[str, Any]:
+        """What is wrong at this moment and what to do about it, the worst first."""
+        return {"alarms": [{"area": alarm.area, "text": alarm.text} for alarm in await alarms.newest()]}
+
+
+def _add_watched(application: FastAPI, overview: Overview, door: Doorkeeper, alarms: Alarms) -> None:
+    """Add what programs watch: from this machine without a key."""
+
+    @application.get("/health", tags=["operations"])
+    async def health(request: Request) -> Response:
+        """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
+        _let_watch(request)
+        found = await alarms.newest()
+        is_ready = all(alarm.area != "intake" for alarm in found)
+        status = ("degraded" if found else "ready") if is_ready else "unready"
+        return JSONResponse({"status": status, "reasons": [alarm.text for alarm in found]}, 200 if is_ready else 503)
+
+    @application.get("/metrics", tags=["operations"])
+    async def measure(request: Request) -> Response:
+        """Everything countable, for Prometheus."""
+        _let_watch(request)
+        return PlainTextResponse(await metrics.render(overview, door), media_type=metrics.CONTENT_TYPE)
+
+
+def _let_watch(request: Request) -> None:
+    """Refuse one who may not watch; the gate let nobody through without a log-in but this machine itself."""
+    access = access_of(request)
+    if access is not None and not access.may(Permission.METRICS):
+        raise HTTPException(403, f"{access.name} is {access.role} here, which does not allow to {Permission.METRICS}")

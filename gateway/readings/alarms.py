@@ -1,0 +1,40 @@
+"""Alarms: what is wrong at this moment, by where it is, gathered at most once in `MAX_AGE_S` however many ask."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.readings.overview import Overview
+
+MAX_AGE_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that is wrong: `area` is intake (readings are not taken in), ledger or chain; `text` has what to do."""
+
+    area: str
+    text: str
+
+
+class Alarms:
+    """The alarms of one gateway."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+        self._taken_at = float("-inf")
+        self._newest: tuple[Alarm, ...] = ()
+
+    async def newest(self) -> tuple[Alarm, ...]:
+        """Return what is wrong, the worst first."""
+        if time.monotonic() - self._taken_at > MAX_AGE_S:
+            self._taken_at = time.monotonic()
+            faults = {
+                "intake": self._overview.intake_faults(),
+                "ledger": self._overview.ledger_faults(),
+                "chain": await self._overview.chain_faults(),
+            }
+            self._newest = tuple(Alarm(area, text) for area, texts in faults.items() for text in texts)
+        return self._newest

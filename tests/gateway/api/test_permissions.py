@@ -1,0 +1,146 @@
+"""Every operation of the API, asked by every role, and by nobody: what is not allowed is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from fastapi.routing import APIRoute
+
+from gateway.access.doorkeeper import Doorkeeper
+from gateway.access.keys import Scope
+from gateway.access.roles import Permission, Role
+from gateway.api.application import METHODS, make_application
+from gateway.readings.overview import Overview
+from gateway.settings import ApiSettings
+from tests.gateway.access.test_roles import expected
+from tests.gateway.api.conftest import Guarded
+
+P = Permission
+OPERATIONS: dict[tuple[str, str], Permission] = {
+    ("GET", "/api/status"): P.STATUS,
+    ("GET", "/api/alarms"): P.ALARMS,
+    ("GET", "/api/meters"): P.METERS,
+    ("GET", "/api/readings"): P.READINGS,
+    ("GET", "/api/readings.csv"): P.READINGS,
+    ("GET", "/api/intervals"): P.INTERVALS,
+    ("GET", "/api/intervals.csv"): P.INTERVALS,
+    ("GET", "/api/stream"): P.READINGS,
+    ("GET", "/api/quarantine"): P.QUARANTINE,
+    ("GET", "/api/evidence"): P.EVIDENCE,
+    ("GET", "/api/people"): P.PEOPLE,
+    ("POST", "/api/people"): P.PEOPLE,
+    ("POST", "/api/people/{name}/link"): P.PEOPLE,
+    ("POST", "/api/people/{name}/disable"): P.PEOPLE,
+    ("POST", "/api/people/{name}/enable"): P.PEOPLE,
+    ("GET", "/api/keys"): P.KEYS,
+    ("POST", "/api/keys"): P.KEYS,
+    ("DELETE", "/api/keys/{key_id}"): P.KEYS,
+    ("GET", "/api/audit"): P.AUDIT,
+    ("GET", "/metrics"): P.METRICS,
+    ("GET", "/health"): P.METRICS,
+}
+FOR_EVERYBODY = {
+    ("GET", "/login"), ("POST", "/login"), ("POST", "/logout"), ("GET", "/enrol/{link}"), ("POST", "/enrol/{link}"),
+    ("GET", "/api/session"), ("POST", "/api/session"), ("DELETE", "/api/session"),
+    *((method, "/api/{rest:path}") for method in METHODS),
+}  # fmt: skip
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "/api/people"): {"name": "eve", "role": "admin"},
+    ("POST", "/api/keys"): {"name": "k"},
+}
+
+
+def test_no_operation_is_without_a_permission() -> None:
+    application = make_application(
+        cast("Overview", SimpleNamespace()), cast("Doorkeeper", SimpleNamespace(secret=bytes(32))), ApiSettings()
+    )
+    found = {
+        (method, route.path): [
+            permission
+            for needed in route.dependant.dependencies
+            if (permission := getattr(needed.call, "permission", None))
+        ]
+        for route in application.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+    }
+    assert set(found) == set(OPERATIONS) | FOR_EVERYBODY
+    for operation, permissions in found.items():
+        is_watched = operation[1] in {"/metrics", "/health"}  # for this machine without a permission
+        wanted = [] if operation in FOR_EVERYBODY or is_watched else [OPERATIONS[operation]]
+        assert permissions == wanted, operation
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_gets_what_its_permissions_open_and_403_for_all_else(guarded: Guarded, role: Role) -> None:
+    with guarded.as_role(role) as client:
+        for (method, path), permission in OPERATIONS.items():
+            address = path.replace("{name}", "nobody").replace("{key_id}", "0" * 12)
+            with client.stream(method, address, json=BODIES.get((method, path))) as answer:
+                status = answer.status_code
+                if not expected(role, permission):
+                    answer.read()
+                    assert (status, answer.json()["status"]) == (403, 403), (method, path)
+                    assert role in answer.json()["detail"]
+                elif permission is P.KEYS and role is not Role.ADMIN:
+                    assert status == 403, path  # a key makes no keys
+                else:
+                    assert status in {200, 201, 422}, (method, path)
+
+
+def test_a_stranger_gets_nothing_but_the_ways_in(guarded: Guarded) -> None:
+    with guarded.client() as client:
+        for method, path in OPERATIONS:
+            if path in {"/metrics", "/health"}:
+                continue  # this machine watches itself without a key
+            answer = client.request(method, path.replace("{name}", "n").replace("{key_id}", "k"), json={})
+            assert answer.status_code == 401, path
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        for path in ("/api/nonsense", "/openapi.json", "/_nicegui_ws/socket.io/?EIO=4&transport=polling"):
+            assert client.get(path).status_code == 401
+        assert client.get("/").headers["location"] == "/login"
+        assert client.get("/other?a=b").headers["location"] == "/login?to=/other"
+
+
+def test_a_key_that_reads_only_writes_nothing(guarded: Guarded) -> None:
+    with guarded.client(guarded.add_key(Scope("reader", Role.ADMIN))) as client:
+        assert client.get("/api/people").status_code == 200
+        answer = client.post("/api/people", json={"name": "eve", "role": "admin"})
+        assert (answer.status_code, answer.json()["detail"].endswith("may read only")) == (403, True)
+
+
+def test_watching_needs_no_key_on_this_machine_and_none_of_another_role_will_do(guarded: Guarded) -> None:
+    with guarded.client() as client:
+        assert client.get("/health").status_code == 200
+        assert "campusgrid_gateway_login_failures_total" in client.get("/metrics").text
+        for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):  # a proxy that we do not know stands before us
+            assert client.get("/metrics", headers={header: "1.2.3.4"}).status_code == 401
+        assert client.get("/metrics", headers={"Host": "evil.example"}).status_code == 401
+    with guarded.as_role(Role.METRICS) as client:
+        assert client.get("/metrics", headers={"X-Forwarded-For": "1.2.3.4"}).status_code == 200
+        assert client.get("/api/session").json()["permissions"] == ["METRICS"]
+    with guarded.as_role(Role.TENANT) as client:
+        assert client.get("/metrics").status_code == 403
+
+
+def test_a_key_opens_no_page_for_people(guarded: Guarded) -> None:
+    with guarded.as_role(Role.ADMIN) as client:
+        for path in ("/", "/_nicegui_ws/socket.io/?EIO=4&transport=polling", "/login"):
+            assert client.get(path).status_code == 403
+
+
+def test_openapi_describes_every_operation_its_errors_and_the_two_ways_to_log_in(guarded: Guarded) -> None:
+    with guarded.as_role(Role.OPERATOR) as client:
+        document = client.get("/openapi.json").json()
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert described == set(OPERATIONS) | {(method, "/api/session") for method in ("GET", "POST", "DELETE")}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            assert operation["description"]
+            for status in ("401", "403", "404", "413", "422", "429", "503"):
+                assert "application/problem+json" in operation["responses"][status]["content"]
+    assert set(document["components"]["securitySchemes"]) == {"session", "key"}
+    assert document["security"] == [{"session": []}, {"key": []}]
