@@ -17,3 +17,7 @@ class ReportError(GatewayError):
 
 class StoreError(GatewayError):
     """The database is damaged, or newer than this program: the operator must restore or upgrade."""
+
+
+class BackupError(GatewayError):
+    """A backup that was not made, does not count, or does not fit: the gateway's database is as it was."""

@@ -7,15 +7,14 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from gateway.api.server import ApiServer, bind
 from gateway.epochs.calendar import Calendar
-from gateway.errors import SettingsError
-from gateway.intake.mqtt import BrokerLink, make_tls_context
+from gateway.genesis import read_genesis
+from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
@@ -29,10 +28,7 @@ from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
-from ledger import genesis as genesis_file
 from ledger.client import AccountClient, LedgerClient
-from ledger.errors import LedgerError
-from ledger.genesis import Genesis
 
 DRAIN_S: Final = 3.0
 """How long the batch in hand may take at the end; what is not committed by then the broker still holds."""
@@ -92,16 +88,6 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         await serving
 
 
-def check_files(settings: GatewaySettings) -> int:
-    """Read every file that *settings* name and return the number of enrolled meters; raises SettingsError."""
-    read_genesis(settings)
-    read_key(settings.receipt_key)
-    read_key(settings.ledger.key)
-    settings.broker.read_password()
-    make_tls_context(settings.broker)
-    return len(read_roster(settings.roster))
-
-
 async def _assemble(settings: GatewaySettings, listening: socket.socket, pipeline_type: type[Pipeline]) -> Parts:
     genesis = read_genesis(settings)
     roster = read_roster(settings.roster)
@@ -120,21 +106,3 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     adoptions = AdoptionStore(database)
     overview = Overview(roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
     return Parts(database, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
-
-
-def read_genesis(settings: GatewaySettings) -> Genesis:
-    """Return the ledger's genesis; raises SettingsError if it is unusable or its epochs are not the gateway's."""
-    genesis = load_genesis(settings.ledger.genesis)
-    if genesis.parameters.epoch_s != settings.epoch_s:
-        raise SettingsError(
-            f"epoch_s is {settings.epoch_s} but the ledger's genesis has {genesis.parameters.epoch_s}; make them equal"
-        )
-    return genesis
-
-
-def load_genesis(path: Path) -> Genesis:
-    """Return the genesis in the file at *path*; raises SettingsError."""
-    try:
-        return genesis_file.load(path)
-    except (LedgerError, OSError) as error:
-        raise SettingsError(f"{path}: {error}") from error

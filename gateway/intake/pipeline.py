@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -106,7 +105,7 @@ class Pipeline:
         await self._place(checked.verified, batch)
         await self.commit(batch)
         self.acknowledge(messages)
-        self.issue_receipts(batch.meters)
+        self.issue_receipts(await self._store.restores.release(batch.meters))
 
     def chain_of(self, meter_id: bytes) -> Chain:
         """Return how far the hash chain of a meter is complete."""
@@ -116,7 +115,7 @@ class Pipeline:
         """Put *batch* on the disk, trying for as long as the disk refuses; nothing is acknowledged meanwhile."""
         while True:
             try:
-                self._chains |= await self._store.commit(batch, self._chains, int(time.time()))
+                self._chains |= await self._store.commit(batch, self._chains, int(self._receipts.now()))
             except sqlite3.OperationalError as error:
                 if self.fault is None:
                     log.warning("commit failed, intake waits", cause=str(error), next_step="free disk space")

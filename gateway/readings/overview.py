@@ -18,6 +18,7 @@ from gateway.store.adoption import AdoptionStore, Gap
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
+from gateway.store.restores import Restore
 
 GAP_TOLERATED_S: Final = 60
 """How long a reading may wait for its predecessor, which the broker may deliver late, before somebody must look."""
@@ -79,6 +80,15 @@ class Overview:
         lines = [self._describe_gap(gap) for gap in gaps[:MAX_GAPS_LISTED]]
         return lines + ([f"{len(gaps) - len(lines)} more meters with gaps"] if len(gaps) > len(lines) else [])
 
+    async def restore_faults(self) -> list[str]:
+        """Return that this database came out of a backup, for as long as a meter gets no receipts because of that."""
+        last = self.store.restores.last
+        if last is None:
+            return []
+        enrolled = self.roster.meters.keys()
+        held = len(enrolled) - len(await self.store.restores.release(enrolled))
+        return [describe_restore(last, held, len(enrolled), self.calendar.epoch_s)] if held else []
+
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
         newest = {row["meter_id"]: row for row in await self.queries.newest_readings()}
@@ -110,3 +120,14 @@ class Overview:
         return MeterView(
             meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"]
         )
+
+
+def describe_restore(last: Restore, held: int, enrolled: int, epoch_s: int) -> str:
+    """Return what a restore has left to do, with the commands for it."""
+    first, end = last.made_at // epoch_s, last.generation // epoch_s
+    return (
+        f"this database was restored from a backup that was made {last.generation - last.made_at} s before, and"
+        f" {held} of {enrolled} meters have sent no complete chain beyond that: they get no receipts, so that none"
+        " takes back an earlier one. Have what was lost sent again: campusgrid provision configure CAMPUS --telemetry-s"
+        f" SECONDS --resend {first} {end}; then stop the gateway and give up the rest: campusgrid gateway adopt --all"
+    )

@@ -37,7 +37,12 @@ class Database:
     @classmethod
     async def open(cls, path: Path) -> Database:
         """Return the database at *path*, made or brought up to date if need be; raises StoreError."""
-        lock = _claim(path)
+        lock = claim(path)
+        if restored_beside(path).exists():
+            lock.close()
+            raise StoreError(
+                f"{path}: a restore was cut short before it was done; run `campusgrid gateway restore` again"
+            )
         async with AsyncExitStack() as opened:
             opened.callback(lock.close)
             writer = await _connect(path, f"file:{path}")
@@ -73,7 +78,17 @@ class Database:
             self._lock.close()
 
 
-def _claim(path: Path) -> IO[bytes]:
+def restored_beside(path: Path) -> Path:
+    """Return where a restore leaves the new database for the moment in which it takes the old one's place."""
+    return path.with_name(path.name + ".restored")
+
+
+def count_schema_files() -> int:
+    """Return the number of the schema that this program writes."""
+    return len(_read_schema())
+
+
+def claim(path: Path) -> IO[bytes]:
     """Claim the database for this process until the returned file is closed; raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

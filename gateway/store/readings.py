@@ -16,6 +16,7 @@ import aiosqlite
 from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.sequence import MAX_REFUSED_LISTED, Chain, Link, advance
 from gateway.store.database import Database
+from gateway.store.restores import RestoreStore
 from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reason, Thinned, VerifiedReading, decode
 
 QUARANTINE_MESSAGES: Final = 10_000
@@ -75,9 +76,11 @@ class ReadingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.counts: Counter[str] = Counter()
+        self.restores = RestoreStore(database)
 
     async def load(self) -> dict[bytes, Chain]:
-        """Return every meter's chain as stored, and read the counters."""
+        """Return every meter's chain as stored, and read the counters and the mark of a restore."""
+        await self.restores.load()
         self.counts = Counter(
             {row["name"]: row["value"] for row in await self._database.query("SELECT * FROM counters")}
         )
