@@ -18,6 +18,7 @@ from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
+from gateway.ops.retention import Retention
 from gateway.readings.overview import Overview
 from gateway.roster import read_roster
 from gateway.settings import GatewaySettings, read_key
@@ -28,6 +29,7 @@ from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
+from gateway.store.retention import RetentionStore
 from ledger.client import AccountClient, LedgerClient
 
 DRAIN_S: Final = 3.0
@@ -45,6 +47,7 @@ class Parts:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+    retention: Retention
     server: ApiServer
 
 
@@ -70,7 +73,9 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
-        others = [group.create_task(work) for work in (parts.follower.run(), parts.reporter.run())]
+        others = [
+            group.create_task(work) for work in (parts.follower.run(), parts.reporter.run(), parts.retention.run())
+        ]
         serving = group.create_task(parts.server.serve())
         log.info("gateway started", api=parts.server.url)
         if not parts.server.is_local:
@@ -104,5 +109,11 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
     reporter = Reporter(client, account, outbox, calendar)
     adoptions = AdoptionStore(database)
-    overview = Overview(roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
-    return Parts(database, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
+    retention = Retention(
+        RetentionStore(database, store), settings.store.parent, settings.retention.raw_days, calendar.now,
+        lambda: follower.time,
+    )  # fmt: skip
+    overview = Overview(
+        roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter, retention
+    )
+    return Parts(database, verifier, link, pipeline, follower, reporter, retention, ApiServer(overview, listening))

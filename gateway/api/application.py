@@ -40,7 +40,8 @@ def _add_state(application: FastAPI, overview: Overview) -> None:
     async def health() -> Response:
         """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
         intake = overview.intake_faults()
-        others = overview.ledger_faults() + await overview.restore_faults() + await overview.chain_faults()
+        others = overview.ledger_faults() + overview.retention.faults()
+        others += await overview.restore_faults() + await overview.chain_faults()
         status = "unready" if intake else "degraded" if others else "ready"
         return JSONResponse({"status": status, "reasons": intake + others}, 503 if intake else 200)
 

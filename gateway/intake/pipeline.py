@@ -172,7 +172,7 @@ class Pipeline:
         reading = item.reading
         digest = reading.hash
         number = (item.meter_id, reading.sequence)
-        if hashes.get(number) == digest:
+        if hashes.get(number) == digest or (number not in hashes and self._store.is_gone(item.meter_id, reading)):
             batch.duplicates.append(item.meter_id)
             return
         conflict = place(self.chain_of(item.meter_id), reading.sequence, digest, hashes.get(number))

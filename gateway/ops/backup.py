@@ -174,8 +174,8 @@ def _require_room(store: Path, folder: Path) -> None:
         free = shutil.disk_usage(place).free
         if free < amount:
             raise BackupError(
-                f"{place}: a backup needs {-(-amount // 2**20)} MiB free, there are {free // 2**20}; free some space, or"
-                " lower backup.keep. No backup was made"
+                f"{place}: a backup needs {-(-amount // 2**20)} MiB free, there are {free // 2**20}; free some space,"
+                " or lower backup.keep. No backup was made"
             )
 
 

@@ -19,10 +19,9 @@ from cryptography import x509
 
 import gateway
 from gateway.errors import GatewayError
+from gateway.ops import disk
 from gateway.settings import BrokerSettings, GatewaySettings, load_gateway, read_key
 
-MIN_FREE_BYTES: Final = 256 * 2**20
-LOW_FREE_BYTES: Final = 2 * 2**30
 CONNECT_TIMEOUT_S: Final = 3.0
 EXPIRY_WARNING_DAYS: Final = 30
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
@@ -95,14 +94,13 @@ def check_clock() -> Finding:
 
 def check_disk(folder: Path) -> Finding:
     """Whether the file system of *folder* has room."""
-    existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    text = f"{free // 2**20} MiB free at {existing}"
-    if free < MIN_FREE_BYTES:
+    free = disk.free_bytes(folder)
+    text = f"{free // 2**20} MiB free at {folder}"
+    if free < disk.MIN_FREE_BYTES:
         return Finding(
             "disk", Severity.FAULT, f"{text}; the gateway stops acknowledging when it is full", "free some space"
         )
-    if free < LOW_FREE_BYTES:
+    if free < disk.LOW_FREE_BYTES:
         return Finding("disk", Severity.WARNING, text, "free some space")
     return Finding("disk", Severity.WELL, text)
 

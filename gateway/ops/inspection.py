@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.errors import BackupError
-from gateway.intake.sequence import Chain, Link, advance
+from gateway.intake.sequence import Chain, Link, retrace
 from gateway.roster import Roster
 from gateway.store.database import count_schema_files
 from ledger import reading as readings
@@ -93,24 +93,14 @@ def _check_chains(connection: sqlite3.Connection, name: str) -> None:
 
 def _walk(connection: sqlite3.Connection, meter_id: bytes, chain: Chain, last: int) -> Chain:
     """Return *chain* moved over the stored readings up to number *last*, each hashed anew from its bytes."""
-    thinned = _thinned(connection, meter_id, last)
-    adopted = {
-        (before, digest): first
-        for before, first, digest in connection.execute(
-            "SELECT head, first, first_hash FROM adoptions WHERE meter_id = ?", (meter_id,)
-        )
-    }
-    for sequence, raw, previous in connection.execute(
+    rows = connection.execute(
         "SELECT sequence, raw, previous FROM readings WHERE meter_id = ? AND sequence > ? AND sequence <= ?"
         " ORDER BY sequence",
         (meter_id, chain.head, last),
-    ):
-        digest = hashlib.sha256(raw).digest()
-        if adopted.get((chain.head, digest)) == sequence:
-            chain = Chain(sequence, digest, sequence)
-        else:
-            chain = advance(chain, [Link(sequence, digest, previous)], (), thinned)
-    return chain
+    )
+    links = (Link(sequence, hashlib.sha256(raw).digest(), previous) for sequence, raw, previous in rows)
+    adopted = dict(connection.execute("SELECT first_hash, head FROM adoptions WHERE meter_id = ?", (meter_id,)))
+    return retrace(chain, links, _thinned(connection, meter_id, last), adopted)
 
 
 def _thinned(connection: sqlite3.Connection, meter_id: bytes, last: int) -> list[Thinned]:

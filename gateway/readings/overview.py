@@ -11,6 +11,7 @@ from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval, derive_intervals
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
+from gateway.ops.retention import Retention
 from gateway.roster import Meter, Roster
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
@@ -56,6 +57,7 @@ class Overview:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+    retention: Retention
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""

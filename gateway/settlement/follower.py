@@ -53,6 +53,11 @@ class LedgerFollower:
         return self.newest.height if self.newest else None
 
     @property
+    def time(self) -> float | None:
+        """The time of the newest finalised block seen, in Unix seconds, or None while no node answers."""
+        return self.newest.time_ms / 1000 if self.newest and self.newest.height else None
+
+    @property
     def is_silent(self) -> bool:
         """Tell whether all nodes were asked and none answered."""
         return self._has_polled and self.newest is None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import cli
-from gateway.ops import checks
+from gateway.ops import checks, disk
 from gateway.ops.checks import Finding, Severity
 from tests.gateway.plant import Plant
 
@@ -39,5 +39,5 @@ def test_a_gateway_is_looked_at_with_its_broker_and_ledger(plant: Plant) -> None
 
 
 def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checks, "MIN_FREE_BYTES", 2**62)
+    monkeypatch.setattr(disk, "MIN_FREE_BYTES", 2**62)
     assert checks.check_disk(tmp_path / "not" / "there").severity is Severity.FAULT
