@@ -117,12 +117,23 @@ def restore(
 
 @config_app.command()
 def check(config: Config) -> None:
-    """Check the file and all that it names; start nothing."""
-    from gateway.ops.configuration import check_files  # noqa: PLC0415
+    """Check the file and all that it names, and show each value and where it came from; start nothing."""
+    from gateway.ops.configuration import check_files, describe  # noqa: PLC0415
     from gateway.settings import load_gateway  # noqa: PLC0415
 
-    meters = check_files(load_gateway(config))
-    typer.echo(f"{config}: good; {meters} meters enrolled")
+    settings = load_gateway(config)
+    for line in describe(config, settings):
+        typer.echo(line)
+    typer.echo(f"{config}: good; {check_files(settings)} meters enrolled")
+
+
+@config_app.command("init")
+def write_config(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist.")]) -> None:
+    """Write a gateway.toml with every key, what it means and its default."""
+    from gateway.ops.configuration import write_template  # noqa: PLC0415
+
+    write_template(file)
+    typer.echo(f"{file}: written. Set what has no default, then: campusgrid gateway config check --config {file}")
 
 
 def run_to_end(work: Coroutine[Any, Any, None]) -> None:

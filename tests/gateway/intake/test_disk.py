@@ -58,7 +58,9 @@ def test_a_full_disk_stops_the_acknowledging_and_not_the_serving_until_there_is_
 def test_a_gateway_on_a_read_only_disk_does_not_start_and_says_why(plant: Plant) -> None:
     plant.store.parent.mkdir()
     frozen = f'mount -t tmpfs -o ro tmpfs "{plant.store.parent}" && exec "$@"'
-    gateway = plant.start(within=["unshare", "--mount", "--map-root-user", "sh", "-c", frozen, "sh"], await_broker=False)
+    gateway = plant.start(
+        within=["unshare", "--mount", "--map-root-user", "sh", "-c", frozen, "sh"], await_broker=False
+    )
     assert gateway.wait() == 1
     assert "cannot hold the gateway's database: Read-only file system; mend that" in plant.gateway_log()
 
