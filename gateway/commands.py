@@ -115,6 +115,20 @@ def restore(
         typer.echo(restoring.describe(done, settings))
 
 
+@app.command()
+def install(
+    config: Annotated[Path | None, typer.Option("--config", help="The gateway.toml of the gateway to run.")] = None,
+    node: Annotated[Path | None, typer.Option("--node", help="The node.toml of the ledger node to run.")] = None,
+    root: Annotated[Path, typer.Option(help="Write below this folder instead of into the system.")] = Path("/"),
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")] = False,
+) -> None:
+    """Have systemd run the gateway and its nightly backup, a ledger node, or both. Repeating it mends what differs."""
+    from gateway.ops.installation import install as install_services  # noqa: PLC0415
+
+    for line in install_services(config, node, root, is_dry=is_dry):
+        typer.echo(line)
+
+
 @config_app.command()
 def check(config: Config) -> None:
     """Check the file and all that it names, and show each value and where it came from; start nothing."""

@@ -31,9 +31,11 @@ from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
 from gateway.store.retention import RetentionStore
 from ledger.client import AccountClient, LedgerClient
+from ledger.liveness import Notifier, watch
 
 DRAIN_S: Final = 3.0
 """How long the batch in hand may take at the end; what is not committed by then the broker still holds."""
+READY_POLL_S: Final = 0.05
 log = structlog.get_logger()
 
 
@@ -70,17 +72,18 @@ async def run(settings: GatewaySettings, pipeline_type: type[Pipeline] = Pipelin
 
 
 async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
+    notifier = Notifier.from_environment()
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
-        others = [
-            group.create_task(work) for work in (parts.follower.run(), parts.reporter.run(), parts.retention.run())
-        ]
         serving = group.create_task(parts.server.serve())
+        endless = (parts.follower.run(), parts.reporter.run(), parts.retention.run(), _stay_alive(parts, notifier))
+        others = [group.create_task(work) for work in endless]
         log.info("gateway started", api=parts.server.url)
         if not parts.server.is_local:
             log.warning("anybody who reaches this address sees all readings", next_step="put a login in front of it")
         await stopping.wait()
+        notifier.tell(STOPPING=1)
         parts.link.stop_reading()
         await asyncio.wait([intake], timeout=DRAIN_S)
         if not intake.done():
@@ -91,6 +94,24 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
             task.cancel()
         parts.server.stop()
         await serving
+
+
+async def _stay_alive(parts: Parts, notifier: Notifier) -> None:
+    """Tell the service manager when the gateway serves, and from then on that it gets on."""
+    while not parts.server.is_serving:  # noqa: ASYNC110 - the server has no event for it
+        await asyncio.sleep(READY_POLL_S)
+    notifier.tell(READY=1)
+    progress = {
+        "intake": parts.pipeline.progress, "reports": parts.reporter.progress, "ledger": parts.follower.progress,
+    }  # fmt: skip
+    await watch(notifier, progress, lambda: _describe(parts))
+
+
+def _describe(parts: Parts) -> str:
+    """Return the line that `systemctl status` shows."""
+    broker = "broker connected" if parts.link.is_connected else "broker away"
+    height = f"ledger at height {parts.follower.height}" if parts.follower.height else "ledger away"
+    return "; ".join([broker, height, *(fault for fault in (parts.pipeline.fault, parts.reporter.fault) if fault)])
 
 
 async def _assemble(settings: GatewaySettings, listening: socket.socket, pipeline_type: type[Pipeline]) -> Parts:
