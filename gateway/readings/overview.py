@@ -89,7 +89,9 @@ class Overview:
             return []
         enrolled = self.roster.meters.keys()
         held = len(enrolled) - len(await self.store.restores.release(enrolled))
-        return [describe_restore(last, held, len(enrolled), self.calendar.epoch_s)] if held else []
+        if not held:
+            return []
+        return [f"{describe_restore(last, held, len(enrolled))}; {steps_after_restore(last, self.calendar.epoch_s)}"]
 
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
@@ -124,12 +126,19 @@ class Overview:
         )
 
 
-def describe_restore(last: Restore, held: int, enrolled: int, epoch_s: int) -> str:
-    """Return what a restore has left to do, with the commands for it."""
-    first, end = last.made_at // epoch_s, last.generation // epoch_s
+def describe_restore(last: Restore, held: int, enrolled: int) -> str:
+    """Return what a restore of the database has left open."""
     return (
         f"this database was restored from a backup that was made {last.generation - last.made_at} s before, and"
         f" {held} of {enrolled} meters have sent no complete chain beyond that: they get no receipts, so that none"
-        " takes back an earlier one. Have what was lost sent again: campusgrid provision configure CAMPUS --telemetry-s"
-        f" SECONDS --resend {first} {end}; then stop the gateway and give up the rest: campusgrid gateway adopt --all"
+        " takes back an earlier one"
+    )
+
+
+def steps_after_restore(last: Restore, epoch_s: int) -> str:
+    """Return how to close it."""
+    return (
+        "have what was lost sent again: campusgrid provision configure CAMPUS --telemetry-s SECONDS --resend"
+        f" {last.made_at // epoch_s} {last.generation // epoch_s}; then stop the gateway and give up the rest:"
+        " campusgrid gateway adopt --all"
     )
