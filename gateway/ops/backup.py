@@ -197,14 +197,16 @@ def _write_record(folder: Path, name: str, now: int, found: Inspection) -> Recor
 @contextmanager
 def _claimed(folder: Path) -> Iterator[None]:
     """Hold *folder* for this backup alone, and remove what a killed one left."""
-    with (folder / ".lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BackupError(f"{folder}: another backup is being made; wait for it") from error
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for left in folder.glob(f"*{_PARTIAL}"):
             left.unlink()
         yield
+    except BlockingIOError as error:
+        raise BackupError(f"{folder}: another backup is being made; wait for it") from error
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def ask_ntp(server: str) -> float:
 
 
 def ask_node(url: str) -> float:
-    """Return by how many seconds this clock is ahead of a ledger node's, to about half a second; raises httpx.HTTPError."""
+    """Return by how many seconds this clock is ahead of a ledger node's, to half a second; raises httpx.HTTPError."""
     least, most = float("-inf"), float("inf")
     deadline = time.monotonic() + SAMPLE_S
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:

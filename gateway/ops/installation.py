@@ -75,7 +75,7 @@ def _gateway_steps(program: Path, config: Path, settings: GatewaySettings, root:
     yield _write(root, UNITS / "campusgrid-gateway.service", units.gateway(program, config, store.parent))
     if settings.backup is not None:
         folder = _real(settings.backup.folder)
-        yield _folder(root, folder, "*.backup", "*.json", ".lock")
+        yield _folder(root, folder, "*.backup", "*.json")
         yield _write(root, UNITS / "campusgrid-backup.service", units.backup(program, config, [store.parent, folder]))
         yield _write(root, UNITS / "campusgrid-backup.timer", units.backup_timer())
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import signal
 import sqlite3
 import subprocess
@@ -190,9 +192,20 @@ def test_a_full_disk_makes_no_backup_and_keeps_the_ones_before(archive: Archive)
             cwd=ROOT, capture_output=True, text=True, timeout=BOUND_S, check=False,
         )  # fmt: skip
         assert said in done.stderr, done.stderr
-        assert done.stdout.endswith("left: .lock\n")
+        assert done.stdout.endswith("left:\n")
         (archive.folder / "small").rmdir()
     assert read_record(archive.settings.folder) == made
+
+
+def test_two_backups_at_one_time_are_one(archive: Archive) -> None:
+    archive.settings.folder.mkdir()
+    descriptor = os.open(archive.settings.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with pytest.raises(BackupError, match="another backup is being made; wait for it"):
+            make_backup(archive.source, archive.settings, NOW)
+    finally:
+        os.close(descriptor)
 
 
 def test_a_private_key_is_never_written_over(tmp_path: Path) -> None:
