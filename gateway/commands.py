@@ -112,7 +112,7 @@ def restore(
         typer.echo(restoring.try_backup(file, private, source))
     else:
         done = restoring.restore(file, private, source, may_be_older=may_be_older, now=time.time())
-        typer.echo(restoring.describe(done, settings))
+        typer.echo(restoring.describe(done, settings, config))
 
 
 @app.command()

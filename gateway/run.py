@@ -18,6 +18,7 @@ from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
+from gateway.ops.backup import require_memory
 from gateway.ops.retention import Retention
 from gateway.readings.overview import Overview
 from gateway.roster import read_roster
@@ -120,6 +121,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     receipt_key, account_key = read_key(settings.receipt_key), read_key(settings.ledger.key)
     calendar = Calendar(settings.epoch_s)
     link = BrokerLink(settings.broker)
+    require_memory(settings)
     database = await Database.open(settings.store)
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
     verifier = Verifier(roster)

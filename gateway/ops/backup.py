@@ -33,6 +33,8 @@ SUFFIX: Final = ".backup"
 RECORD: Final = "last-restored.json"
 RESERVE_BYTES: Final = 64 * 2**20
 """What a backup leaves free on the disk of the running database."""
+_NEW_BYTES: Final = 4096
+"""A database file of no more than one page holds nothing."""
 _PARTIAL: Final = ".partial"
 _WORK: Final = "backup.work"
 
@@ -97,6 +99,20 @@ def read_source(settings: GatewaySettings) -> Source:
     """Return what *settings* name to be backed up; raises SettingsError."""
     chain = read_genesis(settings).chain_id
     return Source(settings.store, chain, read_roster(settings.roster), read_key(settings.receipt_key))
+
+
+def require_memory(settings: GatewaySettings) -> None:
+    """Raise BackupError if the database is gone of which there is a backup: an empty one would not know that."""
+    store, wal = settings.store, Path(f"{settings.store}-wal")
+    if settings.backup is None or (store.exists() and store.stat().st_size > _NEW_BYTES) or wal.exists():
+        return
+    record = read_record(settings.backup.folder)
+    if record is not None:
+        file = settings.backup.folder / record.file
+        raise BackupError(
+            f"{store}: the database is gone, but it was backed up: `campusgrid gateway restore {file} --key PRIVATE-KEY"
+            f" --config GATEWAY.TOML`; or, to begin without a memory, move {settings.backup.folder / RECORD} away"
+        )
 
 
 def read_record(folder: Path) -> Record | None:

@@ -137,8 +137,17 @@ def _check_restore(connection: sqlite3.Connection, epoch_s: int, enrolled: int) 
 
 
 def _restore_command(settings: GatewaySettings, config: Path) -> str:
-    folder = settings.backup.folder if settings.backup else Path("BACKUPS")
     return (
-        "systemctl stop campusgrid-gateway; campusgrid gateway restore"
-        f" {folder}/NEWEST.backup --key PRIVATE-KEY --config {config}; systemctl start campusgrid-gateway"
+        f"systemctl stop campusgrid-gateway; campusgrid gateway restore {_newest_backup(settings)} --key PRIVATE-KEY"
+        f" --config {config}; systemctl start campusgrid-gateway"
     )
+
+
+def _newest_backup(settings: GatewaySettings) -> str:
+    if settings.backup is None:
+        return "BACKUP"
+    try:
+        record = read_record(settings.backup.folder)
+    except BackupError:
+        record = None
+    return str(settings.backup.folder / (record.file if record else "BACKUP"))

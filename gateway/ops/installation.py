@@ -48,7 +48,16 @@ def install(config: Path | None, node: Path | None, root: Path, *, is_dry: bool)
         else:
             _do(step)
             yield f"done       {step.text}"
+    yield from _warn_of(Path(sys.executable).parent / "campusgrid")
     yield from _next(config, node)
+
+
+def _warn_of(program: Path) -> Iterator[str]:
+    """Yield a line if the services' user cannot come to *program* or to its interpreter."""
+    for path in {program, Path(sys.executable).resolve()}:
+        closed = next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None)
+        if closed is not None:
+            yield f"warning    {units.USER} cannot enter {closed}, where {path} is: install campusgrid below /opt"
 
 
 def _steps(config: Path | None, node: Path | None, root: Path) -> Iterator[Step]:

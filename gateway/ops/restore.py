@@ -103,7 +103,7 @@ def try_backup(backup: Path, private: bytes, source: Source) -> str:
     return f"{backup}: good, fits this gateway; {_describe(opened.found)}"
 
 
-def describe(done: Restored, settings: GatewaySettings) -> str:
+def describe(done: Restored, settings: GatewaySettings, config: Path) -> str:
     """Return what was done, and what comes next."""
     first, last = done.made_at // settings.epoch_s, done.generation // settings.epoch_s
     kept = f"The database before is kept as {done.replaced}.\n" if done.replaced else ""
@@ -113,7 +113,7 @@ def describe(done: Restored, settings: GatewaySettings) -> str:
         f"2. have the boundary readings of the time between sent again, in the campus folder:\n"
         f"   campusgrid provision configure CAMPUS --telemetry-s SECONDS --resend {first} {last}\n"
         f"3. GET /health names what still waits. Stop the gateway, give up what nobody can send again, and start it:\n"
-        f"   campusgrid gateway adopt --all --config gateway.toml\n"
+        f"   campusgrid gateway adopt --all --config {config}\n"
         f"Until then a meter gets no receipt, so that none takes back an earlier one."
     )
 

@@ -15,12 +15,13 @@ from nacl.public import PrivateKey as OpeningKey
 
 from gateway.errors import BackupError, StoreError
 from gateway.ops import restore
-from gateway.ops.backup import make_backup
+from gateway.ops.backup import make_backup, require_memory
+from gateway.settings import load_gateway
 from gateway.store.database import Database, claim, restored_beside
 from gateway.store.restores import RestoreStore
 from ledger.keys import PrivateKey
 from tests.gateway.ops.conftest import Archive
-from tests.gateway.plant import Line, Plant, wait_for
+from tests.gateway.plant import EPOCH_S, Line, Plant, wait_for
 from tests.gateway.test_run import run
 
 
@@ -124,6 +125,24 @@ async def test_a_restore_that_was_cut_short_keeps_the_gateway_from_starting_unti
         pass
 
 
+@pytest.mark.parametrize("left", [None, b"", bytes(4096)])
+def test_a_gateway_whose_database_is_gone_does_not_begin_without_a_memory(
+    archive: Archive, plant: Plant, left: bytes | None
+) -> None:
+    settings = load_gateway(plant.config).model_copy(update={"backup": archive.settings, "store": archive.source.store})
+    require_memory(settings)
+    make_backup(archive.source, archive.settings, time.time())
+    require_memory(settings)
+    if left is None:
+        archive.source.store.unlink()
+    else:
+        archive.source.store.write_bytes(left)
+    with pytest.raises(BackupError, match="the database is gone, but it was backed up: `campusgrid gateway restore"):
+        require_memory(settings)
+    (archive.settings.folder / "last-restored.json").unlink()
+    require_memory(settings)
+
+
 def test_a_gateway_with_an_old_memory_gives_no_receipt_that_takes_back_another(plant: Plant, tmp_path: Path) -> None:
     """The operator's way as the README has it, with the printed commands alone."""
     pen, name = plant.pens[0], plant.pens[0].meter_id.hex()
@@ -139,7 +158,8 @@ def test_a_gateway_with_an_old_memory_gives_no_receipt_that_takes_back_another(p
     line.newest_receipt(3, plant.receipt_key.public_key)
     assert "restored on trial: 3 readings of 1 meters" in printed("backup", "--config", str(plant.config))
     (file,) = (plant.config.parent / "backups").glob("*.backup")
-    line.send(pen.topic, *[pen.sign() for _ in range(3)])
+    first = int(pen.time) // EPOCH_S
+    line.send(pen.topic, pen.sign(epoch=first), pen.sign(), pen.sign(epoch=first + 1))
     line.newest_receipt(6, plant.receipt_key.public_key)
     stored = plant.rows("SELECT id, raw FROM readings ORDER BY id")
     arguments = (str(file), "--key", str(key), "--config", str(plant.config))
@@ -152,8 +172,13 @@ def test_a_gateway_with_an_old_memory_gives_no_receipt_that_takes_back_another(p
     assert "restored, as of" in printed("restore", *arguments)
 
     gateway = plant.start()
-    line.send(pen.topic, stored[0][1], stored[3][1], pen.sign())  # the third is number 7; 5 and 6 are lost for good
-    wait_for(lambda: plant.stored() == 5, "the readings to be stored")
+    resent = [
+        stored[0][1],
+        stored[3][1],
+        stored[5][1],
+    ]  # what a meter still has: 5 was receipted, so it is lost for good
+    line.send(pen.topic, *resent, pen.sign())
+    wait_for(lambda: plant.stored() == 6, "the readings to be stored")
     reasons = str(health(plant)["reasons"])
     assert "this database was restored from a backup" in reasons
     assert "2 of 2 meters have sent no complete chain beyond that" in reasons
@@ -166,6 +191,7 @@ def test_a_gateway_with_an_old_memory_gives_no_receipt_that_takes_back_another(p
     plant.start()
     line.send(pen.topic, pen.sign())
     assert line.newest_receipt(8, plant.receipt_key.public_key)[1] == 8
+    assert plant.rows("SELECT epoch FROM outbox ORDER BY epoch") == [(first,), (first + 1,)]
     assert "1 of 2 meters" in str(health(plant)["reasons"])
 
 
