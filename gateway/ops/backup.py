@@ -103,8 +103,8 @@ def read_source(settings: GatewaySettings) -> Source:
 
 def require_memory(settings: GatewaySettings) -> None:
     """Raise BackupError if the database is gone of which there is a backup: an empty one would not know that."""
-    store, wal = settings.store, Path(f"{settings.store}-wal")
-    if settings.backup is None or (store.exists() and store.stat().st_size > _NEW_BYTES) or wal.exists():
+    store = settings.store
+    if settings.backup is None or _holds_something(store):
         return
     record = read_record(settings.backup.folder)
     if record is not None:
@@ -113,6 +113,12 @@ def require_memory(settings: GatewaySettings) -> None:
             f"{store}: the database is gone, but it was backed up: `campusgrid gateway restore {file} --key PRIVATE-KEY"
             f" --config GATEWAY.TOML`; or, to begin without a memory, move {settings.backup.folder / RECORD} away"
         )
+
+
+def _holds_something(store: Path) -> bool:
+    """Tell whether the database has more than a new one: in its file, or still in its log."""
+    log = Path(f"{store}-wal")
+    return store.exists() and (store.stat().st_size > _NEW_BYTES or (log.exists() and log.stat().st_size > 0))
 
 
 def read_record(folder: Path) -> Record | None:
