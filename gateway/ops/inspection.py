@@ -124,10 +124,10 @@ def _check_signatures(connection: sqlite3.Connection, name: str, roster: Roster)
             raise BackupError(
                 f"{name}: number {sequence} of meter {meter_id.hex()} is not what its row says; take an older backup"
             )
-        meter = roster.meters.get(roster.owner_of_key.get(reading.key_id, b""))
-        if meter is None:
+        held = roster.find_key(reading.key_id)
+        if held is None:
             foreign += 1
-        elif meter.meter_id != meter_id or not reading.is_signed_by(meter.public_key):
+        elif held[0] != meter_id or not reading.is_signed_by(held[1]):
             raise BackupError(
                 f"{name}: number {sequence} of meter {meter_id.hex()} is not signed by it; take an older backup"
             )

@@ -52,6 +52,10 @@ class Retention:
         """Return what is wrong with the disk, one line each."""
         return [fault for fault in (disk.alarm(self._folder), self.fault) if fault]
 
+    def free_bytes(self) -> int:
+        """Return how much room the disk of the database has."""
+        return disk.free_bytes(self._folder)
+
     async def apply(self) -> None:
         """Apply the rule once, as far as the disk lets it."""
         ledger_time = self._ledger_time()

@@ -53,8 +53,13 @@ class Database:
             writer = await _connect(path, f"file:{path}")
             opened.push_async_callback(writer.close)
             await _check(writer, path)
-            await _migrate(writer, path)
-            await _let_shrink(writer, path)
+            try:
+                await _migrate(writer, path)
+                await _let_shrink(writer, path)
+            except sqlite3.OperationalError as error:
+                raise StoreError(
+                    f"{path}: cannot be brought up to date: {error}; free disk space, then start"
+                ) from error
             reader = await _connect(path, f"file:{path}?mode=ro")
             opened.pop_all()
         return cls(path, lock, writer, reader)

@@ -55,14 +55,22 @@ def test_a_full_disk_stops_the_acknowledging_and_not_the_serving_until_there_is_
     assert gateway.stop() == 0
 
 
-def test_a_gateway_on_a_read_only_disk_does_not_start_and_says_why(plant: Plant) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("ro", "cannot hold the gateway's database: Read-only file system; mend that"),
+        ("size=64k", "cannot be brought up to date: database or disk is full; free disk space, then start"),
+    ],
+)
+def test_a_gateway_that_cannot_write_its_disk_does_not_start_and_says_why(
+    plant: Plant, options: str, said: str
+) -> None:
     plant.store.parent.mkdir()
-    frozen = f'mount -t tmpfs -o ro tmpfs "{plant.store.parent}" && exec "$@"'
-    gateway = plant.start(
-        within=["unshare", "--mount", "--map-root-user", "sh", "-c", frozen, "sh"], await_broker=False
-    )
-    assert gateway.wait() == 1
-    assert "cannot hold the gateway's database: Read-only file system; mend that" in plant.gateway_log()
+    mounted = f'mount -t tmpfs -o {options} tmpfs "{plant.store.parent}" && exec "$@"'
+    within = ["unshare", "--mount", "--map-root-user", "sh", "-c", mounted, "sh"]
+    assert plant.start(within=within, await_broker=False).wait() == 1
+    assert said in plant.gateway_log()
+    assert plant.gateway_log().count("\n") == 1
 
 
 async def test_a_disk_that_turns_read_only_holds_intake_back_and_loses_nothing(tmp_path: Path) -> None:
