@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import os
 import signal
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -51,12 +52,13 @@ def bid(config: Config, exit_with_parent: WithParent = False) -> None:
 
 @app.command()
 def adopt(
-    meter: Annotated[str, typer.Argument(help="The meter's id, 16 hex digits.")],
     config: Config,
+    meter: Annotated[str | None, typer.Argument(help="The meter's id, 16 hex digits.")] = None,
+    is_all: Annotated[bool, typer.Option("--all", help="Every meter that waits in vain, as after a restore.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Receipt a meter again whose earlier readings this gateway lost for good. The gateway must be stopped."""
-    from gateway.ops.adoption import adopt as adopt_chain  # noqa: PLC0415
+    from gateway.ops.adoption import adopt as adopt_chains  # noqa: PLC0415
     from gateway.settings import load_gateway  # noqa: PLC0415
 
     def confirm(text: str) -> None:
@@ -64,17 +66,94 @@ def adopt(
         if not yes:
             typer.confirm("Give them up?", abort=True)
 
-    typer.echo(asyncio.run(adopt_chain(load_gateway(config), meter, confirm)))
+    if (meter is None) != is_all:
+        raise typer.BadParameter("give the id of one meter, or --all")
+    typer.echo(asyncio.run(adopt_chains(load_gateway(config), meter, confirm)))
+
+
+@app.command()
+def backup(config: Config) -> None:
+    """Make an encrypted backup, while the gateway runs or not, and restore it on trial: only then does it count."""
+    from gateway.access.operator import note  # noqa: PLC0415
+    from gateway.ops.backup import make_backup, read_source  # noqa: PLC0415
+    from gateway.settings import load_gateway  # noqa: PLC0415
+
+    settings = load_gateway(config)
+    if settings.backup is None:
+        raise GatewayError(f"{config}: has no section [backup]; `campusgrid gateway config init` shows what goes there")
+    made = make_backup(read_source(settings), settings.backup, time.time())
+    asyncio.run(note(settings.store, "make backup", made.file, readings=made.readings, meters=made.meters))
+    typer.echo(
+        f"{settings.backup.folder / made.file}: {made.size_bytes} bytes, restored on trial: {made.readings} readings of"
+        f" {made.meters} meters, every chain complete"
+    )
+
+
+@app.command("backup-key")
+def make_backup_key(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes: not on the gateway.")],
+) -> None:
+    """Make the key pair of the backups: the private key to FILE, the public key, for gateway.toml, to the terminal."""
+    from gateway.ops.backup import make_key  # noqa: PLC0415
+
+    typer.echo(f'public_key = "{make_key(file)}"')
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="BACKUP", help="A file that `campusgrid gateway backup` wrote.")],
+    config: Config,
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key that backup-key made.")],
+    is_check: Annotated[bool, typer.Option("--check", help="Only try it; change nothing.")] = False,
+    may_be_older: Annotated[bool, typer.Option("--older", help="Replace a whole database that knows more.")] = False,
+) -> None:
+    """Put a backup in the place of the database. The gateway must be stopped; the database before is kept."""
+    from gateway.ops import restore as restoring  # noqa: PLC0415
+    from gateway.ops.backup import read_source  # noqa: PLC0415
+    from gateway.settings import load_gateway, read_secret  # noqa: PLC0415
+
+    settings = load_gateway(config)
+    source, private = read_source(settings), read_secret(key)
+    if is_check:
+        typer.echo(restoring.try_backup(file, private, source))
+    else:
+        done = restoring.restore(file, private, source, may_be_older=may_be_older, now=time.time())
+        typer.echo(restoring.describe(done, settings, config))
+
+
+@app.command()
+def install(
+    config: Annotated[Path | None, typer.Option("--config", help="The gateway.toml of the gateway to run.")] = None,
+    node: Annotated[Path | None, typer.Option("--node", help="The node.toml of the ledger node to run.")] = None,
+    root: Annotated[Path, typer.Option(help="Write below this folder instead of into the system.")] = Path("/"),
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; do nothing.")] = False,
+) -> None:
+    """Have systemd run the gateway and its nightly backup, a ledger node, or both. Repeating it mends what differs."""
+    from gateway.ops.installation import install as install_services  # noqa: PLC0415
+
+    for line in install_services(config, node, root, is_dry=is_dry):
+        typer.echo(line)
 
 
 @config_app.command()
 def check(config: Config) -> None:
-    """Check the file and all that it names; start nothing."""
-    from gateway.run import check_files  # noqa: PLC0415
+    """Check the file and all that it names, and show each value and where it came from; start nothing."""
+    from gateway.ops.configuration import check_files, describe  # noqa: PLC0415
     from gateway.settings import load_gateway  # noqa: PLC0415
 
-    meters = check_files(load_gateway(config))
-    typer.echo(f"{config}: good; {meters} meters enrolled")
+    settings = load_gateway(config)
+    for line in describe(config, settings):
+        typer.echo(line)
+    typer.echo(f"{config}: good; {check_files(settings)} meters enrolled")
+
+
+@config_app.command("init")
+def write_config(file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that does not exist.")]) -> None:
+    """Write a gateway.toml with every key, what it means and its default."""
+    from gateway.ops.configuration import write_template  # noqa: PLC0415
+
+    write_template(file)
+    typer.echo(f"{file}: written. Set what has no default, then: campusgrid gateway config check --config {file}")
 
 
 def run_to_end(work: Coroutine[Any, Any, None]) -> None:

@@ -25,3 +25,7 @@ class AccessError(GatewayError):
 
 class BusyError(GatewayError):
     """More is asked at one moment than the gateway does at one moment: ask again later."""
+
+
+class BackupError(GatewayError):
+    """A backup that was not made, does not count, or does not fit: the gateway's database is as it was."""

@@ -41,6 +41,11 @@ class Roster:
     def __len__(self) -> int:
         return len(self.meters)
 
+    def find_key(self, key_id: bytes) -> tuple[bytes, bytes] | None:
+        """Return the id of the meter whose key is named *key_id*, and the key, or None if no meter has it."""
+        meter_id = self.owner_of_key.get(key_id)
+        return None if meter_id is None else (meter_id, self.meters[meter_id].public_key)
+
 
 def read_roster(path: Path) -> Roster:
     """Return the roster in the JSON file at *path*; raises SettingsError naming the meter at fault."""

@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import structlog
@@ -15,13 +14,14 @@ import structlog
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.first import invite_first_admin
 from gateway.api.server import ApiServer, bind
-from gateway.api.server import make_tls_context as make_server_context
 from gateway.epochs.calendar import Calendar
-from gateway.errors import SettingsError
-from gateway.intake.mqtt import BrokerLink, make_tls_context
+from gateway.genesis import read_genesis
+from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
+from gateway.ops.backup import require_memory
+from gateway.ops.retention import Retention
 from gateway.readings.overview import Overview
 from gateway.roster import read_roster
 from gateway.settings import GatewaySettings, read_key
@@ -32,13 +32,13 @@ from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
-from ledger import genesis as genesis_file
+from gateway.store.retention import RetentionStore
 from ledger.client import AccountClient, LedgerClient
-from ledger.errors import LedgerError
-from ledger.genesis import Genesis
+from ledger.liveness import Notifier, watch
 
 DRAIN_S: Final = 3.0
 """How long the batch in hand may take at the end; what is not committed by then the broker still holds."""
+READY_POLL_S: Final = 0.05
 log = structlog.get_logger()
 
 
@@ -52,6 +52,7 @@ class Parts:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+    retention: Retention
     server: ApiServer
 
 
@@ -74,13 +75,16 @@ async def run(settings: GatewaySettings, pipeline_type: type[Pipeline] = Pipelin
 
 
 async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
+    notifier = Notifier.from_environment()
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
-        others = [group.create_task(work) for work in (parts.follower.run(), parts.reporter.run())]
         serving = group.create_task(parts.server.serve())
+        endless = (parts.follower.run(), parts.reporter.run(), parts.retention.run(), _stay_alive(parts, notifier))
+        others = [group.create_task(work) for work in endless]
         log.info("gateway started", api=parts.server.url)
         await stopping.wait()
+        notifier.tell(STOPPING=1)
         parts.link.stop_reading()
         await asyncio.wait([intake], timeout=DRAIN_S)
         if not intake.done():
@@ -93,15 +97,22 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         await serving
 
 
-def check_files(settings: GatewaySettings) -> int:
-    """Read every file that *settings* name and return the number of enrolled meters; raises SettingsError."""
-    read_genesis(settings)
-    read_key(settings.receipt_key)
-    read_key(settings.ledger.key)
-    settings.broker.read_password()
-    make_tls_context(settings.broker)
-    make_server_context(settings.api)
-    return len(read_roster(settings.roster))
+async def _stay_alive(parts: Parts, notifier: Notifier) -> None:
+    """Tell the service manager when the gateway serves, and from then on that it gets on."""
+    while not parts.server.is_serving:  # noqa: ASYNC110 - the server has no event for it
+        await asyncio.sleep(READY_POLL_S)
+    notifier.tell(READY=1)
+    progress = {
+        "intake": parts.pipeline.progress, "reports": parts.reporter.progress, "ledger": parts.follower.progress,
+    }  # fmt: skip
+    await watch(notifier, progress, lambda: _describe(parts))
+
+
+def _describe(parts: Parts) -> str:
+    """Return the line that `systemctl status` shows."""
+    broker = "broker connected" if parts.link.is_connected else "broker away"
+    height = f"ledger at height {parts.follower.height}" if parts.follower.height else "ledger away"
+    return "; ".join([broker, height, *(fault for fault in (parts.pipeline.fault, parts.reporter.fault) if fault)])
 
 
 async def _assemble(settings: GatewaySettings, listening: socket.socket, pipeline_type: type[Pipeline]) -> Parts:
@@ -110,6 +121,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     receipt_key, account_key = read_key(settings.receipt_key), read_key(settings.ledger.key)
     calendar = Calendar(settings.epoch_s)
     link = BrokerLink(settings.broker)
+    require_memory(settings)
     database = await Database.open(settings.store)
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
     verifier = Verifier(roster)
@@ -120,27 +132,15 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
     reporter = Reporter(client, account, outbox, calendar)
     adoptions = AdoptionStore(database)
-    overview = Overview(roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
+    retention = Retention(
+        RetentionStore(database, store), settings.store.parent, settings.retention.raw_days, calendar.now,
+        lambda: follower.time,
+    )  # fmt: skip
+    overview = Overview(
+        roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter, retention
+    )
     door = await Doorkeeper.over(database)
     if settings.api.login == "required":
         await invite_first_admin(door.people, settings.api)
     server = ApiServer(overview, door, settings.api, listening)
-    return Parts(database, verifier, link, pipeline, follower, reporter, server)
-
-
-def read_genesis(settings: GatewaySettings) -> Genesis:
-    """Return the ledger's genesis; raises SettingsError if it is unusable or its epochs are not the gateway's."""
-    genesis = load_genesis(settings.ledger.genesis)
-    if genesis.parameters.epoch_s != settings.epoch_s:
-        raise SettingsError(
-            f"epoch_s is {settings.epoch_s} but the ledger's genesis has {genesis.parameters.epoch_s}; make them equal"
-        )
-    return genesis
-
-
-def load_genesis(path: Path) -> Genesis:
-    """Return the genesis in the file at *path*; raises SettingsError."""
-    try:
-        return genesis_file.load(path)
-    except (LedgerError, OSError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+    return Parts(database, verifier, link, pipeline, follower, reporter, retention, server)

@@ -26,24 +26,37 @@ def _decode_id(text: str) -> str:
     return text
 
 
+def _decode_public_key(text: str) -> str:
+    if len(text) != 64 or text != text.lower() or not all(digit in "0123456789abcdef" for digit in text):
+        raise ValueError("a public key is 64 lower-case hex digits, as `campusgrid gateway backup-key` prints it")
+    return text
+
+
 Identifier = Annotated[str, AfterValidator(_decode_id)]
 """An account or meter id as 16 lower-case hex digits."""
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
 
 
 class BrokerSettings(_Section):
     """Where the MQTT broker is and who the gateway is there. Exactly one of the two ways to give the password."""
 
-    host: str
-    port: Port
-    ca: Path
+    host: str = Field(examples=["127.0.0.1"])
+    """Name or address of the broker, as its certificate has it."""
+    port: Port = Field(examples=[8883])
+    """The broker's TLS port."""
+    ca: Path = Field(examples=["../ca.crt"])
+    """The certificate of the campus's own authority; no other is trusted."""
     user: str = "gateway"
+    """The broker's name for the gateway; its access list knows it."""
     password: str | None = Field(default=None, repr=False)
-    password_file: Path | None = None
+    """The password itself; better is a file that only the gateway can read."""
+    password_file: Path | None = Field(default=None, examples=["broker.password"])
+    """The file that holds the password."""
     client_id: str = "campusgrid-gateway"
+    """Names the gateway's session, in which the broker keeps readings while the gateway is away."""
 
     @model_validator(mode="after")
     def _one_password(self) -> BrokerSettings:
@@ -61,10 +74,14 @@ class BrokerSettings(_Section):
 class LedgerSettings(_Section):
     """Which ledger nodes to speak to, and as whom the gateway reports."""
 
-    urls: Annotated[list[str], Field(min_length=1)]
-    genesis: Path
-    account: Identifier
-    key: Path
+    urls: Annotated[list[str], Field(min_length=1, examples=[["http://127.0.0.1:26611"]])]
+    """The HTTP addresses of ledger nodes, the preferred one first; more than one outlives a node."""
+    genesis: Path = Field(examples=["../genesis.json"])
+    """What the ledger started from: names the ledger beyond doubt."""
+    account: Identifier = Field(examples=["0000000000000000"])
+    """The gateway's account on the ledger, 16 hex digits."""
+    key: Path = Field(examples=["account.key"])
+    """The private key that signs reports (64 hex digits)."""
 
 
 class ApiSettings(_Section):
@@ -76,13 +93,21 @@ class ApiSettings(_Section):
     """
 
     host: str = "127.0.0.1"
+    """The address to listen on. Other than loopback addresses need `cert` and `key`, or `behind_proxy`."""
     port: Port = 8080
+    """The port to listen on."""
     login: Literal["required", "none"] = "required"
+    """Whether people and programs must log in; "none" is for a demo, on a loopback host: all is seen, none written."""
     cert: Path | None = None
+    """The certificate (PEM) of the server, for TLS 1.2 or newer; it goes with `key`."""
     key: Path | None = None
+    """The private key of the certificate (PEM)."""
     behind_proxy: bool = False
+    """Whether a TLS proxy stands in front; then nobody else is answered."""
     trusted_proxy: str = ""
+    """The proxy's addresses, comma-separated: what they say in X-Forwarded-For and X-Forwarded-Proto is believed."""
     url: str | None = None
+    """The address that people type, where it is not host and port: links begin with it."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> ApiSettings:
@@ -134,16 +159,48 @@ def _is_address(text: str) -> bool:
     return True
 
 
+class BackupSettings(_Section):
+    """Where encrypted backups go (`campusgrid gateway backup`). Without this section there are none."""
+
+    folder: Path = Field(examples=["/var/backups/campusgrid"])
+    """Where the backups are kept: best another disk, or a mounted share of another machine."""
+    public_key: Annotated[str, AfterValidator(_decode_public_key)] = Field(examples=["00" * 32])
+    """What they are encrypted to, printed by `campusgrid gateway backup-key`; the private key stays off the gateway."""
+    keep: Annotated[int, Field(ge=1, le=1000)] = 14
+    """How many backups are kept; beyond it the oldest goes."""
+
+
+class RetentionSettings(_Section):
+    """What the gateway keeps for how long. Boundary readings, so all intervals, are kept for ever."""
+
+    raw_days: Annotated[int, Field(ge=14, le=36_500)] = 90
+    """Days for which readings between the boundaries are kept once they are receipted."""
+
+
+class ClockSettings(_Section):
+    """What `campusgrid doctor` holds the clock against, besides the ledger's nodes."""
+
+    time_servers: list[str] = []
+    """NTP servers, each "host" or "host:port"."""
+
+
 class GatewaySettings(_Section):
     """`gateway.toml`, whole."""
 
-    roster: Path
-    store: Path
-    receipt_key: Path
+    roster: Path = Field(examples=["../roster.json"])
+    """The enrolled meters with their keys, written by `campusgrid provision`."""
+    store: Path = Field(examples=["data/gateway.sqlite"])
+    """The gateway's database; its folder is made if need be."""
+    receipt_key: Path = Field(examples=["receipt.key"])
+    """The private key that signs receipts (64 hex digits); the meters know its public key."""
     epoch_s: Annotated[int, Field(ge=1, le=86400)] = 900
+    """Seconds of an epoch, the same as in the ledger's genesis."""
     broker: BrokerSettings
     ledger: LedgerSettings
     api: ApiSettings = ApiSettings()
+    backup: BackupSettings | None = None
+    retention: RetentionSettings = RetentionSettings()
+    clock: ClockSettings = ClockSettings()
 
 
 class BiddingMeter(_Section):
@@ -197,7 +254,12 @@ def load_bidding(path: Path) -> BiddingSettings:
 
 
 def read_key(path: Path) -> PrivateKey:
-    """Return the private key in the file at *path* (64 hex digits); raises SettingsError."""
+    """Return the Ed25519 private key in the file at *path*; raises SettingsError."""
+    return PrivateKey(read_secret(path))
+
+
+def read_secret(path: Path) -> bytes:
+    """Return the 32 secret bytes in the file at *path* (64 hex digits); raises SettingsError."""
     text = read_text(path).strip()
     try:
         seed = bytes.fromhex(text)
@@ -205,7 +267,7 @@ def read_key(path: Path) -> PrivateKey:
         raise SettingsError(f"{path}: a key file holds {2 * SEED_BYTES} hex digits and nothing else") from error
     if len(seed) != SEED_BYTES:
         raise SettingsError(f"{path}: a key file holds {2 * SEED_BYTES} hex digits, this one has {len(text)}")
-    return PrivateKey(seed)
+    return seed
 
 
 def read_text(path: Path) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import sqlite3
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
 import aiosqlite
@@ -19,6 +20,9 @@ from ledger import cbor
 FIRST: Final = bytes(32)
 """What the first row has for the hash of the row before it."""
 PAGE_ROWS: Final = 1000
+_READ_HEAD: Final = "SELECT count, hash FROM audit_head"
+_WRITE_ROW: Final = "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_WRITE_HEAD: Final = "INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)"
 _PAGE: Final = (  # the noted head beside the rows, so that both are of one moment
     "SELECT h.count, h.hash, a.* FROM (SELECT 1) LEFT JOIN audit_head h LEFT JOIN audit a ON a.id > ?"
     " ORDER BY a.id LIMIT ?"
@@ -79,16 +83,27 @@ async def append(
     connection: aiosqlite.Connection, at: int, actor: Actor, action: str, subject: str, **detail: Any
 ) -> None:
     """Write a row in the transaction of *connection*, the one that does what the row tells of."""
-    found = list(await connection.execute_fetchall("SELECT count, hash FROM audit_head"))
-    head = Head(*found[0]) if found else Head()
+    found = list(await connection.execute_fetchall(_READ_HEAD))
+    row = _follow(Head(*found[0]) if found else Head(), at, actor, action, subject, detail)
+    await connection.execute(_WRITE_ROW, astuple(row))
+    await connection.execute(_WRITE_HEAD, (row.id, row.hash))
+
+
+def append_at_rest(
+    connection: sqlite3.Connection, at: int, actor: Actor, action: str, subject: str, **detail: Any
+) -> None:
+    """Do as `append` does in a database that no gateway runs on."""
+    found = connection.execute(_READ_HEAD).fetchone()
+    row = _follow(Head(*found) if found else Head(), at, actor, action, subject, detail)
+    connection.execute(_WRITE_ROW, astuple(row))
+    connection.execute(_WRITE_HEAD, (row.id, row.hash))
+
+
+def _follow(head: Head, at: int, actor: Actor, action: str, subject: str, detail: dict[str, Any]) -> Row:
+    """Return the row that follows *head*, sealed."""
     text = json.dumps(detail, sort_keys=True, ensure_ascii=False)
     row = Row(head.count + 1, at, actor.who, actor.origin, action, subject, text, head.hash, b"")
-    digest = row.compute_hash()
-    await connection.execute(
-        "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (row.id, at, row.who, row.origin, action, subject, text, head.hash, digest),
-    )
-    await connection.execute("INSERT OR REPLACE INTO audit_head VALUES (1, ?, ?)", (row.id, digest))
+    return replace(row, hash=row.compute_hash())
 
 
 class AuditLog:
@@ -106,7 +121,7 @@ class AuditLog:
 
     async def head(self) -> Head:
         """Return the head as it is noted in the database."""
-        rows = await self._database.query("SELECT count, hash FROM audit_head")
+        rows = await self._database.query(_READ_HEAD)
         return Head(*rows[0]) if rows else Head()
 
     async def verify(self, since: Head | None = None) -> tuple[Head, list[str]]:

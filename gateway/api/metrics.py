@@ -53,6 +53,7 @@ class _Numbers(Collector):
         yield _gauge("outbox", "Boundary readings that the ledger has not answered for.", self._outbox)
         yield _gauge("broker_connected", "1 while the broker is connected.", int(overview.link.is_connected))
         yield _gauge("meters", "Enrolled meters.", len(overview.roster))
+        yield _gauge("disk_free_bytes", "Free bytes on the disk of the database.", overview.retention.free_bytes())
         yield _gauge("ledger_height", "Newest finalised block seen.", overview.follower.height or 0)
 
 

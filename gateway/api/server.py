@@ -43,6 +43,11 @@ class ApiServer:
             )
         )  # fmt: skip
 
+    @property
+    def is_serving(self) -> bool:
+        """Tell whether requests are answered."""
+        return self._server.started
+
     async def serve(self) -> None:
         """Serve until `stop`."""
         await self._server.serve(sockets=[self._listening])

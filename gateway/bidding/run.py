@@ -16,7 +16,7 @@ from gateway.bidding.agent import MeterLimits, OrderPlan, plan_orders
 from gateway.bidding.forecast import Forecast, forecast
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval
-from gateway.run import load_genesis
+from gateway.genesis import load_genesis
 from gateway.settings import BiddingSettings, BiddingUser, read_key, read_text
 from ledger.client import AccountClient, ClientError, LedgerClient, RefusedError
 from ledger.genesis import Genesis, Parameters

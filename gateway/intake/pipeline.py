@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -20,6 +19,7 @@ from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.sequence import Chain, find_fault, place
 from gateway.intake.verification import Parsed, Verifier
 from gateway.store.readings import Admission, Batch, ReadingStore
+from ledger.liveness import Progress
 from ledger.reading import VerifiedReading
 
 MAX_BATCH_MESSAGES: Final = 500
@@ -77,6 +77,7 @@ class Pipeline:
         self._epoch_s = epoch_s
         self._chains: dict[bytes, Chain] = {}
         self.fault: str | None = None
+        self.progress = Progress()
 
     async def run(self) -> None:
         """Process messages until the uplink ends; what was taken is finished first.
@@ -87,9 +88,10 @@ class Pipeline:
         async with asyncio.TaskGroup() as group:
             finishing: asyncio.Task[None] | None = None
             while messages := await self._uplink.take(MAX_BATCH_MESSAGES):
-                checked = await self.check(messages)
-                if finishing is not None:
-                    await finishing
+                with self.progress.working():
+                    checked = await self.check(messages)
+                    if finishing is not None:
+                        await finishing
                 finishing = group.create_task(self.finish(messages, checked))
 
     async def check(self, messages: Sequence[Message]) -> Checked:
@@ -102,11 +104,12 @@ class Pipeline:
 
     async def finish(self, messages: Sequence[Message], checked: Checked) -> None:
         """Do everything that is owed for *messages*, in the one safe order."""
-        batch = Batch(quarantine=checked.refused, duplicates=checked.duplicates)
-        await self._place(checked.verified, batch)
-        await self.commit(batch)
-        self.acknowledge(messages)
-        self.issue_receipts(batch.meters)
+        with self.progress.working():
+            batch = Batch(quarantine=checked.refused, duplicates=checked.duplicates)
+            await self._place(checked.verified, batch)
+            await self.commit(batch)
+            self.acknowledge(messages)
+            self.issue_receipts(await self._store.restores.release(batch.meters))
 
     def chain_of(self, meter_id: bytes) -> Chain:
         """Return how far the hash chain of a meter is complete."""
@@ -116,11 +119,12 @@ class Pipeline:
         """Put *batch* on the disk, trying for as long as the disk refuses; nothing is acknowledged meanwhile."""
         while True:
             try:
-                self._chains |= await self._store.commit(batch, self._chains, int(time.time()))
+                self._chains |= await self._store.commit(batch, self._chains, int(self._receipts.now()))
             except sqlite3.OperationalError as error:
                 if self.fault is None:
                     log.warning("commit failed, intake waits", cause=str(error), next_step="free disk space")
                 self.fault = f"the database refuses to commit: {error}"
+                self.progress.beat()  # a full disk is no reason to start again
                 await asyncio.sleep(COMMIT_RETRY_S)
             else:
                 self.fault = None
@@ -173,7 +177,7 @@ class Pipeline:
         reading = item.reading
         digest = reading.hash
         number = (item.meter_id, reading.sequence)
-        if hashes.get(number) == digest:
+        if hashes.get(number) == digest or (number not in hashes and self._store.is_gone(item.meter_id, reading)):
             batch.duplicates.append(item.meter_id)
             return
         conflict = place(self.chain_of(item.meter_id), reading.sequence, digest, hashes.get(number))

@@ -7,7 +7,7 @@ itself gave up for want of room and signed for (`ledger.reading.Thinned`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -70,6 +70,21 @@ def advance(
     highest = max(chain.highest, above[-1].sequence) if above else chain.highest
     newest = sorted({*chain.refused, *refused})[-MAX_REFUSED_LISTED:]
     return Chain(head, head_hash, highest, tuple(newest))
+
+
+def retrace(
+    chain: Chain, stored: Iterable[Link], thinned: Sequence[Thinned] = (), adopted: Mapping[bytes, int] | None = None
+) -> Chain:
+    """Return *chain* moved over *stored* readings above its head, by ascending number, passing over what is off it.
+
+    *adopted* maps the hash of a reading from which an operator let the chain go on to the head that it had before.
+    """
+    for link in stored:
+        if adopted and adopted.get(link.hash) == chain.head:
+            chain = Chain(link.sequence, link.hash, link.sequence)
+        else:
+            chain = advance(chain, [link], (), thinned)
+    return chain
 
 
 def _is_bridged(head: int, head_hash: bytes, link: Link, thinned: Sequence[Thinned]) -> bool:

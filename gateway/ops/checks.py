@@ -4,48 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import socket
-import ssl
 import struct
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-
 import gateway
 from gateway.errors import GatewayError
-from gateway.settings import BrokerSettings, GatewaySettings, load_gateway, read_key
+from gateway.genesis import read_genesis
+from gateway.ops import clock, custody, disk, entrance, neighbours
+from gateway.ops.configuration import check_files
+from gateway.ops.finding import Finding, Severity
+from gateway.roster import read_roster
+from gateway.settings import load_gateway
 
-MIN_FREE_BYTES: Final = 256 * 2**20
-LOW_FREE_BYTES: Final = 2 * 2**30
-CONNECT_TIMEOUT_S: Final = 3.0
-EXPIRY_WARNING_DAYS: Final = 30
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES: Final = 256
+_MEND_DISK: Final = "du -xh / | sort -h | tail -30; then remove what can go, or lower retention.raw_days"
 _CACHE: Final = Path(gateway.__file__).resolve().parents[1] / ".cache"
-
-
-class Severity(IntEnum):
-    """How bad a finding is; the worst one is the command's exit code."""
-
-    WELL = 0
-    WARNING = 1
-    FAULT = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; `mend` is the command or step that mends it, empty where all is well."""
-
-    check: str
-    severity: Severity
-    text: str
-    mend: str = ""
 
 
 def run_checks(config: Path | None) -> list[Finding]:
@@ -95,68 +72,29 @@ def check_clock() -> Finding:
 
 def check_disk(folder: Path) -> Finding:
     """Whether the file system of *folder* has room."""
-    existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
-    text = f"{free // 2**20} MiB free at {existing}"
-    if free < MIN_FREE_BYTES:
-        return Finding(
-            "disk", Severity.FAULT, f"{text}; the gateway stops acknowledging when it is full", "free some space"
-        )
-    if free < LOW_FREE_BYTES:
-        return Finding("disk", Severity.WARNING, text, "free some space")
+    free = disk.free_bytes(folder)
+    text = f"{free // 2**20} MiB free at {folder}"
+    if free < disk.MIN_FREE_BYTES:
+        return Finding("disk", Severity.FAULT, f"{text}; when it is full the gateway acknowledges nothing", _MEND_DISK)
+    if free < disk.LOW_FREE_BYTES:
+        return Finding("disk", Severity.WARNING, text, _MEND_DISK)
     return Finding("disk", Severity.WELL, text)
 
 
 def check_gateway(config: Path) -> Iterator[Finding]:
-    """Yield what is wrong with a gateway's files, disk, certificate and neighbours."""
+    """Yield what is wrong with a gateway's files, disk, clock, custody of what it took in, and neighbours."""
     try:
         settings = load_gateway(config)
-        for key in (settings.receipt_key, settings.ledger.key):
-            read_key(key)
+        check_files(settings)
+        genesis, roster = read_genesis(settings), read_roster(settings.roster)
     except GatewayError as error:
         yield Finding("configuration", Severity.FAULT, str(error), f"campusgrid gateway config check --config {config}")
         return
     yield Finding("configuration", Severity.WELL, str(config))
     yield check_disk(settings.store.parent)
-    yield check_broker(settings.broker)
-    yield check_ledger(settings)
-
-
-def check_broker(settings: BrokerSettings) -> Finding:
-    """Whether the broker answers with a certificate of the campus that is valid for long enough."""
-    where = f"{settings.host}:{settings.port}"
-    try:
-        context = ssl.create_default_context(cafile=str(settings.ca))
-        with (
-            socket.create_connection((settings.host, settings.port), CONNECT_TIMEOUT_S) as plain,
-            context.wrap_socket(plain, server_hostname=settings.host) as secure,
-        ):
-            certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
-    except (OSError, ValueError) as error:
-        return Finding(
-            "broker", Severity.FAULT, f"{where} does not answer: {error}", "start mosquitto, then look at its log"
-        )
-    days = (certificate.not_valid_after_utc - datetime.now(UTC)).days
-    if days < EXPIRY_WARNING_DAYS:
-        return Finding("broker", Severity.WARNING, f"{where}: its certificate ends in {days} days", "issue a new one")
-    return Finding("broker", Severity.WELL, f"{where} answers; its certificate holds for {days} days")
-
-
-def check_ledger(settings: GatewaySettings) -> Finding:
-    """Whether the ledger's nodes can be reached."""
-    away = [url for url in settings.ledger.urls if not _is_open(url)]
-    total = len(settings.ledger.urls)
-    if not away:
-        return Finding("ledger", Severity.WELL, f"{total} of {total} nodes can be reached")
-    severity = Severity.FAULT if len(away) == total else Severity.WARNING
-    text = f"{len(away)} of {total} nodes cannot be reached: {', '.join(away)}"
-    return Finding("ledger", severity, text, "campusgrid ledger run --config node.toml, at the authority")
-
-
-def _is_open(url: str) -> bool:
-    host, _, port = url.rpartition("://")[2].rstrip("/").rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S):
-            return True
-    except (OSError, ValueError):
-        return False
+    yield clock.check_offset(settings.clock.time_servers, settings.ledger.urls, settings.epoch_s)
+    yield from custody.check_store(settings, config, genesis, roster)
+    yield custody.check_backup(settings, config)
+    yield from entrance.check_entrance(settings.api, settings.store)
+    yield from neighbours.check_broker(settings.broker)
+    yield from neighbours.check_ledger(settings.ledger.urls, genesis)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from gateway.ops.checks import Finding, Severity, run_checks
+from gateway.ops.checks import run_checks
+from gateway.ops.finding import Finding, Severity
 
 _MARKS = {Severity.WELL: "ok  ", Severity.WARNING: "warn", Severity.FAULT: "FAIL"}
 

@@ -13,7 +13,10 @@ MAX_AGE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something that is wrong: `area` is intake (readings are not taken in), ledger or chain; `text` has what to do."""
+    """Something that is wrong: `area` is intake (readings are not taken in), disk, ledger, restore or chain.
+
+    `text` says what, and what to do.
+    """
 
     area: str
     text: str
@@ -33,7 +36,9 @@ class Alarms:
             self._taken_at = time.monotonic()
             faults = {
                 "intake": self._overview.intake_faults(),
+                "disk": self._overview.retention.faults(),
                 "ledger": self._overview.ledger_faults(),
+                "restore": await self._overview.restore_faults(),
                 "chain": await self._overview.chain_faults(),
             }
             self._newest = tuple(Alarm(area, text) for area, texts in faults.items() for text in texts)

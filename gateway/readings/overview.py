@@ -11,6 +11,7 @@ from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval, derive_intervals
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
+from gateway.ops.retention import Retention
 from gateway.roster import Meter, Roster
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
@@ -18,6 +19,7 @@ from gateway.store.adoption import AdoptionStore, Gap
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
+from gateway.store.restores import Restore
 
 GAP_TOLERATED_S: Final = 60
 """How long a reading may wait for its predecessor, which the broker may deliver late, before somebody must look."""
@@ -55,6 +57,7 @@ class Overview:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+    retention: Retention
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""
@@ -78,6 +81,17 @@ class Overview:
         gaps = await self.adoptions.find_gaps(int(self.calendar.now()) - GAP_TOLERATED_S)
         lines = [self._describe_gap(gap) for gap in gaps[:MAX_GAPS_LISTED]]
         return lines + ([f"{len(gaps) - len(lines)} more meters with gaps"] if len(gaps) > len(lines) else [])
+
+    async def restore_faults(self) -> list[str]:
+        """Return that this database came out of a backup, for as long as a meter gets no receipts because of that."""
+        last = self.store.restores.last
+        if last is None:
+            return []
+        enrolled = self.roster.meters.keys()
+        held = len(enrolled) - len(await self.store.restores.release(enrolled))
+        if not held:
+            return []
+        return [f"{describe_restore(last, held, len(enrolled))}; {steps_after_restore(last, self.calendar.epoch_s)}"]
 
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
@@ -110,3 +124,21 @@ class Overview:
         return MeterView(
             meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"]
         )
+
+
+def describe_restore(last: Restore, held: int, enrolled: int) -> str:
+    """Return what a restore of the database has left open."""
+    return (
+        f"this database was restored from a backup that was made {last.generation - last.made_at} s before, and"
+        f" {held} of {enrolled} meters have sent no complete chain beyond that: they get no receipts, so that none"
+        " takes back an earlier one"
+    )
+
+
+def steps_after_restore(last: Restore, epoch_s: int) -> str:
+    """Return how to close it."""
+    return (
+        "have what was lost sent again: campusgrid provision configure CAMPUS --telemetry-s SECONDS --resend"
+        f" {last.made_at // epoch_s} {last.generation // epoch_s}; then stop the gateway and give up the rest:"
+        " campusgrid gateway adopt --all"
+    )

@@ -13,6 +13,7 @@ from gateway.epochs.calendar import Calendar
 from ledger.api.resources import Epoch, NodeStatus
 from ledger.client import LedgerClient
 from ledger.errors import LedgerError
+from ledger.liveness import Progress
 from ledger.reading import HASH_HEAD_BYTES, Beacon
 
 POLL_S: Final = 2.0
@@ -37,6 +38,7 @@ class LedgerFollower:
         self._calendar = calendar
         self.nodes: tuple[NodeView, ...] = tuple(NodeView(url, None) for url in urls)
         self._has_polled = False
+        self.progress = Progress()
         self.epochs: tuple[Epoch, ...] = ()
         self.roots_agree: bool | None = None
         """Whether all answering nodes have one state root at one common height; None while fewer than two answer."""
@@ -51,6 +53,11 @@ class LedgerFollower:
     def height(self) -> int | None:
         """The newest finalised height seen, or None while no node answers."""
         return self.newest.height if self.newest else None
+
+    @property
+    def time(self) -> float | None:
+        """The time of the newest finalised block seen, in Unix seconds, or None while no node answers."""
+        return self.newest.time_ms / 1000 if self.newest and self.newest.height else None
 
     @property
     def is_silent(self) -> bool:
@@ -69,7 +76,8 @@ class LedgerFollower:
         """Poll until cancelled."""
         try:
             while True:
-                await self.poll()
+                with self.progress.working():
+                    await self.poll()
                 await asyncio.sleep(POLL_S)
         finally:
             await asyncio.gather(self._any.close(), *(client.close() for client in self._clients.values()))

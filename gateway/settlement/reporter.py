@@ -19,6 +19,7 @@ from gateway.store.outbox import OutboxStore, Owed
 from ledger.api.resources import Receipt
 from ledger.client import AccountClient, ClientError, LedgerClient, NotFinalError, RefusedError
 from ledger.codes import Code
+from ledger.liveness import Progress
 
 MAX_READINGS_PER_REPORT: Final = 50
 UNLINKED_EPOCHS: Final = 1
@@ -45,13 +46,15 @@ class Reporter:
         self._baselined: set[bytes] = set()
         self._asked_at = float("-inf")
         self.fault: str | None = None
+        self.progress = Progress()
 
     async def run(self) -> None:
         """Report until cancelled; whatever fails is tried again, ever more slowly up to `RETRY_LIMIT_S`."""
         delay_s = RETRY_FIRST_S
         try:
             while True:
-                worked = await self._attempt()
+                with self.progress.working():
+                    worked = await self._attempt()
                 if self.fault is None:
                     delay_s = RETRY_FIRST_S
                     await asyncio.sleep(0 if worked else POLL_S)
@@ -101,6 +104,7 @@ class Reporter:
 
         If it was not executed its readings wait again, and ReportError is raised.
         """
+        self.progress.beat()
         receipt = await self._client.receipt(transaction_id)
         if receipt.status == "pending":
             receipt = await self._client.wait_final(transaction_id, FINAL_TIMEOUT_S)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,12 +17,16 @@ from pathlib import Path
 from typing import IO, Final
 
 import aiosqlite
+import structlog
 
 from gateway.errors import StoreError
 
 BUSY_TIMEOUT_S: Final = 10
 CACHE_KIB: Final = 32 * 1024
 WAL_LIMIT_BYTES: Final = 64 * 2**20
+ROOM_LEFT_BYTES: Final = 64 * 2**20
+_INCREMENTAL: Final = 2
+log = structlog.get_logger()
 
 
 class Database:
@@ -39,13 +44,24 @@ class Database:
     @classmethod
     async def open(cls, path: Path) -> Database:
         """Return the database at *path*, made or brought up to date if need be; raises StoreError."""
-        lock = _claim(path)
+        lock = claim(path)
+        if restored_beside(path).exists():
+            lock.close()
+            raise StoreError(
+                f"{path}: a restore was cut short before it was done; run `campusgrid gateway restore` again"
+            )
         async with AsyncExitStack() as opened:
             opened.callback(lock.close)
             writer = await _connect(path, f"file:{path}")
             opened.push_async_callback(writer.close)
             await _check(writer, path)
-            await _migrate(writer, path)
+            try:
+                await _migrate(writer, path)
+                await _let_shrink(writer, path)
+            except sqlite3.OperationalError as error:
+                raise StoreError(
+                    f"{path}: cannot be brought up to date: {error}; free disk space, then start"
+                ) from error
             reader = await _connect(path, f"file:{path}?mode=ro")
             opened.pop_all()
         return cls(path, lock, writer, reader)
@@ -82,6 +98,13 @@ class Database:
         """Return all rows of a SELECT, as of the last commit."""
         return list(await self._reader.execute_fetchall(sql, parameters))
 
+    async def give_back(self, pages: int) -> bool:
+        """Give up to *pages* free pages back to the disk, when the log is next written back; tell whether more are."""
+        async with self._writing:
+            await self._writer.execute_fetchall(f"PRAGMA incremental_vacuum({pages})")  # works as its rows are fetched
+            (row,) = await self._writer.execute_fetchall("PRAGMA freelist_count")
+            return int(row[0]) > 0
+
     async def close(self) -> None:
         """Close both connections; what was committed stays."""
         async with self._writing:
@@ -91,7 +114,17 @@ class Database:
                 self._lock.close()
 
 
-def _claim(path: Path) -> IO[bytes]:
+def restored_beside(path: Path) -> Path:
+    """Return where a restore leaves the new database for the moment in which it takes the old one's place."""
+    return path.with_name(path.name + ".restored")
+
+
+def count_schema_files() -> int:
+    """Return the number of the schema that this program writes."""
+    return len(_read_schema())
+
+
+def claim(path: Path) -> IO[bytes]:
     """Claim the database for this process until the returned file is closed; raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +168,7 @@ async def _read_version(path: Path) -> int:
 async def _configure(connection: aiosqlite.Connection, *, is_writer: bool) -> None:
     connection.row_factory = sqlite3.Row
     if is_writer:
+        await connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes hold in a new file, before all else
         await connection.execute("PRAGMA journal_mode = WAL")
         await connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
     await connection.execute("PRAGMA synchronous = FULL")
@@ -162,6 +196,23 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
         )
     for number, script in enumerate(scripts[version:], start=version + 1):
         await connection.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+async def _let_shrink(connection: aiosqlite.Connection, path: Path) -> None:
+    """Write a file anew that an older program made, so that it can give pages back to the disk; needs room for it."""
+    (row,) = await connection.execute_fetchall("PRAGMA auto_vacuum")
+    if int(row[0]) == _INCREMENTAL:
+        return
+    (row,) = await connection.execute_fetchall("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    size, free = int(row[0]), shutil.disk_usage(path.parent).free
+    if free < 2 * size + ROOM_LEFT_BYTES:
+        log.warning(
+            "the database file cannot shrink until it is written anew, for which there is no room", size=size,
+            free=free, next_step=f"free {(2 * size + ROOM_LEFT_BYTES - free) // 2**20 + 1} MiB, then restart",
+        )  # fmt: skip
+        return
+    await connection.execute("VACUUM")
+    await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _read_schema() -> list[str]:

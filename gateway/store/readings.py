@@ -17,7 +17,8 @@ import aiosqlite
 from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.sequence import MAX_REFUSED_LISTED, Chain, Link, advance
 from gateway.store.database import Database
-from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reason, Thinned, VerifiedReading, decode
+from gateway.store.restores import RestoreStore
+from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading, Reason, Thinned, VerifiedReading, decode
 
 QUARANTINE_MESSAGES: Final = 10_000
 """Limit of the quarantine; beyond it the oldest message goes, and is counted."""
@@ -80,9 +81,14 @@ class ReadingStore:
         self._database = database
         self.counts: Counter[str] = Counter()
         self.committed = asyncio.Event()
+        self.restores = RestoreStore(database)
+        self.floors: dict[bytes, int] = {}
+        """Up to which number a meter's raw readings may be gone by the retention rule."""
 
     async def load(self) -> dict[bytes, Chain]:
-        """Return every meter's chain as stored, and read the counters."""
+        """Return every meter's chain as stored, and read the counters and the mark of a restore."""
+        await self.restores.load()
+        self.floors = {row["meter_id"]: row["sequence"] for row in await self._database.query("SELECT * FROM floors")}
         self.counts = Counter(
             {row["name"]: row["value"] for row in await self._database.query("SELECT * FROM counters")}
         )
@@ -99,6 +105,10 @@ class ReadingStore:
             )
             for row in await self._database.query("SELECT * FROM chains")
         }  # fmt: skip
+
+    def is_gone(self, meter_id: bytes, reading: Reading) -> bool:
+        """Tell whether *reading*, which is not stored, may have been: the retention rule then took it."""
+        return reading.epoch is None and reading.sequence <= self.floors.get(meter_id, 0)
 
     async def find_hashes(self, numbers: Sequence[tuple[bytes, int]]) -> dict[tuple[bytes, int], bytes]:
         """Return the hashes of those (meter id, sequence) that are stored."""
@@ -198,13 +208,13 @@ async def follow(connection: aiosqlite.Connection, meter_id: bytes, chain: Chain
             " ORDER BY sequence LIMIT ?",
             (meter_id, chain.head, _LINKS_PER_QUERY),
         )
-        further = advance(chain, [Link(*row) for row in rows], (), await _thinned(connection, meter_id, chain.head))
+        further = advance(chain, [Link(*row) for row in rows], (), await find_thinned(connection, meter_id, chain.head))
         waiting = further.head > chain.head
         chain = further
     return chain
 
 
-async def _thinned(connection: aiosqlite.Connection, meter_id: bytes, head: int) -> list[Thinned]:
+async def find_thinned(connection: aiosqlite.Connection, meter_id: bytes, head: int) -> list[Thinned]:
     """Return the runs of readings above *head* that the meter gave up, by ascending number."""
     rows = await connection.execute_fetchall(
         "SELECT raw FROM readings WHERE meter_id = ? AND sequence > ? AND reason = ?",

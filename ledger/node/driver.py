@@ -28,6 +28,7 @@ from ledger.consensus.messages import Message, Proposal, Statement
 from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
+from ledger.liveness import Progress
 from ledger.node import promises, wire
 from ledger.node.blocks import Blocks
 from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position
@@ -84,6 +85,7 @@ class Driver:
         self.signs_from = 1
         self.alarm: str | None = None
         self.dropped_jobs = 0
+        self.progress = Progress()
         self._parts = parts
         self._chain_id = parts.genesis.chain_id
         self._jobs: asyncio.Queue[Job] = asyncio.Queue()
@@ -110,7 +112,8 @@ class Driver:
         while True:
             job = await self._jobs.get()
             try:
-                await job()
+                with self.progress.working():
+                    await job()
             except MalformedError as error:
                 log.warning("malformed consensus message", error=str(error))
 

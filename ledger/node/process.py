@@ -15,6 +15,7 @@ import structlog
 
 from ledger.api import server
 from ledger.api.app import make_app
+from ledger.liveness import Notifier, watch
 from ledger.node import settings as node_settings
 from ledger.node.service import Node
 from ledger.node.settings import NodeSettings
@@ -42,16 +43,23 @@ async def _serve(settings: NodeSettings) -> None:
         api = server.make_server(make_app(node))
         working = asyncio.create_task(node.run())
         serving = asyncio.create_task(api.serve(sockets=[listener]))
+        notifier = Notifier.from_environment()
+        watching = asyncio.create_task(
+            watch(notifier, {"consensus": node.driver.progress}, lambda: f"height {node.driver.height - 1}")
+        )
+        notifier.tell(READY=1)
         try:
             await asyncio.wait(
                 [working, serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
             )
+            notifier.tell(STOPPING=1)
             if working.done():
                 working.result()
         finally:
             api.should_exit = True
             working.cancel()
-            await asyncio.gather(working, serving, return_exceptions=True)
+            watching.cancel()
+            await asyncio.gather(working, serving, watching, return_exceptions=True)
             await node.close()
 
 

@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -173,7 +173,14 @@ def open_receipt(raw: bytes, public_key: bytes) -> list[Any]:
 class GatewayProcess:
     """`campusgrid gateway run` as a process of its own; its log is what pytest shows when a test fails."""
 
-    def __init__(self, config: Path, *, kill_at: str | None = None) -> None:
+    def __init__(
+        self,
+        config: Path,
+        *,
+        kill_at: str | None = None,
+        within: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         module = ["gateway.cli", "gateway", "run"] if kill_at is None else ["tests.gateway.killed_gateway", kill_at]
         if kill_at is None:
             program = [sys.executable, "-c", "from gateway.cli import main; main()", "gateway", "run"]
@@ -181,8 +188,8 @@ class GatewayProcess:
             program = [sys.executable, "-m", *module]
         self._log = (config.parent / "log").open("ab")
         self.process = subprocess.Popen(
-            [*program, "--config", str(config)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log,
-            stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            [*within, *program, "--config", str(config)], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=self._log,
+            stderr=subprocess.STDOUT, env=os.environ | {"PYTHONUNBUFFERED": "1"} | dict(more or {}),
         )  # fmt: skip
 
     def stop(self) -> int:
@@ -240,10 +247,16 @@ class Plant:
         self._lines: list[Line] = []
         self._write(chain or make_genesis(self.gateway), login)
 
-    def start(self, *, kill_at: str | None = None, await_broker: bool = True) -> GatewayProcess:
-        """Start the gateway process and, by default, wait until it has its session with the broker."""
+    def start(
+        self, *, kill_at: str | None = None, await_broker: bool = True, within: Sequence[str] = (),
+        more: Mapping[str, str] | None = None,
+    ) -> GatewayProcess:  # fmt: skip
+        """Start the gateway process and, by default, wait until it has its session with the broker.
+
+        *within* is a command that starts the rest of its arguments, *more* what its environment has besides ours.
+        """
         before = self.gateway_log().count("broker connected")
-        process = GatewayProcess(self.config, kill_at=kill_at)
+        process = GatewayProcess(self.config, kill_at=kill_at, within=within, more=more)
         self._running.append(process)
         if await_broker:
             wait_for(lambda: self._is_connected(process, before), "the gateway to connect to the broker")

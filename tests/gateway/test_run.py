@@ -31,7 +31,8 @@ def test_an_epoch_length_that_is_not_the_ledgers_is_refused(plant: Plant) -> Non
 
 def test_config_check_reads_every_file_and_starts_nothing(plant: Plant) -> None:
     done = run("config", "check", "--config", str(plant.config))
-    assert (done.returncode, done.stdout) == (0, f"{plant.config}: good; 2 meters enrolled\n")
+    assert done.returncode == 0
+    assert done.stdout.endswith(f"{plant.config}: good; 2 meters enrolled\n")
     (plant.config.parent / "receipt.key").unlink()
     assert "receipt.key: cannot be read: No such file" in run("config", "check", "--config", str(plant.config)).stderr
 

@@ -30,7 +30,7 @@ def test_a_meter_whose_past_is_lost_is_named_and_receipted_again_after_adoption(
     done = run(*command)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"meter {name}: adopted from number 4; complete up to 7. Start the gateway again." in done.stdout
+    assert f"meter {name}: adopted from number 4; complete up to 7.\n1 adopted. Start the gateway again." in done.stdout
     assert "there is nothing to adopt" in run(*command).stderr
     assert plant.rows("SELECT meter_id, head, first FROM adoptions") == [(pen.meter_id, 0, 4)]
     plant.start()

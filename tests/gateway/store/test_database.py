@@ -11,9 +11,8 @@ import pytest
 
 from gateway.errors import StoreError
 from gateway.intake.refusals import Refusal, RefusalCode
-from gateway.store import database as database_module
 from gateway.store import readings
-from gateway.store.database import Database
+from gateway.store.database import Database, count_schema_files
 from gateway.store.readings import Batch, ReadingStore
 
 
@@ -29,8 +28,7 @@ async def opened(path: Path) -> AsyncIterator[Database]:
 async def test_commits_are_durable_and_the_schema_has_a_number(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "gateway.sqlite"
     async with opened(path) as database, database.transaction() as connection:
-        newest = len(database_module._read_schema())
-        for pragma, wanted in (("journal_mode", "wal"), ("synchronous", 2), ("user_version", newest)):
+        for pragma, wanted in (("journal_mode", "wal"), ("synchronous", 2), ("user_version", count_schema_files())):
             (row,) = await connection.execute_fetchall(f"PRAGMA {pragma}")
             assert row[0] == wanted
 
