@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from gateway.api.server import ApiServer, bind
+from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.errors import SettingsError
 from gateway.intake.mqtt import BrokerLink, make_tls_context
@@ -44,6 +45,7 @@ class Parts:
     """The running parts of one gateway."""
 
     database: Database
+    enrolment: Enrolment
     verifier: Verifier
     link: BrokerLink
     pipeline: Pipeline
@@ -62,6 +64,7 @@ async def run(settings: GatewaySettings, pipeline_type: type[Pipeline] = Pipelin
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.enrolment.ask)
     try:
         await _run_parts(parts, stopping)
     finally:
@@ -74,7 +77,9 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
-        others = [group.create_task(work) for work in (parts.follower.run(), parts.reporter.run())]
+        others = [
+            group.create_task(work) for work in (parts.follower.run(), parts.reporter.run(), parts.enrolment.run())
+        ]
         serving = group.create_task(parts.server.serve())
         log.info("gateway started", api=parts.server.url)
         if not parts.server.is_local:
@@ -104,22 +109,22 @@ def check_files(settings: GatewaySettings) -> int:
 
 async def _assemble(settings: GatewaySettings, listening: socket.socket, pipeline_type: type[Pipeline]) -> Parts:
     genesis = read_genesis(settings)
-    roster = read_roster(settings.roster)
+    enrolment = Enrolment.open(settings.roster)
     receipt_key, account_key = read_key(settings.receipt_key), read_key(settings.ledger.key)
     calendar = Calendar(settings.epoch_s)
     link = BrokerLink(settings.broker)
     database = await Database.open(settings.store)
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
-    verifier = Verifier(roster)
+    verifier = Verifier(enrolment)
     follower = LedgerFollower(settings.ledger.urls, calendar)
     receipts = Receipts(receipt_key, follower.newest_beacon, time.time)
-    pipeline = pipeline_type(link, verifier, store, receipts, settings.epoch_s)
+    pipeline = pipeline_type(link, verifier, store, receipts, enrolment, settings.epoch_s)
     client = LedgerClient(settings.ledger.urls)
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
     reporter = Reporter(client, account, outbox, calendar)
     adoptions = AdoptionStore(database)
-    overview = Overview(roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
-    return Parts(database, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
+    overview = Overview(enrolment, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
+    return Parts(database, enrolment, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
 
 
 def read_genesis(settings: GatewaySettings) -> Genesis:

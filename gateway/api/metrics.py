@@ -40,9 +40,11 @@ class _Numbers(Collector):
         yield _counter("quarantine_evicted", "Quarantined messages dropped for newer ones.", counts["evicted"])
         yield _counter("receipts_dropped", "Receipts dropped on a full queue.", self._overview.link.dropped_receipts)
         refused = CounterMetricFamily("campusgrid_gateway_refused", "Messages refused, by reason.", labels=["reason"])
+        noted = CounterMetricFamily("campusgrid_gateway_noted", "Readings to look at, by reason.", labels=["reason"])
         for code in RefusalCode:
-            refused.add_metric([code.name], counts[f"refused.{code.name}"])
+            (noted if code.is_note else refused).add_metric([code.name], counts[code.counter])
         yield refused
+        yield noted
 
     def _gauges(self) -> Iterator[Metric]:
         overview = self._overview

@@ -15,11 +15,12 @@ from ledger.reading import Reason
 async def describe_status(overview: Overview) -> dict[str, Any]:
     """Return the gateway's state in a few numbers."""
     counts = overview.store.counts
-    refused = {name.removeprefix("refused."): n for name, n in sorted(counts.items()) if name.startswith("refused.")}
+    refused = {code.name: counts[code.counter] for code in RefusalCode if counts[code.counter] and not code.is_note}
+    noted = {code.name: counts[code.counter] for code in RefusalCode if counts[code.counter] and code.is_note}
     return {
         "readings": {
             "stored": counts["stored"], "refused": counts["refused"], "duplicates": counts["duplicates"],
-            "refused_by_reason": refused,
+            "refused_by_reason": refused, "noted_by_reason": noted,
         },
         "epoch": overview.calendar.epoch_now(),
         "epoch_s": overview.calendar.epoch_s,
@@ -56,6 +57,7 @@ def describe_reading(row: sqlite3.Row) -> dict[str, Any]:
         "time": row["time"], "reason": Reason(row["reason"]).name.lower(), "epoch": row["epoch"],
         "import_wh": row["import_wh"], "export_wh": row["export_wh"], "power_w": row["power_w"],
         "status": row["status"], "refusal": _describe_code(row["refusal"]) if row["refusal"] else None,
+        "notes": [_describe_code(int(code)) for code in row["notes"].split(",")] if row["notes"] else [],
         "received_at": row["received_at"], "envelope": base64.b64encode(row["raw"]).decode(),
     }  # fmt: skip
 

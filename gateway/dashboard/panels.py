@@ -66,7 +66,7 @@ class Tiles:
         self._bar.style(f"width: {100 - 100 * snapshot.remaining_s // snapshot.epoch_s}%")
         self._stored.text = text.group_digits(snapshot.stored)
         self._stored_note.text = f"{text.group_digits(snapshot.duplicates)} duplicates dropped"
-        refused = sum(entry.count for entry in snapshot.refused)
+        refused = sum(entry.count for entry in snapshot.refused if not entry.is_note)
         self._refused.text = text.group_digits(refused)
         self._refused_note.text = "reasons below" if refused else "nothing was refused"
         self._heard.text = f"{snapshot.heard} of {len(snapshot.meters)}"
@@ -141,7 +141,7 @@ class Refusals:
 
     def __init__(self) -> None:
         with ui.element("section").classes("cg-panel") as self._panel:
-            ui.html("<h2>Refused messages</h2>", sanitize=False)
+            ui.html("<h2>Refused messages, and readings to look at</h2>", sanitize=False)
             self._table = ui.html("", sanitize=False)
 
     def update(self, snapshot: Snapshot) -> None:

@@ -18,11 +18,12 @@ HEARD_WITHIN_EPOCHS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """How often one reason was given, what it means and what to do."""
+    """How often one reason was given, what it means and what to do; a note refused nothing."""
 
     name: str
     count: int
     explanation: Explanation
+    is_note: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,14 @@ class Snapshots:
 
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
-    faults = (*overview.intake_faults(), *overview.ledger_faults(), *await overview.chain_faults())
+    chains = await overview.chain_faults()
+    faults = (*overview.intake_faults(), *overview.ledger_faults(), *chains, *overview.other_faults())
     heard_s = HEARD_WITHIN_EPOCHS * overview.calendar.epoch_s
     counts = overview.store.counts
     refused = tuple(
-        Refused(code.name, counts[f"refused.{code.name}"], EXPLANATIONS[code])
+        Refused(code.name, counts[code.counter], EXPLANATIONS[code], code.is_note)
         for code in RefusalCode
-        if counts[f"refused.{code.name}"]
+        if counts[code.counter] and code is not RefusalCode.REPLAY  # its tile says how many
     )
     return Snapshot(
         overview.calendar.epoch_now(), overview.calendar.epoch_s, math.ceil(overview.calendar.remaining_s()),

@@ -15,9 +15,11 @@ from typing import Final, Protocol
 
 import structlog
 
+from gateway.enrolment import Enrolment
 from gateway.intake.receipts import Receipts
 from gateway.intake.refusals import Refusal, RefusalCode
-from gateway.intake.sequence import Chain, find_fault, place
+from gateway.intake.sequence import Chain, Link, find_fault, judge_key, place
+from gateway.intake.steps import judge_step, registers_of
 from gateway.intake.verification import Parsed, Verifier
 from gateway.store.readings import Admission, Batch, ReadingStore
 from ledger.reading import VerifiedReading
@@ -68,9 +70,16 @@ class Pipeline:
     """Takes batches from the broker until there are no more. `fault` is what keeps it from committing, if anything."""
 
     def __init__(
-        self, uplink: Uplink, verifier: Verifier, store: ReadingStore, receipts: Receipts, epoch_s: int
+        self,
+        uplink: Uplink,
+        verifier: Verifier,
+        store: ReadingStore,
+        receipts: Receipts,
+        enrolment: Enrolment,
+        epoch_s: int,
     ) -> None:
         self._uplink = uplink
+        self._enrolment = enrolment
         self._verifier = verifier
         self._store = store
         self._receipts = receipts
@@ -104,6 +113,7 @@ class Pipeline:
         """Do everything that is owed for *messages*, in the one safe order."""
         batch = Batch(quarantine=checked.refused, duplicates=checked.duplicates)
         await self._place(checked.verified, batch)
+        await self._note_steps(batch)
         await self.commit(batch)
         self.acknowledge(messages)
         self.issue_receipts(batch.meters)
@@ -176,7 +186,9 @@ class Pipeline:
         if hashes.get(number) == digest:
             batch.duplicates.append(item.meter_id)
             return
-        conflict = place(self.chain_of(item.meter_id), reading.sequence, digest, hashes.get(number))
+        conflict = judge_key(self._enrolment.roster.keys.get(reading.key_id), reading.sequence) or place(
+            self.chain_of(item.meter_id), Link(reading.sequence, digest, reading.previous), hashes.get(number)
+        )
         if conflict is not None:
             batch.evidence.append(Admission(item, digest, conflict))
             return
@@ -187,3 +199,21 @@ class Pipeline:
             fault = RefusalCode.EPOCH_TWICE if boundary in boundaries else None
             boundaries.add(boundary)
         batch.readings.append(Admission(item, digest, fault))
+
+    async def _note_steps(self, batch: Batch) -> None:
+        """Note in *batch* which readings' registers stand oddly to those of the number before, stored or in it."""
+        firsts: dict[bytes, int] = {}
+        for admission in batch.readings:
+            meter_id, number = admission.verified.meter_id, admission.verified.reading.sequence
+            firsts[meter_id] = min(number, firsts.get(meter_id, number))
+        known = [item for item in firsts.items() if self.chain_of(item[0]).highest]
+        before = await self._store.find_registers_below(known) if known else {}
+        meters = self._enrolment.roster.meters
+        for admission in sorted(batch.readings, key=lambda one: one.verified.reading.sequence):
+            meter_id, after = admission.verified.meter_id, registers_of(admission.verified.reading)
+            if after is None or meter_id not in meters:
+                continue
+            odd = judge_step(before[meter_id], after, meters[meter_id].rated_power_w) if meter_id in before else None
+            if odd is not None:
+                batch.notes.append((admission, odd))
+            before[meter_id] = after

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval, derive_intervals
 from gateway.intake.mqtt import BrokerLink
@@ -45,7 +46,7 @@ class MeterView:
 class Overview:
     """Everything that is shown, gathered from the running parts."""
 
-    roster: Roster
+    enrolment: Enrolment
     calendar: Calendar
     store: ReadingStore
     queries: Queries
@@ -55,6 +56,15 @@ class Overview:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+
+    @property
+    def roster(self) -> Roster:
+        """The roster in force."""
+        return self.enrolment.roster
+
+    def other_faults(self) -> list[str]:
+        """Return what else somebody should look at, one line each; all work goes on meanwhile."""
+        return [self.enrolment.fault] if self.enrolment.fault else []
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""
