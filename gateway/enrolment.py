@@ -56,19 +56,22 @@ class Enrolment:
         """Read the file, and take what it says if it is whole; else say why not, and leave all as it is."""
         self._seen = _identify(self.path)
         try:
-            found = await asyncio.to_thread(read_roster, self.path)
-            if self.roster.meters and not found.meters:
-                raise SettingsError(f"{self.path}: names no meter at all")
+            found = await asyncio.to_thread(_read, self.path)
         except SettingsError as error:
             self.fault = f"the new roster is refused, the old one goes on: {error}"
             log.warning("roster refused", cause=str(error), next_step="mend the file; it is read again when it changes")
             return
-        added, removed = (
-            found.meters.keys() - self.roster.meters.keys(),
-            self.roster.meters.keys() - found.meters.keys(),
-        )
-        self.roster, self.fault = found, None
-        log.info("roster read again", meters=len(found), added=len(added), removed=len(removed))
+        before, self.roster, self.fault = self.roster.meters.keys(), found, None
+        added, removed = len(found.meters.keys() - before), len(before - found.meters.keys())
+        log.info("roster read again", meters=len(found), added=added, removed=removed)
+
+
+def _read(path: Path) -> Roster:
+    """Return the roster in the file at *path*, which names a meter at least: an empty one is no campus."""
+    found = read_roster(path)
+    if not found.meters:
+        raise SettingsError(f"{path}: names no meter at all")
+    return found
 
 
 def _identify(path: Path) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""Why the gateway refuses a message, or notes something about it: the one list of reason codes, with text and next step.
+"""Why the gateway refuses a message, or notes something about it: the one list of reason codes.
 
 A refusal is an ordinary value. Codes below 16 are for bytes that nobody is proven to have signed: they go to the
 bounded quarantine. Codes from 16 on are for readings that the meter did sign: these are kept like good ones. Codes

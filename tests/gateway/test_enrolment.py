@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 import httpx
 
@@ -45,7 +46,7 @@ def test_rosters_come_and_go_under_a_stream_of_readings_and_none_is_lost(plant: 
     for turn in range(10):
         sent += [pen.sign() for _ in range(50)]
         line.send(pen.topic, *sent[-50:])
-        edit_roster(plant, lambda meters, turn=turn: meters[0].update(label=f"Room {turn}"))
+        edit_roster(plant, partial(relabel, f"Room {turn}"))
         gateway.process.send_signal(signal.SIGHUP)
     line.newest_receipt(len(sent), plant.receipt_key.public_key)
     assert [raw for (raw,) in plant.rows("SELECT raw FROM readings ORDER BY sequence")] == sent
@@ -59,6 +60,10 @@ def test_rosters_come_and_go_under_a_stream_of_readings_and_none_is_lost(plant: 
     newcomer = plant.line(added.meter_id.hex())
     newcomer.send(added.topic, added.sign())
     newcomer.newest_receipt(1, plant.receipt_key.public_key)
+
+
+def relabel(label: str, meters: list[dict[str, object]]) -> None:
+    meters[0]["label"] = label
 
 
 def test_a_damaged_roster_is_refused_and_said_while_the_old_one_goes_on(plant: Plant) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -136,7 +137,7 @@ def test_every_reason_is_provoked_by_real_messages_and_shown_by_metrics_and_api(
             assert count in api.get("/metrics").text
             before = value(api, count)
             getattr(provocations, code.name.lower())()
-            wait_for(lambda count=count, before=before: value(api, count) > before, f"{code.name} to be counted")
+            wait_for(partial(is_above, api, count, before), f"{code.name} to be counted")
 
         kept = {int(code) for (code,) in running.rows(
             "SELECT refusal FROM readings UNION SELECT refusal FROM evidence UNION SELECT code FROM notes"
@@ -147,6 +148,10 @@ def test_every_reason_is_provoked_by_real_messages_and_shown_by_metrics_and_api(
         assert quarantined == {code for code in RefusalCode if not code.is_signed}
         odd = [one for one in api.get("/api/readings", params={"limit": 100}).json()["readings"] if one["notes"]]
         assert {note["name"] for one in odd for note in one["notes"]} == {"REGISTER_BACKWARDS", "IMPOSSIBLE_STEP"}
+
+
+def is_above(api: httpx.Client, metric: str, before: float) -> bool:
+    return value(api, metric) > before
 
 
 def value(api: httpx.Client, metric: str) -> float:
