@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from gateway.api.server import ApiServer, bind
+from gateway.checks.checker import Checker
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.errors import SettingsError
@@ -26,6 +27,7 @@ from gateway.settings import GatewaySettings, read_key
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
 from gateway.store.adoption import AdoptionStore
+from gateway.store.checks import CheckStore
 from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
@@ -51,6 +53,7 @@ class Parts:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+    checker: Checker
     server: ApiServer
 
 
@@ -77,9 +80,8 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
-        others = [
-            group.create_task(work) for work in (parts.follower.run(), parts.reporter.run(), parts.enrolment.run())
-        ]
+        followers = (parts.follower, parts.reporter, parts.enrolment, parts.checker)
+        others = [group.create_task(part.run()) for part in followers]
         serving = group.create_task(parts.server.serve())
         log.info("gateway started", api=parts.server.url)
         if not parts.server.is_local:
@@ -119,12 +121,17 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     follower = LedgerFollower(settings.ledger.urls, calendar)
     receipts = Receipts(receipt_key, follower.newest_beacon, time.time)
     pipeline = pipeline_type(link, verifier, store, receipts, enrolment, settings.epoch_s)
+    checks = CheckStore(database)
+    checker = Checker(enrolment, calendar, checks)
     client = LedgerClient(settings.ledger.urls)
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
-    reporter = Reporter(client, account, outbox, calendar)
+    reporter = Reporter(client, account, outbox, calendar, checker.catch_up)
     adoptions = AdoptionStore(database)
-    overview = Overview(enrolment, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter)
-    return Parts(database, enrolment, verifier, link, pipeline, follower, reporter, ApiServer(overview, listening))
+    overview = Overview(
+        enrolment, calendar, store, queries, outbox, adoptions, checks, link, pipeline, follower, reporter
+    )
+    server = ApiServer(overview, listening)
+    return Parts(database, enrolment, verifier, link, pipeline, follower, reporter, checker, server)
 
 
 def read_genesis(settings: GatewaySettings) -> Genesis:

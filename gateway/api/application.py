@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
-from gateway.api import metrics, resources
+from gateway.api import alarms, metrics, resources
 from gateway.epochs.intervals import Interval
 from gateway.readings.overview import Overview
 
@@ -31,6 +31,7 @@ def make_application(overview: Overview) -> FastAPI:
     _add_state(application, overview)
     _add_readings(application, overview)
     _add_refusals(application, overview)
+    alarms.add_alarms(application, overview)
     _add_fallback(application)
     return application
 
@@ -83,7 +84,8 @@ def _add_readings(application: FastAPI, overview: Overview) -> None:
         if len(chosen) * (end - start + 1) > MAX_INTERVALS:
             raise HTTPException(422, f"more than {MAX_INTERVALS} intervals; ask for one meter, or for fewer epochs")
         found: list[Interval] = await overview.intervals(chosen, start, end)
-        return {"intervals": [resources.describe_interval(interval) for interval in found]}
+        flags = await overview.checks.flags(set(chosen), [interval.epoch for interval in found])
+        return {"intervals": [resources.describe_interval(interval, flags) for interval in found]}
 
 
 def _add_fallback(application: FastAPI) -> None:

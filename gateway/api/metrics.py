@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from gateway.checks.alarms import ALARM_STATES, AlarmCode
 from gateway.intake.refusals import RefusalCode
 from gateway.readings.overview import Overview
 
@@ -19,12 +20,13 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 async def render(overview: Overview) -> bytes:
     """Return all metrics as text."""
     registry = CollectorRegistry()
-    registry.register(_Numbers(overview, await overview.outbox.count_open()))
+    registry.register(_Numbers(overview, await overview.outbox.count_open(), await overview.checks.count_alarms()))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
-    def __init__(self, overview: Overview, outbox: int) -> None:
+    def __init__(self, overview: Overview, outbox: int, alarms: Mapping[tuple[str, str], int]) -> None:
+        self._alarms = alarms
         self._overview = overview
         self._outbox = outbox
 
@@ -52,6 +54,11 @@ class _Numbers(Collector):
         yield _gauge("outbox", "Boundary readings that the ledger has not answered for.", self._outbox)
         yield _gauge("broker_connected", "1 while the broker is connected.", int(overview.link.is_connected))
         yield _gauge("meters", "Enrolled meters.", len(overview.roster))
+        alarms = GaugeMetricFamily("campusgrid_gateway_alarms", "Alarms kept.", labels=["code", "state"])
+        for code in AlarmCode:
+            for state in ALARM_STATES:
+                alarms.add_metric([code, state], self._alarms.get((code, state), 0))
+        yield alarms
         yield _gauge("ledger_height", "Newest finalised block seen.", overview.follower.height or 0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.epochs.intervals import Interval
@@ -62,11 +63,12 @@ def describe_reading(row: sqlite3.Row) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def describe_interval(interval: Interval) -> dict[str, Any]:
-    """Return an interval; `gap` where it spans more than its one epoch."""
+def describe_interval(interval: Interval, flags: Mapping[tuple[bytes, int, int], list[str]]) -> dict[str, Any]:
+    """Return an interval; `gap` where it spans more than its one epoch, `flags` what a check found odd about it."""
     return {
         "meter_id": interval.meter_id.hex(), "epoch": interval.epoch, "epochs": interval.epochs,
         "import_wh": interval.import_wh, "export_wh": interval.export_wh, "gap": interval.is_gap,
+        "flags": flags.get((interval.meter_id, interval.epoch, interval.epochs), []),
     }  # fmt: skip
 
 

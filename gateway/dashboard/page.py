@@ -11,7 +11,7 @@ from typing import Final
 from fastapi import FastAPI
 from nicegui import ui
 
-from gateway.dashboard.panels import Header, Market, Meters, Nodes, Panel, Refusals, Tiles
+from gateway.dashboard.panels import Alarms, Header, Market, Meters, Nodes, Panel, Refusals, Tiles
 from gateway.dashboard.snapshot import Snapshots
 from gateway.readings.overview import Overview
 
@@ -30,7 +30,7 @@ def add_dashboard(application: FastAPI, overview: Overview) -> None:
             panels: list[Panel] = [Header(), Tiles()]
             with ui.element("div").classes("cg-columns"):
                 panels += [Market(), Nodes()]
-            panels += [Refusals(), Meters()]
+            panels += [Alarms(), Refusals(), Meters()]
 
         async def refresh() -> None:
             snapshot = await snapshots.newest()

@@ -136,6 +136,28 @@ class Nodes:
         self._table.content = _table(["Node", "Height", "State root", "Peers linked"], rows, right={1}, wide_only={2})
 
 
+class Alarms:
+    """Which meters' intervals are odd, and what to do about it; hidden while none is."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-panel") as self._panel:
+            ui.html("<h2>Alarms</h2>", sanitize=False)
+            self._table = ui.html("", sanitize=False)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        self._panel.visible = bool(snapshot.alarms)
+        rows = [
+            [
+                escape(alarm.meter), f"<code>{escape(alarm.code)}</code>", escape(alarm.state),
+                text.group_digits(alarm.findings), escape(alarm.explanation.text), escape(alarm.explanation.next_step),
+            ]
+            for alarm in snapshot.alarms
+        ]  # fmt: skip
+        head = ["Meter", "Alarm", "State", "Intervals", "Meaning", "What to do"]
+        self._table.content = _table(head, rows, right={3}, wrap={4, 5}, wide_only={4})
+
+
 class Refusals:
     """What was refused, why, and what to do about it; hidden while there is nothing."""
 

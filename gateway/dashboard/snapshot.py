@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.checks import alarms
 from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
 from gateway.readings.overview import MeterView, Overview
 from gateway.settlement.follower import NodeView
@@ -14,6 +15,7 @@ from ledger.api.resources import Epoch
 
 MAX_AGE_S: Final = 1.0
 HEARD_WITHIN_EPOCHS: Final = 3
+MAX_ALARMS_SHOWN: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,17 @@ class Refused:
     count: int
     explanation: Explanation
     is_note: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that stands: whose, since how many intervals, what it means."""
+
+    meter: str
+    code: str
+    state: str
+    findings: int
+    explanation: Explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Snapshot:
     roots_agree: bool | None
     height: int | None
     epochs: tuple[Epoch, ...]
+    alarms: tuple[Alarm, ...]
 
 
 class Snapshots:
@@ -78,5 +92,15 @@ async def _take(overview: Overview) -> Snapshot:
         counts["stored"], counts["duplicates"], refused,
         sum(view.age_s is not None and view.age_s <= heard_s for view in meters), meters,
         await overview.outbox.count_open(), faults, overview.follower.nodes,
-        overview.follower.roots_agree, overview.follower.height, overview.follower.epochs,
+        overview.follower.roots_agree, overview.follower.height, overview.follower.epochs, await _take_alarms(overview),
     )  # fmt: skip
+
+
+async def _take_alarms(overview: Overview) -> tuple[Alarm, ...]:
+    found = []
+    for row in await overview.checks.alarms(("open", "acknowledged"), None, MAX_ALARMS_SHOWN):
+        meter = overview.roster.meters.get(row["meter_id"])
+        code = alarms.AlarmCode(row["code"])
+        name = meter.label if meter and meter.label else row["meter_id"].hex()
+        found.append(Alarm(name, code, row["state"], row["findings"], alarms.EXPLANATIONS[code]))
+    return tuple(found)

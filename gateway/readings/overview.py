@@ -16,6 +16,7 @@ from gateway.roster import Meter, Roster
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
 from gateway.store.adoption import AdoptionStore, Gap
+from gateway.store.checks import CheckStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
@@ -52,6 +53,7 @@ class Overview:
     queries: Queries
     outbox: OutboxStore
     adoptions: AdoptionStore
+    checks: CheckStore
     link: BrokerLink
     pipeline: Pipeline
     follower: LedgerFollower

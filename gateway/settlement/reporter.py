@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -37,8 +38,17 @@ log = structlog.get_logger()
 class Reporter:
     """Works off the outbox. `fault` says why it does not get on, if it does not."""
 
-    def __init__(self, client: LedgerClient, account: AccountClient, outbox: OutboxStore, calendar: Calendar) -> None:
+    def __init__(
+        self,
+        client: LedgerClient,
+        account: AccountClient,
+        outbox: OutboxStore,
+        calendar: Calendar,
+        check: Callable[[], Awaitable[None]],
+    ) -> None:
+        """*check* has all stored intervals checked: none is reported before."""
         self._calendar = calendar
+        self._check = check
         self._client = client
         self._account = account
         self._outbox = outbox
@@ -70,6 +80,7 @@ class Reporter:
         meters = await self._reportable_meters()
         batch = await self._outbox.find_waiting(meters, unlinked_before, MAX_READINGS_PER_REPORT)
         if batch:
+            await self._check()
             transaction_id = await self._account.call("market", "report_intervals", [owed.raw for owed in batch])
             await self._outbox.mark_submitted(batch, transaction_id)
             closed += await self._conclude(transaction_id, batch)

@@ -1,0 +1,50 @@
+"""The alarms' part of the API: which stand, on what evidence, and that somebody has seen one."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import FastAPI, Path, Query
+from starlette.exceptions import HTTPException
+
+from gateway.checks.alarms import ALARM_STATES, EXPLANATIONS, AlarmCode
+from gateway.readings.overview import Overview
+
+MAX_ROWS: Final = 1000
+
+
+def add_alarms(application: FastAPI, overview: Overview) -> None:
+    """Add the alarms to *application*."""
+
+    @application.get("/api/alarms")
+    async def alarms(
+        state: Literal["open", "acknowledged", "closed"] | None = None,
+        before: Annotated[int | None, Query(ge=0, lt=2**62)] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_ROWS)] = 100,
+    ) -> dict[str, Any]:
+        """Alarms, the newest first; `next` is the `before` of the next page."""
+        rows = await overview.checks.alarms([state] if state else ALARM_STATES, before, limit)
+        return {
+            "alarms": [describe_alarm(row) for row in rows],
+            "next": rows[-1]["id"] if len(rows) == limit else None,
+        }
+
+    @application.post("/api/alarms/{number}/acknowledge")
+    async def acknowledge(number: Annotated[int, Path(ge=0, lt=2**62)]) -> dict[str, Any]:
+        """Say that somebody looks after an open alarm; it closes by itself when the meter is well again."""
+        if not await overview.checks.acknowledge(number, int(overview.calendar.now())):
+            raise HTTPException(404, f"no alarm {number} stands; GET /api/alarms?state=open lists those that do")
+        return {"id": number, "state": "acknowledged"}
+
+
+def describe_alarm(row: sqlite3.Row) -> dict[str, Any]:
+    """Return an alarm with its newest evidence."""
+    explanation = EXPLANATIONS[AlarmCode(row["code"])]
+    return {
+        "id": row["id"], "meter_id": row["meter_id"].hex(), "code": row["code"], "state": row["state"],
+        "text": explanation.text, "next_step": explanation.next_step, "findings": row["findings"],
+        "epoch": row["epoch"], "evidence": json.loads(row["evidence"]), "raised_at": row["raised_at"],
+        "changed_at": row["changed_at"],
+    }  # fmt: skip
