@@ -32,7 +32,6 @@ from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
-from ledger import checkpoint
 from ledger import genesis as genesis_file
 from ledger.client import AccountClient, LedgerClient
 from ledger.errors import LedgerError
@@ -126,8 +125,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     checker = Checker(enrolment, calendar, checks)
     client = LedgerClient(settings.ledger.urls)
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
-    verifiers = checkpoint.verifier_keys(genesis.authorities, checkpoint.origin(genesis.chain_id))
-    reporter = Reporter(client, account, outbox, calendar, checker.catch_up, verifiers)
+    reporter = Reporter(client, account, outbox, calendar, checker.catch_up, genesis)
     adoptions = AdoptionStore(database)
     overview = Overview(
         enrolment, calendar, store, queries, outbox, adoptions, checks, link, pipeline, follower, reporter

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
-from gateway.epochs.intervals import Interval, derive_intervals
+from gateway.epochs.intervals import Boundary, Interval, derive_intervals
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.roster import Meter, Roster
@@ -41,6 +41,14 @@ class MeterView:
     import_wh: int | None
     export_wh: int | None
     power_w: int | None
+    watermark: Boundary | None = None
+
+    @property
+    def estimate(self) -> tuple[int, int] | None:
+        """Import and export in Wh since the watermark, by the newest reading: to be shown, never to be reported."""
+        if self.watermark is None or self.import_wh is None:
+            return None
+        return self.import_wh - self.watermark.import_wh, (self.export_wh or 0) - self.watermark.export_wh
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,8 @@ class Overview:
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
         newest = {row["meter_id"]: row for row in await self.queries.newest_readings()}
-        views = [self._view(meter, newest.get(meter.meter_id)) for meter in self.roster]
+        closed = await self.queries.watermarks()
+        views = [self._view(meter, newest.get(one), closed.get(one)) for one, meter in self.roster.meters.items()]
         return sorted(views, key=lambda view: (view.meter.label.casefold(), view.meter.meter_id))
 
     async def intervals(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Interval]:
@@ -114,11 +123,12 @@ class Overview:
             f" from a backup, or else stop the gateway and give them up: campusgrid gateway adopt {name}"
         )
 
-    def _view(self, meter: Meter, row: sqlite3.Row | None) -> MeterView:
+    def _view(self, meter: Meter, row: sqlite3.Row | None, watermark: Boundary | None) -> MeterView:
         receipted = self.pipeline.chain_of(meter.meter_id).head
         if row is None:
-            return MeterView(meter, None, receipted, None, None, None, None, None)
+            return MeterView(meter, None, receipted, None, None, None, None, None, watermark)
         age_s = max(0, int(self.calendar.now()) - row["time"])
         return MeterView(
-            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"]
-        )
+            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"],
+            watermark,
+        )  # fmt: skip

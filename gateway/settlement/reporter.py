@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -19,18 +19,16 @@ import structlog
 from gateway.epochs.calendar import Calendar
 from gateway.errors import ReportError
 from gateway.store.outbox import OutboxStore, Owed
-from ledger import receipt_proof
-from ledger.checkpoint import VerifierKey
+from ledger import checkpoint, receipt_proof
 from ledger.client import AccountClient, ClientError, LedgerClient, NotFinalError, RefusedError
 from ledger.codes import Code
+from ledger.genesis import Genesis
 from ledger.proof import ProofRefusedError
 from ledger.receipt_proof import ProvenReceipt
 
 MAX_READINGS_PER_REPORT: Final = 50
 MAX_UNPROVEN: Final = 4
 """How many reports may be under way, final or not, without a proof; then no further one is submitted."""
-UNLINKED_EPOCHS: Final = 1
-"""How many epochs a boundary reading waits for a missing predecessor before it is reported without it."""
 POLL_S: Final = 0.5
 BASELINE_POLL_S: Final = 2.0
 """How often the ledger is asked for the baselines of meters that wait for one."""
@@ -52,10 +50,11 @@ class Reporter:
         outbox: OutboxStore,
         calendar: Calendar,
         check: Callable[[], Awaitable[None]],
-        verifiers: Sequence[VerifierKey],
+        genesis: Genesis,
     ) -> None:
-        """*check* has all stored intervals checked: none is reported before. *verifiers* are the authorities' keys."""
-        self._verifiers = verifiers
+        """*check* has all stored intervals checked: none is reported before. *genesis* names the authorities' keys."""
+        self._verifiers = checkpoint.verifier_keys(genesis.authorities, checkpoint.origin(genesis.chain_id))
+        self._deadline_s = genesis.parameters.settle_deadline_s
         self._calendar = calendar
         self._check = check
         self._client = client
@@ -87,9 +86,10 @@ class Reporter:
             closed += await self._conclude(transaction_id, owed)
         if len(under_way) >= MAX_UNPROVEN and not closed:
             return False
-        unlinked_before = int(self._calendar.now()) - UNLINKED_EPOCHS * self._calendar.epoch_s
+        # the boundary before one of epoch e ends an interval that may be reported until (e - 1) · epoch_s + deadline
+        overdue = (int(self._calendar.now()) - self._deadline_s) // self._calendar.epoch_s + 1
         meters = await self._reportable_meters()
-        batch = await self._outbox.find_waiting(meters, unlinked_before, MAX_READINGS_PER_REPORT)
+        batch = await self._outbox.find_waiting(meters, overdue, MAX_READINGS_PER_REPORT)
         if batch:
             await self._check()
             transaction_id = await self._account.call("market", "report_intervals", [owed.raw for owed in batch])

@@ -37,6 +37,15 @@ class Queries:
             (POWER_SOUGHT_WITHIN,),
         )
 
+    async def watermarks(self) -> dict[bytes, Boundary]:
+        """Return the newest good boundary of every meter: up to it its intervals are closed."""
+        rows = await self._database.query(
+            "SELECT r.meter_id, r.epoch, r.import_wh, r.export_wh FROM chains c JOIN readings r"
+            " ON r.meter_id = c.meter_id AND r.epoch IS NOT NULL AND r.refusal = 0 AND r.epoch = (SELECT max(epoch)"
+            " FROM readings WHERE meter_id = c.meter_id AND epoch IS NOT NULL AND refusal = 0)"
+        )
+        return {row[0]: Boundary(row[0], row[1], row[2] or 0, row[3] or 0) for row in rows}
+
     async def readings(self, meter_id: bytes | None, after: int, limit: int) -> list[sqlite3.Row]:
         """Return up to *limit* readings, of one meter or of all, that were stored after the one with id *after*."""
         where, values = ("meter_id = ? AND", (meter_id,)) if meter_id is not None else ("", ())
