@@ -17,6 +17,7 @@ from gateway.checks.checker import Checker
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.errors import SettingsError
+from gateway.intake.hints import Hints
 from gateway.intake.mqtt import BrokerLink, make_tls_context
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
@@ -114,7 +115,8 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     enrolment = Enrolment.open(settings.roster)
     receipt_key, account_key = read_key(settings.receipt_key), read_key(settings.ledger.key)
     calendar = Calendar(settings.epoch_s)
-    link = BrokerLink(settings.broker)
+    hints = Hints(enrolment, calendar.now)
+    link = BrokerLink(settings.broker, hints.hear)
     database = await Database.open(settings.store)
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
     verifier = Verifier(enrolment)
@@ -128,7 +130,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     reporter = Reporter(client, account, outbox, calendar, checker.catch_up, genesis)
     adoptions = AdoptionStore(database)
     overview = Overview(
-        enrolment, calendar, store, queries, outbox, adoptions, checks, link, pipeline, follower, reporter
+        enrolment, calendar, store, queries, outbox, adoptions, checks, hints, link, pipeline, follower, reporter
     )
     server = ApiServer(overview, listening)
     return Parts(database, enrolment, verifier, link, pipeline, follower, reporter, checker, server)

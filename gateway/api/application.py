@@ -41,7 +41,7 @@ def _add_state(application: FastAPI, overview: Overview) -> None:
     async def health() -> Response:
         """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
         intake = overview.intake_faults()
-        others = overview.ledger_faults() + await overview.chain_faults() + overview.other_faults()
+        others = overview.ledger_faults() + await overview.chain_faults() + await overview.other_faults()
         status = "unready" if intake else "degraded" if others else "ready"
         return JSONResponse({"status": status, "reasons": intake + others}, 503 if intake else 200)
 

@@ -48,6 +48,9 @@ def describe_meter(view: MeterView) -> dict[str, Any]:
         "rated_power_w": view.meter.rated_power_w, "can_export": view.meter.can_export,
         "account": view.meter.account.hex(), "sequence": view.sequence, "receipted": view.receipted, "time": view.time,
         "age_s": view.age_s, "import_wh": view.import_wh, "export_wh": view.export_wh, "power_w": view.power_w,
+        "hints": [
+            {"kind": hint.kind, "text": hint.text, "heard_at": hint.heard_at, "signed": False} for hint in view.hints
+        ],
         "watermark_epoch": view.watermark and view.watermark.epoch,
         "estimate": view.estimate and {
             "epoch": view.watermark and view.watermark.epoch, "import_wh": view.estimate[0],

@@ -240,8 +240,9 @@ def _silence(view: MeterView) -> float:
 def _meter_row(view: MeterView, late_s: int) -> list[str]:
     mood = "cg-bad" if view.age_s is None else "cg-warn" if view.age_s > late_s else "cg-good"
     label = view.meter.label or view.meter.meter_id.hex()
+    said = "".join(f' <span class="cg-warn">{escape(hint.text)}</span>' for hint in view.hints)
     return [
-        f'{escape(label)} <span class="cg-soft cg-wide-only">{escape(view.meter.profile)}</span>',
+        f'{escape(label)}{said} <span class="cg-soft cg-wide-only">{escape(view.meter.profile)}</span>',
         f'<span class="{mood}">{text.age(view.age_s)}</span>',
         text.power(view.power_w), text.energy(view.import_wh), text.energy(view.export_wh),
         "–" if view.sequence is None else text.group_digits(view.sequence), text.group_digits(view.receipted),

@@ -79,7 +79,7 @@ class Snapshots:
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
     chains = await overview.chain_faults()
-    faults = (*overview.intake_faults(), *overview.ledger_faults(), *chains, *overview.other_faults())
+    faults = (*overview.intake_faults(), *overview.ledger_faults(), *chains, *await overview.other_faults())
     heard_s = HEARD_WITHIN_EPOCHS * overview.calendar.epoch_s
     counts = overview.store.counts
     refused = tuple(

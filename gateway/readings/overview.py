@@ -10,6 +10,7 @@ from typing import Final
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Boundary, Interval, derive_intervals
+from gateway.intake.hints import Hint, HintKind, Hints
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.roster import Meter, Roster
@@ -24,6 +25,11 @@ from gateway.store.readings import ReadingStore
 GAP_TOLERATED_S: Final = 60
 """How long a reading may wait for its predecessor, which the broker may deliver late, before somebody must look."""
 MAX_GAPS_LISTED: Final = 5
+MAX_HINTS_LISTED: Final = 5
+_ILLNESSES: Final = {
+    HintKind.LOST: "left the broker without a word; look at its power and network",
+    HintKind.SAFE: "is in safe mode and does not measure",
+}
 _BROKER_AWAY: Final = (
     "the broker is not connected, readings wait in meters and broker; ask campusgrid doctor --config gateway.toml"
 )
@@ -42,6 +48,7 @@ class MeterView:
     export_wh: int | None
     power_w: int | None
     watermark: Boundary | None = None
+    hints: tuple[Hint, ...] = ()
 
     @property
     def estimate(self) -> tuple[int, int] | None:
@@ -62,6 +69,7 @@ class Overview:
     outbox: OutboxStore
     adoptions: AdoptionStore
     checks: CheckStore
+    hints: Hints
     link: BrokerLink
     pipeline: Pipeline
     follower: LedgerFollower
@@ -72,9 +80,17 @@ class Overview:
         """The roster in force."""
         return self.enrolment.roster
 
-    def other_faults(self) -> list[str]:
+    async def other_faults(self) -> list[str]:
         """Return what else somebody should look at, one line each; all work goes on meanwhile."""
-        return [self.enrolment.fault] if self.enrolment.fault else []
+        faults = [self.enrolment.fault] if self.enrolment.fault else []
+        ill = [
+            f"meter {view.meter.label} ({view.meter.meter_id.hex()}) {_ILLNESSES[hint.kind]} (unsigned: {hint.text})"
+            for view in (await self.meters() if self.hints.are_ill else ())
+            for hint in view.hints
+            if hint.kind in _ILLNESSES
+        ]
+        more = [f"{len(ill) - MAX_HINTS_LISTED} more meters lost or in safe mode"] if ill[MAX_HINTS_LISTED:] else []
+        return faults + ill[:MAX_HINTS_LISTED] + more
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""
@@ -126,9 +142,11 @@ class Overview:
     def _view(self, meter: Meter, row: sqlite3.Row | None, watermark: Boundary | None) -> MeterView:
         receipted = self.pipeline.chain_of(meter.meter_id).head
         if row is None:
-            return MeterView(meter, None, receipted, None, None, None, None, None, watermark)
+            hints = self.hints.of(meter.meter_id, 0, 0)
+            return MeterView(meter, None, receipted, None, None, None, None, None, watermark, hints)
+        hints = self.hints.of(meter.meter_id, row["received_at"], row["time"])
         age_s = max(0, int(self.calendar.now()) - row["time"])
         return MeterView(
             meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"],
-            watermark,
+            watermark, hints,
         )  # fmt: skip

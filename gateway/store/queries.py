@@ -30,7 +30,8 @@ class Queries:
     async def newest_readings(self) -> list[sqlite3.Row]:
         """Return the newest stored reading of every meter; `power_w` is the last power among its newest numbers."""
         return await self._database.query(
-            "SELECT r.meter_id, r.sequence, r.time, r.import_wh, r.export_wh, (SELECT p.power_w FROM readings p"
+            "SELECT r.meter_id, r.sequence, r.time, r.received_at, r.import_wh, r.export_wh,"
+            " (SELECT p.power_w FROM readings p"
             " WHERE p.meter_id = c.meter_id AND p.sequence > c.highest - ? AND p.power_w IS NOT NULL"
             " ORDER BY p.sequence DESC LIMIT 1) AS power_w"
             " FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.highest",
