@@ -19,7 +19,7 @@ from gateway.enrolment import Enrolment
 from gateway.intake.receipts import Receipts
 from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.sequence import Chain, Link, find_fault, judge_key, place
-from gateway.intake.steps import judge_step, registers_of
+from gateway.intake.steps import Registers, judge_step, registers_of
 from gateway.intake.verification import Parsed, Verifier
 from gateway.store.readings import Admission, Batch, ReadingStore
 from ledger.reading import VerifiedReading
@@ -85,6 +85,7 @@ class Pipeline:
         self._receipts = receipts
         self._epoch_s = epoch_s
         self._chains: dict[bytes, Chain] = {}
+        self._newest: dict[bytes, Registers] = {}
         self.fault: str | None = None
 
     async def run(self) -> None:
@@ -206,8 +207,7 @@ class Pipeline:
         for admission in batch.readings:
             meter_id, number = admission.verified.meter_id, admission.verified.reading.sequence
             firsts[meter_id] = min(number, firsts.get(meter_id, number))
-        known = [item for item in firsts.items() if self.chain_of(item[0]).highest]
-        before = await self._store.find_registers_below(known) if known else {}
+        before = await self._find_registers_below(firsts)
         meters = self._enrolment.roster.meters
         for admission in sorted(batch.readings, key=lambda one: one.verified.reading.sequence):
             meter_id, after = admission.verified.meter_id, registers_of(admission.verified.reading)
@@ -217,3 +217,20 @@ class Pipeline:
             if odd is not None:
                 batch.notes.append((admission, odd))
             before[meter_id] = after
+        for meter_id, registers in before.items():
+            newest = self._newest.get(meter_id)
+            if newest is None or registers.sequence > newest.sequence:
+                self._newest[meter_id] = registers
+
+    async def _find_registers_below(self, firsts: dict[bytes, int]) -> dict[bytes, Registers]:
+        """Return, by meter, the registers of the newest number known below the one in *firsts*.
+
+        A reading mostly follows the newest one, which is remembered; only what comes out of order is looked up.
+        """
+        found = {
+            meter_id: self._newest[meter_id]
+            for meter_id, number in firsts.items()
+            if meter_id in self._newest and self._newest[meter_id].sequence < number
+        }
+        others = [item for item in firsts.items() if item[0] not in found and self.chain_of(item[0]).highest]
+        return found | (await self._store.find_registers_below(others) if others else {})
