@@ -1,23 +1,61 @@
-"""The gateway's view of the campus: which meters exist, with which keys. Written by provisioning."""
+"""The gateway's view of the campus: which meters exist, with which keys. Written by provisioning.
+
+A meter keeps its id for life, and may have had several keys: `former_keys` of its entry lists those that it gave up,
+each with the last number that it was good for, and whether a `rotation` or a `replacement` of the device ended it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gateway.errors import SettingsError
 from gateway.settings import read_text
 from ledger import keys
 
-_METER_FIELDS = frozenset({"meter_id", "public_key", "profile", "rated_power_w", "can_export", "account", "label"})
+MAX_FORMER_KEYS: Final = 16
+"""Limit of what one meter's entry lists."""
+LAST_SEQUENCE: Final = 2**32 - 1
+_NEEDED_FIELDS: Final = frozenset({"meter_id", "public_key", "profile", "rated_power_w", "can_export", "account"})
+_METER_FIELDS: Final = _NEEDED_FIELDS | {"label", "former_keys", "pv_site", "feeder"}
+
+
+class Succession(StrEnum):
+    """Why a key was followed by the next one of its meter."""
+
+    ROTATION = "rotation"
+    REPLACEMENT = "replacement"
+
+
+@dataclass(frozen=True, slots=True)
+class FormerKey:
+    """An Ed25519 key (32 bytes) that was its meter's up to number `last`, and what ended it."""
+
+    public_key: bytes
+    last: int
+    ended_by: Succession
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a photovoltaic plant stands, in degrees (north and east positive)."""
+
+    latitude: float
+    longitude: float
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """One enrolled meter: its id (8 bytes), Ed25519 key (32 bytes), model, rating in W, owner and label."""
+    """One enrolled meter: its id (8 bytes), present Ed25519 key (32 bytes), model, rating in W, owner and label.
+
+    `pv_site` is set where it measures a photovoltaic plant and nothing else; `feeder` is the id of the meter through
+    which all that it measures flows.
+    """
 
     meter_id: bytes
     public_key: bytes
@@ -26,14 +64,38 @@ class Meter:
     can_export: bool
     account: bytes
     label: str
+    former_keys: tuple[FormerKey, ...] = ()
+    pv_site: Site | None = None
+    feeder: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterKey:
+    """A key (32 bytes) of one meter and the numbers `first` to `last` that it may sign.
+
+    `came_by` and `ended_by` say what happened at either end; None: nothing did.
+    """
+
+    meter_id: bytes
+    public_key: bytes
+    first: int = 1
+    last: int = LAST_SEQUENCE
+    came_by: Succession | None = None
+    ended_by: Succession | None = None
+
+    def crossed(self, sequence: int) -> Succession | None:
+        """Return what keeps this key from signing number *sequence*, or None if it may."""
+        if sequence < self.first:
+            return self.came_by
+        return self.ended_by if sequence > self.last else None
 
 
 @dataclass(frozen=True, slots=True)
 class Roster:
-    """All enrolled meters by id, and who holds which key id."""
+    """All enrolled meters by id, and all their keys by key id."""
 
     meters: Mapping[bytes, Meter]
-    owner_of_key: Mapping[bytes, bytes]
+    keys: Mapping[bytes, MeterKey]
 
     def __iter__(self) -> Iterator[Meter]:
         return iter(self.meters.values())
@@ -43,8 +105,8 @@ class Roster:
 
     def find_key(self, key_id: bytes) -> tuple[bytes, bytes] | None:
         """Return the id of the meter whose key is named *key_id*, and the key, or None if no meter has it."""
-        meter_id = self.owner_of_key.get(key_id)
-        return None if meter_id is None else (meter_id, self.meters[meter_id].public_key)
+        key = self.keys.get(key_id)
+        return None if key is None else (key.meter_id, key.public_key)
 
 
 def read_roster(path: Path) -> Roster:
@@ -52,36 +114,78 @@ def read_roster(path: Path) -> Roster:
     try:
         content = json.loads(read_text(path))
         entries = content["meters"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SettingsError(f"{path}: is not a roster (JSON with the key 'meters'): {error}") from error
-    return make_roster(_read_meter(path, entry) for entry in entries)
+    if not isinstance(entries, list):
+        raise SettingsError(f"{path}: is not a roster: 'meters' is no list")
+    try:
+        return make_roster(_read_meter(entry) for entry in entries)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
 
 
-def make_roster(meters: Iterator[Meter]) -> Roster:
-    """Return the roster of *meters*; raises SettingsError where two share an id or a key."""
+def make_roster(meters: Iterable[Meter]) -> Roster:
+    """Return the roster of *meters*; raises SettingsError where two share an id or a key, or a feeder is unknown."""
     by_id: dict[bytes, Meter] = {}
-    by_key: dict[bytes, bytes] = {}
+    by_key: dict[bytes, MeterKey] = {}
     for meter in meters:
-        key_id = keys.key_id(meter.public_key)
-        if meter.meter_id in by_id or key_id in by_key:
-            raise SettingsError(f"the roster names meter {meter.meter_id.hex()} or its key twice; remove one")
+        owned = {keys.key_id(key.public_key): key for key in _list_keys(meter)}
+        if meter.meter_id in by_id or owned.keys() & by_key.keys() or len(owned) <= len(meter.former_keys):
+            raise SettingsError(f"it names meter {meter.meter_id.hex()} or its key twice; remove one")
         by_id[meter.meter_id] = meter
-        by_key[key_id] = meter.meter_id
+        by_key |= owned
+    for meter in by_id.values():
+        if meter.feeder is not None and (meter.feeder not in by_id or meter.feeder == meter.meter_id):
+            raise SettingsError(f"meter {meter.meter_id.hex()}: its feeder is no other meter of the roster; correct it")
     return Roster(by_id, by_key)
 
 
-def _read_meter(path: Path, entry: Any) -> Meter:
+def _list_keys(meter: Meter) -> Iterator[MeterKey]:
+    """Yield all keys that *meter* ever had, the oldest first."""
+    first, came_by = 1, None
+    for key in meter.former_keys:
+        yield MeterKey(meter.meter_id, key.public_key, first, key.last, came_by, key.ended_by)
+        first, came_by = key.last + 1, key.ended_by
+    yield MeterKey(meter.meter_id, meter.public_key, first, LAST_SEQUENCE, came_by, None)
+
+
+def _read_meter(entry: Any) -> Meter:
     try:
         unknown = set(entry) - _METER_FIELDS
         if unknown:
-            raise SettingsError(f"{path}: meter {entry.get('meter_id')}: unknown key {min(unknown)!r}; remove it")
+            raise SettingsError(f"meter {entry.get('meter_id')}: unknown key {min(unknown)!r}; remove it")
         meter = Meter(
             bytes.fromhex(entry["meter_id"]), bytes.fromhex(entry["public_key"]), str(entry["profile"]),
             int(entry["rated_power_w"]), bool(entry["can_export"]), bytes.fromhex(entry["account"]),
-            str(entry.get("label", "")),
+            str(entry.get("label", "")), tuple(_read_key(former) for former in entry.get("former_keys") or ()),
+            _read_site(entry.get("pv_site")), bytes.fromhex(entry["feeder"]) if entry.get("feeder") else None,
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SettingsError(f"{path}: a meter entry is incomplete or malformed: {error!r} in {entry!r}") from error
-    if len(meter.meter_id) != 8 or len(meter.public_key) != keys.PUBLIC_KEY_BYTES or len(meter.account) != 8:
-        raise SettingsError(f"{path}: meter {entry['meter_id']}: an id or a key has the wrong length")
+        raise SettingsError(f"a meter entry is incomplete or malformed: {error!r} in {entry!r}") from error
+    used = (meter.public_key, *(key.public_key for key in meter.former_keys))
+    if len(meter.meter_id) != 8 or {len(key) for key in used} != {keys.PUBLIC_KEY_BYTES} or len(meter.account) != 8:
+        raise SettingsError(f"meter {entry['meter_id']}: an id or a key has the wrong length")
+    bounds = [0, *(key.last for key in meter.former_keys), LAST_SEQUENCE]
+    if len(bounds) > MAX_FORMER_KEYS + 2 or any(before >= after for before, after in pairwise(bounds)):
+        raise SettingsError(
+            f"meter {entry['meter_id']}: former_keys must be at most {MAX_FORMER_KEYS}, the oldest first, their"
+            " last numbers ascending"
+        )
     return meter
+
+
+def _read_key(entry: Any) -> FormerKey:
+    if set(entry) != {"public_key", "last", "ended_by"}:
+        raise ValueError("a former key has public_key, last and ended_by")
+    return FormerKey(bytes.fromhex(entry["public_key"]), int(entry["last"]), Succession(entry["ended_by"]))
+
+
+def _read_site(entry: Any) -> Site | None:
+    if entry is None:
+        return None
+    if set(entry) != {"latitude", "longitude"}:
+        raise ValueError("a pv_site has latitude and longitude")
+    site = Site(float(entry["latitude"]), float(entry["longitude"]))
+    if not (abs(site.latitude) <= 90 and abs(site.longitude) <= 180):
+        raise ValueError("a pv_site's degrees are out of range")
+    return site

@@ -14,8 +14,11 @@ import structlog
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.first import invite_first_admin
 from gateway.api.server import ApiServer, bind
+from gateway.checks.checker import Checker
+from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.genesis import read_genesis
+from gateway.intake.hints import Hints
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
@@ -23,11 +26,11 @@ from gateway.intake.verification import Verifier
 from gateway.ops.backup import require_memory
 from gateway.ops.retention import Retention
 from gateway.readings.overview import Overview
-from gateway.roster import read_roster
 from gateway.settings import GatewaySettings, read_key
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
 from gateway.store.adoption import AdoptionStore
+from gateway.store.checks import CheckStore
 from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
@@ -47,12 +50,14 @@ class Parts:
     """The running parts of one gateway."""
 
     database: Database
+    enrolment: Enrolment
     verifier: Verifier
     link: BrokerLink
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
     retention: Retention
+    checker: Checker
     server: ApiServer
 
 
@@ -66,6 +71,7 @@ async def run(settings: GatewaySettings, pipeline_type: type[Pipeline] = Pipelin
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, parts.enrolment.ask)
     try:
         await _run_parts(parts, stopping)
     finally:
@@ -80,8 +86,9 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
         serving = group.create_task(parts.server.serve())
-        endless = (parts.follower.run(), parts.reporter.run(), parts.retention.run(), _stay_alive(parts, notifier))
-        others = [group.create_task(work) for work in endless]
+        endless = (parts.follower, parts.reporter, parts.retention, parts.enrolment, parts.checker)
+        others = [group.create_task(part.run()) for part in endless]
+        others.append(group.create_task(_stay_alive(parts, notifier)))
         log.info("gateway started", api=parts.server.url)
         await stopping.wait()
         notifier.tell(STOPPING=1)
@@ -117,30 +124,46 @@ def _describe(parts: Parts) -> str:
 
 async def _assemble(settings: GatewaySettings, listening: socket.socket, pipeline_type: type[Pipeline]) -> Parts:
     genesis = read_genesis(settings)
-    roster = read_roster(settings.roster)
+    enrolment = Enrolment.open(settings.roster)
     receipt_key, account_key = read_key(settings.receipt_key), read_key(settings.ledger.key)
     calendar = Calendar(settings.epoch_s)
-    link = BrokerLink(settings.broker)
+    hints = Hints(enrolment, calendar.now)
+    link = BrokerLink(settings.broker, hints.hear)
     require_memory(settings)
     database = await Database.open(settings.store)
+    enrolment.database = database
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
-    verifier = Verifier(roster)
+    verifier = Verifier(enrolment)
     follower = LedgerFollower(settings.ledger.urls, calendar)
     receipts = Receipts(receipt_key, follower.newest_beacon, time.time)
-    pipeline = pipeline_type(link, verifier, store, receipts, settings.epoch_s)
+    pipeline = pipeline_type(link, verifier, store, receipts, enrolment, settings.epoch_s)
+    checks = CheckStore(database)
+    checker = Checker(enrolment, calendar, checks)
     client = LedgerClient(settings.ledger.urls)
     account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
-    reporter = Reporter(client, account, outbox, calendar)
+    reporter = Reporter(client, account, outbox, calendar, checker.catch_up, genesis)
     adoptions = AdoptionStore(database)
     retention = Retention(
         RetentionStore(database, store), settings.store.parent, settings.retention.raw_days, calendar.now,
         lambda: follower.time,
     )  # fmt: skip
     overview = Overview(
-        roster, calendar, store, queries, outbox, adoptions, link, pipeline, follower, reporter, retention
+        enrolment,
+        calendar,
+        store,
+        queries,
+        outbox,
+        adoptions,
+        checks,
+        hints,
+        link,
+        pipeline,
+        follower,
+        reporter,
+        retention,
     )
     door = await Doorkeeper.over(database)
     if settings.api.login == "required":
         await invite_first_admin(door.people, settings.api)
     server = ApiServer(overview, door, settings.api, listening)
-    return Parts(database, verifier, link, pipeline, follower, reporter, retention, server)
+    return Parts(database, enrolment, verifier, link, pipeline, follower, reporter, retention, checker, server)

@@ -149,6 +149,14 @@ class LedgerClient:
         """Return the proof file of a settlement line; raises RefusedError (status 409 while not provable yet)."""
         return (await self._request("GET", f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}")).content
 
+    async def transaction_proof(self, transaction_id: bytes) -> bytes:
+        """Return the proof of a final transaction; raises RefusedError (status 409 while not provable yet)."""
+        return (await self._request("GET", f"/v1/proofs/transactions/{transaction_id.hex()}")).content
+
+    def leave_node(self) -> None:
+        """Ask the next node from now on: this one answered what does not hold."""
+        self._current = (self._current + 1) % len(self._urls)
+
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         fault = ""
         for _ in self._urls:
@@ -160,7 +168,7 @@ class LedgerClient:
                 fault = f"{url} answered {response.status_code}"
             except (httpx.TransportError, ClientError) as error:
                 fault = f"{url}: {str(error) or type(error).__name__}"
-            self._current = (self._current + 1) % len(self._urls)
+            self.leave_node()
         raise ClientError(f"no ledger node answered {method} {path}; the last one tried, {fault}")
 
 

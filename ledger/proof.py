@@ -107,23 +107,29 @@ def verify(data: bytes, verifiers: Sequence[VerifierKey]) -> ProvenLine:
         line = records.decode_settlement_line(proof.opening.record)
     except MalformedError as error:
         raise ProofRefusedError(f"format: {error}") from error
-    cosigners = _check_signatures(proof, verifiers)
+    cosigners = check_cosigned(proof.checkpoint, proof.signatures, verifiers)
     _check_inclusion(proof)
     readings = _check_readings(proof.opening, line)
     _check_interval(line, *readings)
     return ProvenLine(line, readings, proof.checkpoint, proof.index, cosigners)
 
 
-def _check_signatures(proof: Proof, verifiers: Sequence[VerifierKey]) -> tuple[str, ...]:
+def check_cosigned(
+    note: Checkpoint, signatures: Sequence[SignatureLine], verifiers: Sequence[VerifierKey]
+) -> tuple[str, ...]:
+    """Return the names of the quorum that cosigned *note*; raises ProofRefusedError unless exactly one did, in order.
+
+    The first of *signatures* is that of the log's server.
+    """
     cosigners = [key for key in verifiers if key.type is SignatureType.COSIGNATURE]
     quorum = 2 * len(cosigners) // 3 + 1
-    log_line, *lines = proof.signatures
-    logs = [key for key in verifiers if key.type is SignatureType.LOG and key.name == proof.checkpoint.origin]
-    if not any(checkpoint.is_signed(proof.checkpoint, log_line, key) for key in logs):
+    log_line, *lines = signatures
+    logs = [key for key in verifiers if key.type is SignatureType.LOG and key.name == note.origin]
+    if not any(checkpoint.is_signed(note, log_line, key) for key in logs):
         raise ProofRefusedError("checkpoint: the log signature is not by a listed log key")
     if len(lines) != quorum:
         raise ProofRefusedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}")
-    places = [_signer(proof.checkpoint, line, cosigners) for line in lines]
+    places = [_signer(note, line, cosigners) for line in lines]
     if any(first >= second for first, second in pairwise(places)):
         raise ProofRefusedError("cosignatures: they repeat or do not stand in the order of the listed keys")
     return tuple(cosigners[place].name for place in places)

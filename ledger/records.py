@@ -134,6 +134,19 @@ def decode_settlement_line(data: bytes) -> SettlementLine:
     return line
 
 
+def decode_receipt(data: bytes) -> ReceiptRecord:
+    """Return the receipt that *data* canonically encodes; raises MalformedError."""
+    values = cbor.decode(data)
+    if type(values) is not list or len(values) != 6 or values[0] != RecordKind.RECEIPT:
+        raise MalformedError("the record is not a receipt")
+    _, transaction_id, height, index, code, effects_hash = values
+    if any(type(value) is not bytes or len(value) != 32 for value in (transaction_id, effects_hash)):
+        raise MalformedError("a receipt's transaction id and effects hash have 32 bytes")
+    if any(type(value) is not int or value < 0 for value in (height, index, code)):
+        raise MalformedError("a receipt's height, index and code are integers from 0")
+    return ReceiptRecord(transaction_id, height, index, code, effects_hash)
+
+
 def leaf(record: Record, salt: bytes) -> bytes:
     """Return the leaf data that commits to *record* with *salt* (32 bytes)."""
     return leaf_of(_KINDS[type(record)], encode(record), salt)

@@ -158,6 +158,7 @@ class Uplink:
             data = await reader.read(READ_BYTES)
             if not data:
                 raise UplinkError("the broker closed the connection during log-in")
+            self._heard = self._board.ticks_ms()
             for packet in parser.feed(data):
                 if self._awaited and isinstance(packet, self._awaited):
                     await self._greeted(writer, packet)

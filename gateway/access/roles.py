@@ -18,7 +18,9 @@ class Permission(StrEnum):
     INTERVALS = "see intervals"
     QUARANTINE = "see refused messages"
     EVIDENCE = "see readings that contradict stored ones"
+    FAULTS = "see what is wrong with the gateway"
     ALARMS = "see alarms"
+    ACKNOWLEDGE = "acknowledge alarms"
     METRICS = "see metrics and health"
     KEYS = "make API keys of the own role"
     PEOPLE = "manage people and everybody's API keys"
@@ -41,11 +43,11 @@ PERSONAL_ROLES: Final = tuple(role for role in Role if role is not Role.METRICS)
 
 _P = Permission
 PERMISSIONS: Final[dict[Role, frozenset[Permission]]] = {
-    Role.FACILITY: frozenset({_P.STATUS, _P.METERS, _P.READINGS, _P.QUARANTINE, _P.ALARMS}),
+    Role.FACILITY: frozenset({_P.STATUS, _P.METERS, _P.READINGS, _P.QUARANTINE, _P.FAULTS, _P.ALARMS}),
     Role.OPERATOR: frozenset(_P) - {_P.PEOPLE, _P.AUDIT},
     Role.ADMIN: frozenset(_P),
     Role.TENANT: frozenset({_P.STATUS, _P.METERS, _P.READINGS, _P.INTERVALS, _P.KEYS}),
-    Role.AUDITOR: frozenset(_P) - {_P.PEOPLE},
+    Role.AUDITOR: frozenset(_P) - {_P.PEOPLE, _P.ACKNOWLEDGE},
     Role.METRICS: frozenset({_P.METRICS}),
 }
 NARROW: Final = PERMISSIONS[Role.TENANT]

@@ -10,12 +10,12 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from gateway.access.doorkeeper import Doorkeeper
-from gateway.api import accounts, entrance, export, operations, readings, stream
+from gateway.api import accounts, alarms, entrance, export, operations, readings, stream
 from gateway.api.cursors import Cursors
 from gateway.api.gate import Gate, cookie_name
 from gateway.api.problems import RESPONSES, add_handlers
 from gateway.api.stream import Streams
-from gateway.readings.alarms import Alarms
+from gateway.readings.faults import Faults
 from gateway.readings.overview import Overview
 from gateway.settings import ApiSettings
 
@@ -34,11 +34,12 @@ def make_application(overview: Overview, door: Doorkeeper, settings: ApiSettings
         title="campusgrid gateway", description=_ABOUT, docs_url=None, redoc_url=None, responses=RESPONSES
     )
     add_handlers(application)
-    cursors, alarms = Cursors(door.secret), Alarms(overview)
-    operations.add(application, overview, door, alarms)
+    cursors, faults = Cursors(door.secret), Faults(overview)
+    operations.add(application, overview, door, faults)
+    alarms.add(application, overview)
     readings.add(application, overview, cursors)
     export.add(application, overview, cursors)
-    application.state.streams = Streams(overview, cursors, alarms, door, settings)
+    application.state.streams = Streams(overview, cursors, faults, door, settings)
     stream.add(application, application.state.streams)
     accounts.add(application, overview, door, settings)
     entrance.add(application, door, settings)

@@ -34,10 +34,10 @@ from ledger.reading import Reason
 MAX_EXPORT_ROWS: Final = 100_000
 MEDIA_TYPE: Final = "text/csv; charset=utf-8"
 READING_HEAD: Final = (
-    "meter_id", "sequence", "time", "reason", "epoch", "import_wh", "export_wh", "power_w", "status", "refusal", "hash",
-    "cursor",
+    "meter_id", "sequence", "time", "reason", "epoch", "import_wh", "export_wh", "power_w", "status", "refusal",
+    "notes", "hash", "cursor",
 )  # fmt: skip
-INTERVAL_HEAD: Final = ("meter_id", "epoch", "epochs", "start", "end", "import_wh", "export_wh", "gap")
+INTERVAL_HEAD: Final = ("meter_id", "epoch", "epochs", "start", "end", "import_wh", "export_wh", "gap", "flags")
 ExportLimit = Annotated[int, Query(ge=1, le=MAX_EXPORT_ROWS, description="How many rows at most.")]
 
 
@@ -76,8 +76,8 @@ async def _reading_lines(
             (
                 row["meter_id"].hex(), row["sequence"], row["time"], Reason(row["reason"]).name.lower(), row["epoch"],
                 row["import_wh"], row["export_wh"], row["power_w"], row["status"],
-                RefusalCode(row["refusal"]).name if row["refusal"] else "", row["hash"].hex(),
-                cursors.seal(place_of(row, wanted)),
+                RefusalCode(row["refusal"]).name if row["refusal"] else "", _name_notes(row["notes"]),
+                row["hash"].hex(), cursors.seal(place_of(row, wanted)),
             )
             for row in rows
         )  # fmt: skip
@@ -89,13 +89,20 @@ async def _interval_lines(overview: Overview, meters: Sequence[bytes], start: in
     yield _lines([INTERVAL_HEAD])
     calendar = overview.calendar
     for meter_id in meters:
+        found = await overview.intervals([meter_id], start, end)
+        flags = await overview.checks.flags({meter_id}, [one.epoch for one in found])
         yield _lines(
             (
                 meter_id.hex(), one.epoch, one.epochs, calendar.start_of(one.epoch),
                 calendar.start_of(one.epoch + one.epochs), one.import_wh, one.export_wh, "yes" if one.is_gap else "no",
+                " ".join(flags.get((meter_id, one.epoch, one.epochs), [])),
             )
-            for one in await overview.intervals([meter_id], start, end)
+            for one in found
         )  # fmt: skip
+
+
+def _name_notes(codes: str | None) -> str:
+    return " ".join(RefusalCode(int(code)).name for code in codes.split(",")) if codes else ""
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> bytes:

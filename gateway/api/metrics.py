@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 
 from gateway.access.doorkeeper import Doorkeeper
+from gateway.checks.alarms import ALARM_STATES, AlarmCode
 from gateway.intake.refusals import RefusalCode
 from gateway.readings.overview import Overview
 
@@ -20,12 +21,16 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 async def render(overview: Overview, door: Doorkeeper) -> bytes:
     """Return all metrics as text."""
     registry = CollectorRegistry()
-    registry.register(_Numbers(overview, door, await overview.outbox.count_open()))
+    alarms = await overview.checks.count_alarms()
+    registry.register(_Numbers(overview, door, await overview.outbox.count_open(), alarms))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
-    def __init__(self, overview: Overview, door: Doorkeeper, outbox: int) -> None:
+    def __init__(
+        self, overview: Overview, door: Doorkeeper, outbox: int, alarms: Mapping[tuple[str, str], int]
+    ) -> None:
+        self._alarms = alarms
         self._overview = overview
         self._door = door
         self._outbox = outbox
@@ -42,10 +47,13 @@ class _Numbers(Collector):
         yield _counter("quarantine_evicted", "Quarantined messages dropped for newer ones.", counts["evicted"])
         yield _counter("receipts_dropped", "Receipts dropped on a full queue.", self._overview.link.dropped_receipts)
         yield _counter("login_failures", "Log-ins refused since the start.", self._door.failures)
+        yield _counter("hints_dropped", "Status messages that are no hint of a meter.", self._overview.hints.dropped)
         refused = CounterMetricFamily("campusgrid_gateway_refused", "Messages refused, by reason.", labels=["reason"])
+        noted = CounterMetricFamily("campusgrid_gateway_noted", "Readings to look at, by reason.", labels=["reason"])
         for code in RefusalCode:
-            refused.add_metric([code.name], counts[f"refused.{code.name}"])
+            (noted if code.is_note else refused).add_metric([code.name], counts[code.counter])
         yield refused
+        yield noted
 
     def _gauges(self) -> Iterator[Metric]:
         overview = self._overview
@@ -54,6 +62,11 @@ class _Numbers(Collector):
         yield _gauge("broker_connected", "1 while the broker is connected.", int(overview.link.is_connected))
         yield _gauge("meters", "Enrolled meters.", len(overview.roster))
         yield _gauge("disk_free_bytes", "Free bytes on the disk of the database.", overview.retention.free_bytes())
+        alarms = GaugeMetricFamily("campusgrid_gateway_alarms", "Alarms kept.", labels=["code", "state"])
+        for code in AlarmCode:
+            for state in ALARM_STATES:
+                alarms.add_metric([code, state], self._alarms.get((code, state), 0))
+        yield alarms
         yield _gauge("ledger_height", "Newest finalised block seen.", overview.follower.height or 0)
 
 

@@ -1,4 +1,4 @@
-"""Operations on the gateway's own state: health, metrics, status, alarms."""
+"""Operations on the gateway's own state: health, metrics, status, faults."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.roles import Access, Permission
 from gateway.api import metrics, resources
 from gateway.api.doors import access_of, require
-from gateway.readings.alarms import Alarms
+from gateway.readings.faults import Faults
 from gateway.readings.overview import Overview
 
 
-def add(application: FastAPI, overview: Overview, door: Doorkeeper, alarms: Alarms) -> None:
+def add(application: FastAPI, overview: Overview, door: Doorkeeper, faults: Faults) -> None:
     """Add the operations to *application*."""
-    _add_watched(application, overview, door, alarms)
+    _add_watched(application, overview, door, faults)
 
     @application.get("/api/status", tags=["operations"])
     async def status(access: Access = require(Permission.STATUS)) -> dict[str, Any]:
@@ -27,23 +27,23 @@ def add(application: FastAPI, overview: Overview, door: Doorkeeper, alarms: Alar
             return resources.describe_epoch(overview, sum(access.sees(meter) for meter in overview.roster))
         return await resources.describe_status(overview)
 
-    @application.get("/api/alarms", tags=["operations"])
-    async def list_alarms(_access: Access = require(Permission.ALARMS)) -> dict[str, Any]:
+    @application.get("/api/faults", tags=["operations"])
+    async def list_faults(_access: Access = require(Permission.FAULTS)) -> dict[str, Any]:
         """What is wrong at this moment and what to do about it, the worst first."""
-        return {"alarms": [{"area": alarm.area, "text": alarm.text} for alarm in await alarms.newest()]}
+        return {"faults": [{"area": fault.area, "text": fault.text} for fault in await faults.newest()]}
 
 
-def _add_watched(application: FastAPI, overview: Overview, door: Doorkeeper, alarms: Alarms) -> None:
+def _add_watched(application: FastAPI, overview: Overview, door: Doorkeeper, faults: Faults) -> None:
     """Add what programs watch: from this machine without a key."""
 
     @application.get("/health", tags=["operations"])
     async def health(request: Request) -> Response:
         """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
         _let_watch(request)
-        found = await alarms.newest()
-        is_ready = all(alarm.area != "intake" for alarm in found)
+        found = await faults.newest()
+        is_ready = all(fault.area != "intake" for fault in found)
         status = ("degraded" if found else "ready") if is_ready else "unready"
-        return JSONResponse({"status": status, "reasons": [alarm.text for alarm in found]}, 200 if is_ready else 503)
+        return JSONResponse({"status": status, "reasons": [fault.text for fault in found]}, 200 if is_ready else 503)
 
     @application.get("/metrics", tags=["operations"])
     async def measure(request: Request) -> Response:

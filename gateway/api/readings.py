@@ -66,7 +66,8 @@ def _add_measured(application: FastAPI, overview: Overview, cursors: Cursors) ->
         """Intervals that touch one `epoch`, or those from `from` to `to`; by default the last full epoch."""
         epochs = choose_epochs(overview.calendar, epoch, first, last)
         found = await overview.intervals(*choose_intervals(overview, access, meter, epochs))
-        return {"intervals": [resources.describe_interval(interval) for interval in found]}
+        flags = await overview.checks.flags({one.meter_id for one in found}, [one.epoch for one in found])
+        return {"intervals": [resources.describe_interval(interval, flags) for interval in found]}
 
 
 def _add_refused(application: FastAPI, overview: Overview) -> None:

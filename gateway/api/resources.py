@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import sqlite3
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.epochs.intervals import Interval
@@ -15,11 +16,12 @@ from ledger.reading import Reason
 async def describe_status(overview: Overview) -> dict[str, Any]:
     """Return the gateway's state in a few numbers."""
     counts = overview.store.counts
-    refused = {name.removeprefix("refused."): n for name, n in sorted(counts.items()) if name.startswith("refused.")}
+    refused = {code.name: counts[code.counter] for code in RefusalCode if counts[code.counter] and not code.is_note}
+    noted = {code.name: counts[code.counter] for code in RefusalCode if counts[code.counter] and code.is_note}
     return {
         "readings": {
             "stored": counts["stored"], "refused": counts["refused"], "duplicates": counts["duplicates"],
-            "refused_by_reason": refused,
+            "refused_by_reason": refused, "noted_by_reason": noted,
         },
         "epoch": overview.calendar.epoch_now(),
         "epoch_s": overview.calendar.epoch_s,
@@ -56,6 +58,14 @@ def describe_meter(view: MeterView) -> dict[str, Any]:
         "rated_power_w": view.meter.rated_power_w, "can_export": view.meter.can_export,
         "account": view.meter.account.hex(), "sequence": view.sequence, "receipted": view.receipted, "time": view.time,
         "age_s": view.age_s, "import_wh": view.import_wh, "export_wh": view.export_wh, "power_w": view.power_w,
+        "hints": [
+            {"kind": hint.kind, "text": hint.text, "heard_at": hint.heard_at, "signed": False} for hint in view.hints
+        ],
+        "watermark_epoch": view.watermark and view.watermark.epoch,
+        "estimate": view.estimate and {
+            "epoch": view.watermark and view.watermark.epoch, "import_wh": view.estimate[0],
+            "export_wh": view.estimate[1], "display_only": True,
+        },
     }  # fmt: skip
 
 
@@ -66,15 +76,17 @@ def describe_reading(row: sqlite3.Row) -> dict[str, Any]:
         "time": row["time"], "reason": Reason(row["reason"]).name.lower(), "epoch": row["epoch"],
         "import_wh": row["import_wh"], "export_wh": row["export_wh"], "power_w": row["power_w"],
         "status": row["status"], "refusal": _describe_code(row["refusal"]) if row["refusal"] else None,
+        "notes": [_describe_code(int(code)) for code in row["notes"].split(",")] if row["notes"] else [],
         "received_at": row["received_at"], "envelope": base64.b64encode(row["raw"]).decode(),
     }  # fmt: skip
 
 
-def describe_interval(interval: Interval) -> dict[str, Any]:
-    """Return an interval; `gap` where it spans more than its one epoch."""
+def describe_interval(interval: Interval, flags: Mapping[tuple[bytes, int, int], list[str]]) -> dict[str, Any]:
+    """Return an interval; `gap` where it spans more than its one epoch, `flags` what a check found odd about it."""
     return {
         "meter_id": interval.meter_id.hex(), "epoch": interval.epoch, "epochs": interval.epochs,
         "import_wh": interval.import_wh, "export_wh": interval.export_wh, "gap": interval.is_gap,
+        "flags": flags.get((interval.meter_id, interval.epoch, interval.epochs), []),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The live stream: server-sent events of readings, intervals and alarms as they are committed.
+"""The live stream: server-sent events of readings, intervals, alarms and faults as they come.
 
 A client has no queue here: the database is the queue, and each client walks through it at its own pace, at most one
 page in memory. Who comes back with the id of the last event gets all that was stored since.
@@ -21,13 +21,15 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.roles import Access, Permission
+from gateway.api.alarms import describe_alarm
 from gateway.api.cursors import MAX_CHARACTERS, Cursors
 from gateway.api.doors import require
 from gateway.api.gate import identify
 from gateway.api.parameters import After
 from gateway.api.resources import describe_interval, describe_reading
+from gateway.checks.alarms import STANDING
 from gateway.epochs.intervals import Interval
-from gateway.readings.alarms import Alarm, Alarms
+from gateway.readings.faults import Fault, Faults
 from gateway.readings.overview import Overview
 from gateway.settings import ApiSettings
 from gateway.store.walk import Place
@@ -37,22 +39,27 @@ MAX_STREAMS_OF_ONE: Final = 5
 PAUSE_S: Final = 0.2
 """Between two looks at the store, so that a burst of commits costs a client's walk little."""
 TICK_S: Final = 5.0
-"""How often a sign of life is sent, alarms are looked at, and whether the caller may still be here."""
+"""How often a sign of life is sent, alarms and faults are looked at, and whether the caller may still be here."""
 STALL_S: Final = 30.0
 """A client that takes nothing for this long is left."""
 MEDIA_TYPE: Final = "text/event-stream"
+MAX_ALARMS: Final = 1000
+"""How many of the newest alarms a stream follows."""
 LastEvent = Annotated[str | None, Header(alias="Last-Event-ID", max_length=MAX_CHARACTERS)]
+
+Told = dict[int, tuple[str, int]]
+"""State and number of findings of alarms, by their id."""
 
 
 class Streams:
     """All streams of one gateway: how many there are, and that they end with it."""
 
     def __init__(
-        self, overview: Overview, cursors: Cursors, alarms: Alarms, door: Doorkeeper, settings: ApiSettings
+        self, overview: Overview, cursors: Cursors, faults: Faults, door: Doorkeeper, settings: ApiSettings
     ) -> None:
         self._overview = overview
         self._cursors = cursors
-        self._alarms = alarms
+        self._faults = faults
         self._door = door
         self._settings = settings
         self._open: Counter[str] = Counter()
@@ -76,7 +83,8 @@ class Streams:
     async def _events(self, request: Request, access: Access, start: Place | None) -> AsyncIterator[bytes]:
         walk, store = self._overview.queries.walk, self._overview.store
         row = await walk.newest() if start is None else start.row
-        known: tuple[Alarm, ...] = ()
+        faults: tuple[Fault, ...] = ()
+        told: Told = {}
         yield b"retry: 3000\n\n"
         ticked_at = float("-inf")
         while True:
@@ -85,8 +93,13 @@ class Streams:
                 if await identify(request.headers, self._door, self._settings) != access:
                     return
                 ticked_at = time.monotonic()
-                changes, known = await self._alarm_changes(access, known)
-                yield changes + f"id: {self._cursors.seal(Place(row))}\n\n".encode()
+                if access.may(Permission.FAULTS):
+                    changes, faults = await self._fault_changes(faults)
+                    yield changes
+                if access.may(Permission.ALARMS):
+                    changes, told = await self._alarm_changes(told)
+                    yield changes
+                yield f"id: {self._cursors.seal(Place(row))}\n\n".encode()
             visible = access.visible(self._overview.roster)
             rows, further = await walk.new(None if visible is None else frozenset(visible), row)
             if rows:
@@ -101,21 +114,32 @@ class Streams:
         for row in rows:
             if access.may(Permission.INTERVALS) and row["epoch"] is not None and not row["refusal"]:
                 touched = await self._overview.intervals([row["meter_id"]], row["epoch"] - 1, row["epoch"])
-                events += b"".join(_event("interval", describe_interval(one)) for one in touched if one not in told)
+                flags = await self._overview.checks.flags({row["meter_id"]}, [one.epoch for one in touched])
+                events += b"".join(
+                    _event("interval", describe_interval(one, flags)) for one in touched if one not in told
+                )
                 told.update(touched)
             events += _event("reading", describe_reading(row), self._cursors.seal(Place(row["id"])))
         return events
 
-    async def _alarm_changes(self, access: Access, known: tuple[Alarm, ...]) -> tuple[bytes, tuple[Alarm, ...]]:
-        if not access.may(Permission.ALARMS):
-            return b"", known
-        newest = await self._alarms.newest()
-        changes = [(True, alarm) for alarm in newest if alarm not in known]
-        changes += [(False, alarm) for alarm in known if alarm not in newest]
+    async def _fault_changes(self, known: tuple[Fault, ...]) -> tuple[bytes, tuple[Fault, ...]]:
+        newest = await self._faults.newest()
+        changes = [(True, fault) for fault in newest if fault not in known]
+        changes += [(False, fault) for fault in known if fault not in newest]
         return b"".join(
-            _event("alarm", {"active": is_active, "area": alarm.area, "text": alarm.text})
-            for is_active, alarm in changes
+            _event("fault", {"active": is_active, "area": fault.area, "text": fault.text})
+            for is_active, fault in changes
         ), newest
+
+    async def _alarm_changes(self, told: Told) -> tuple[bytes, Told]:
+        """Return events for what changed since the alarms were *told*, and the alarms that stand now."""
+        checks = self._overview.checks
+        standing = await checks.alarms(STANDING, None, MAX_ALARMS)
+        now = {row["id"]: (row["state"], row["findings"]) for row in standing}
+        changed = [row for row in standing if told.get(row["id"]) != now[row["id"]]]
+        if told.keys() - now.keys():
+            changed += [row for row in await checks.alarms(["closed"], None, MAX_ALARMS) if row["id"] in told]
+        return b"".join(_event("alarm", describe_alarm(row)) for row in changed), now
 
 
 def add(application: FastAPI, streams: Streams) -> None:
@@ -128,7 +152,7 @@ def add(application: FastAPI, streams: Streams) -> None:
     async def stream(
         request: Request, after: After = None, last: LastEvent = None, access: Access = require(Permission.READINGS)
     ) -> Response:
-        """Server-sent events `reading`, `interval` and `alarm` (as /api/readings, /api/intervals, /api/alarms).
+        """Server-sent events `reading`, `interval`, `alarm` and `fault` (as /api/readings, /api/intervals, …).
 
         An event's id is a cursor: with it as Last-Event-ID, or as `after`, a stream goes on where another one ended.
         An interval may come a second time.

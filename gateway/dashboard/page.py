@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.roles import Access, Permission
 from gateway.api.gate import identify
-from gateway.dashboard.panels import Header, Market, Meters, Nodes, Panel, Refusals, Tiles
+from gateway.dashboard.panels import Alarms, Header, Market, Meters, Nodes, Panel, Refusals, Tiles
 from gateway.dashboard.snapshot import Snapshots
 from gateway.dashboard.tenant import OwnIntervals, OwnTiles, Prices
 from gateway.readings.overview import Overview
@@ -64,6 +64,8 @@ def _operator_panels(access: Access) -> list[Panel]:
     panels: list[Panel] = [Header(access), Tiles()]
     with ui.element("div").classes("cg-columns"):
         panels += [Market(), Nodes()]
+    if access.may(Permission.ALARMS):
+        panels.append(Alarms())
     if access.may(Permission.QUARANTINE):
         panels.append(Refusals())
     return [*panels, Meters()]

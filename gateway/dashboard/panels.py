@@ -71,7 +71,7 @@ class Tiles:
         self._bar.style(f"width: {100 - 100 * snapshot.remaining_s // snapshot.epoch_s}%")
         self._stored.text = text.group_digits(snapshot.stored)
         self._stored_note.text = f"{text.group_digits(snapshot.duplicates)} duplicates dropped"
-        refused = sum(entry.count for entry in snapshot.refused)
+        refused = sum(entry.count for entry in snapshot.refused if not entry.is_note)
         self._refused.text = text.group_digits(refused)
         self._refused_note.text = "reasons below" if refused else "nothing was refused"
         self._heard.text = f"{snapshot.heard} of {len(snapshot.meters)}"
@@ -141,12 +141,34 @@ class Nodes:
         self._table.content = table(["Node", "Height", "State root", "Peers linked"], rows, right={1}, wide_only={2})
 
 
+class Alarms:
+    """Which meters' intervals are odd, and what to do about it; hidden while none is."""
+
+    def __init__(self) -> None:
+        with ui.element("section").classes("cg-panel") as self._panel:
+            ui.html("<h2>Alarms</h2>", sanitize=False)
+            self._table = ui.html("", sanitize=False)
+
+    def update(self, snapshot: Snapshot) -> None:
+        """Show *snapshot*."""
+        self._panel.visible = bool(snapshot.alarms)
+        rows = [
+            [
+                escape(alarm.meter), f"<code>{escape(alarm.code)}</code>", escape(alarm.state),
+                text.group_digits(alarm.findings), escape(alarm.explanation.text), escape(alarm.explanation.next_step),
+            ]
+            for alarm in snapshot.alarms
+        ]  # fmt: skip
+        head = ["Meter", "Alarm", "State", "Intervals", "Meaning", "What to do"]
+        self._table.content = table(head, rows, right={3}, wrap={4, 5}, wide_only={4})
+
+
 class Refusals:
     """What was refused, why, and what to do about it; hidden while there is nothing."""
 
     def __init__(self) -> None:
         with ui.element("section").classes("cg-panel") as self._panel:
-            ui.html("<h2>Refused messages</h2>", sanitize=False)
+            ui.html("<h2>Refused messages, and readings to look at</h2>", sanitize=False)
             self._table = ui.html("", sanitize=False)
 
     def update(self, snapshot: Snapshot) -> None:
@@ -233,8 +255,9 @@ def _silence(view: MeterView) -> float:
 def _meter_row(view: MeterView, late_s: int) -> list[str]:
     mood = "cg-bad" if view.age_s is None else "cg-warn" if view.age_s > late_s else "cg-good"
     label = view.meter.label or view.meter.meter_id.hex()
+    said = "".join(f' <span class="cg-warn">{escape(hint.text)}</span>' for hint in view.hints)
     return [
-        f'{escape(label)} <span class="cg-soft cg-wide-only">{escape(view.meter.profile)}</span>',
+        f'{escape(label)}{said} <span class="cg-soft cg-wide-only">{escape(view.meter.profile)}</span>',
         f'<span class="{mood}">{text.age(view.age_s)}</span>',
         text.power(view.power_w), text.energy(view.import_wh), text.energy(view.export_wh),
         "–" if view.sequence is None else text.group_digits(view.sequence), text.group_digits(view.receipted),

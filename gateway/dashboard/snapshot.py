@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.access.roles import Access
+from gateway.checks import alarms
 from gateway.epochs.intervals import Interval
 from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
-from gateway.readings.alarms import Alarms
+from gateway.readings.faults import Faults
 from gateway.readings.overview import MeterView, Overview
 from gateway.settlement.follower import NodeView
 from ledger.api.resources import Epoch
@@ -18,14 +19,27 @@ from ledger.api.resources import Epoch
 MAX_AGE_S: Final = 1.0
 HEARD_WITHIN_EPOCHS: Final = 3
 INTERVAL_EPOCHS: Final = 8
+MAX_ALARMS_SHOWN: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """How often one reason was given, what it means and what to do."""
+    """How often one reason was given, what it means and what to do; a note refused nothing."""
 
     name: str
     count: int
+    explanation: Explanation
+    is_note: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that stands: whose, since how many intervals, what it means."""
+
+    meter: str
+    code: str
+    state: str
+    findings: int
     explanation: Explanation
 
 
@@ -47,6 +61,7 @@ class Snapshot:
     roots_agree: bool | None
     height: int | None
     epochs: tuple[Epoch, ...]
+    alarms: tuple[Alarm, ...]
     intervals: tuple[Interval, ...] = ()
     """Of a tenant's meters, the newest first."""
 
@@ -67,7 +82,7 @@ class Snapshots:
         meters = tuple(view for view in snapshot.meters if access.sees(view.meter))
         return replace(
             snapshot, stored=0, duplicates=0, refused=(), heard=_count_heard(meters, snapshot.epoch_s), meters=meters,
-            outbox=0, faults=(), nodes=(), roots_agree=None, height=None,
+            outbox=0, faults=(), nodes=(), roots_agree=None, height=None, alarms=(),
             intervals=await self._intervals(tuple(view.meter.meter_id for view in meters)),
         )  # fmt: skip
 
@@ -86,21 +101,31 @@ class Snapshots:
 
 async def _take(overview: Overview) -> Snapshot:
     meters = tuple(await overview.meters())
-    faults = tuple(alarm.text for alarm in await Alarms(overview).newest())
+    faults = tuple(fault.text for fault in await Faults(overview).newest())
     counts = overview.store.counts
     refused = tuple(
-        Refused(code.name, counts[f"refused.{code.name}"], EXPLANATIONS[code])
+        Refused(code.name, counts[code.counter], EXPLANATIONS[code], code.is_note)
         for code in RefusalCode
-        if counts[f"refused.{code.name}"]
+        if counts[code.counter] and code is not RefusalCode.REPLAY  # its tile says how many
     )
     return Snapshot(
         overview.calendar.epoch_now(), overview.calendar.epoch_s, math.ceil(overview.calendar.remaining_s()),
         counts["stored"], counts["duplicates"], refused,
         _count_heard(meters, overview.calendar.epoch_s), meters,
         await overview.outbox.count_open(), faults, overview.follower.nodes,
-        overview.follower.roots_agree, overview.follower.height, overview.follower.epochs,
+        overview.follower.roots_agree, overview.follower.height, overview.follower.epochs, await _take_alarms(overview),
     )  # fmt: skip
 
 
 def _count_heard(meters: tuple[MeterView, ...], epoch_s: int) -> int:
     return sum(view.age_s is not None and view.age_s <= HEARD_WITHIN_EPOCHS * epoch_s for view in meters)
+
+
+async def _take_alarms(overview: Overview) -> tuple[Alarm, ...]:
+    found = []
+    for row in await overview.checks.alarms(alarms.STANDING, None, MAX_ALARMS_SHOWN):
+        meter = overview.roster.meters.get(row["meter_id"])
+        code = alarms.AlarmCode(row["code"])
+        name = meter.label if meter and meter.label else row["meter_id"].hex()
+        found.append(Alarm(name, code, row["state"], row["findings"], alarms.EXPLANATIONS[code]))
+    return tuple(found)

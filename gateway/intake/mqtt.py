@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from socket import socket
 from typing import Any, Final, cast
 
@@ -33,6 +33,8 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_LIMIT_S: Final = 15.0
 TICK_S: Final = 1.0
 READING_TOPICS: Final = "meter/+/reading"
+STATUS_TOPICS: Final = "meter/+/status"
+_STATUS_SUFFIX: Final = "/status"
 log = structlog.get_logger()
 
 
@@ -45,10 +47,14 @@ def make_tls_context(settings: BrokerSettings) -> ssl.SSLContext:
 
 
 class BrokerLink:
-    """A session with the broker that outlives connections. Use `run` as a task; `take` feeds the pipeline."""
+    """A session with the broker that outlives connections. Use `run` as a task; `take` feeds the pipeline.
 
-    def __init__(self, settings: BrokerSettings) -> None:
+    Hints on status topics go to *on_status* at once, and are acknowledged: nobody waits for them.
+    """
+
+    def __init__(self, settings: BrokerSettings, on_status: Callable[[str, bytes], None] | None = None) -> None:
         self._settings = settings
+        self._on_status = on_status
         self._messages: deque[Message] = deque()
         self._arrived = asyncio.Event()
         self._unacknowledged = 0
@@ -186,10 +192,14 @@ class BrokerLink:
             log.error("broker refuses the gateway", reason=str(reason), next_step="check broker.user and its password")
             self._lost.set()
             return
-        client.subscribe(READING_TOPICS, qos=1)
+        topics = [READING_TOPICS, *([STATUS_TOPICS] if self._on_status else [])]
+        client.subscribe([(topic, 1) for topic in topics])
 
     def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
+        readings, *others = reasons
+        if any(reason.is_failure for reason in others):
+            log.warning("no hints of meters: the broker refuses the topic", topic=STATUS_TOPICS)
+        if readings.is_failure:
             log.error(
                 "broker refuses the subscription", topic=READING_TOPICS, next_step="check the broker's access list"
             )
@@ -203,11 +213,19 @@ class BrokerLink:
             topic = message.topic
         except UnicodeDecodeError:
             topic = repr(message._topic)  # noqa: SLF001 - the only way to see what was sent
+        if self._on_status is not None and topic.endswith(_STATUS_SUFFIX):
+            self._on_status(topic, bytes(message.payload))
+            self._loop.call_soon(self._acknowledge_hint, message.mid, self._connection)
+            return
         self._messages.append(Message(topic, bytes(message.payload), message.mid, self._connection))
         self._unacknowledged += 1
         self._arrived.set()
         if self._unacknowledged >= MAX_IN_FLIGHT:
             self._pause_reading()
+
+    def _acknowledge_hint(self, mid: int, connection: int) -> None:
+        if mid and connection == self._connection and self._socket is not None:
+            self._client.ack(mid, 1)
 
     def _read(self) -> None:
         """Read what the socket has, in bounded turns; TLS may hold decrypted bytes that no longer wake the loop."""

@@ -14,9 +14,11 @@ from typing import Final, Protocol
 
 import structlog
 
+from gateway.enrolment import Enrolment
 from gateway.intake.receipts import Receipts
 from gateway.intake.refusals import Refusal, RefusalCode
-from gateway.intake.sequence import Chain, find_fault, place
+from gateway.intake.sequence import Chain, Link, find_fault, judge_key, place
+from gateway.intake.steps import Registers, judge_step, registers_of
 from gateway.intake.verification import Parsed, Verifier
 from gateway.store.readings import Admission, Batch, ReadingStore
 from ledger.liveness import Progress
@@ -68,14 +70,22 @@ class Pipeline:
     """Takes batches from the broker until there are no more. `fault` is what keeps it from committing, if anything."""
 
     def __init__(
-        self, uplink: Uplink, verifier: Verifier, store: ReadingStore, receipts: Receipts, epoch_s: int
+        self,
+        uplink: Uplink,
+        verifier: Verifier,
+        store: ReadingStore,
+        receipts: Receipts,
+        enrolment: Enrolment,
+        epoch_s: int,
     ) -> None:
         self._uplink = uplink
+        self._enrolment = enrolment
         self._verifier = verifier
         self._store = store
         self._receipts = receipts
         self._epoch_s = epoch_s
         self._chains: dict[bytes, Chain] = {}
+        self._newest: dict[bytes, Registers] = {}
         self.fault: str | None = None
         self.progress = Progress()
 
@@ -107,6 +117,7 @@ class Pipeline:
         with self.progress.working():
             batch = Batch(quarantine=checked.refused, duplicates=checked.duplicates)
             await self._place(checked.verified, batch)
+            await self._note_steps(batch)
             await self.commit(batch)
             self.acknowledge(messages)
             self.issue_receipts(await self._store.restores.release(batch.meters))
@@ -180,7 +191,9 @@ class Pipeline:
         if hashes.get(number) == digest or (number not in hashes and self._store.is_gone(item.meter_id, reading)):
             batch.duplicates.append(item.meter_id)
             return
-        conflict = place(self.chain_of(item.meter_id), reading.sequence, digest, hashes.get(number))
+        conflict = judge_key(self._enrolment.roster.keys.get(reading.key_id), reading.sequence) or place(
+            self.chain_of(item.meter_id), Link(reading.sequence, digest, reading.previous), hashes.get(number)
+        )
         if conflict is not None:
             batch.evidence.append(Admission(item, digest, conflict))
             return
@@ -191,3 +204,37 @@ class Pipeline:
             fault = RefusalCode.EPOCH_TWICE if boundary in boundaries else None
             boundaries.add(boundary)
         batch.readings.append(Admission(item, digest, fault))
+
+    async def _note_steps(self, batch: Batch) -> None:
+        """Note in *batch* which readings' registers stand oddly to those of the number before, stored or in it."""
+        firsts: dict[bytes, int] = {}
+        for admission in batch.readings:
+            meter_id, number = admission.verified.meter_id, admission.verified.reading.sequence
+            firsts[meter_id] = min(number, firsts.get(meter_id, number))
+        before = await self._find_registers_below(firsts)
+        meters = self._enrolment.roster.meters
+        for admission in sorted(batch.readings, key=lambda one: one.verified.reading.sequence):
+            meter_id, after = admission.verified.meter_id, registers_of(admission.verified.reading)
+            if after is None or meter_id not in meters:
+                continue
+            odd = judge_step(before[meter_id], after, meters[meter_id].rated_power_w) if meter_id in before else None
+            if odd is not None:
+                batch.notes.append((admission, odd))
+            before[meter_id] = after
+        for meter_id, registers in before.items():
+            newest = self._newest.get(meter_id)
+            if newest is None or registers.sequence > newest.sequence:
+                self._newest[meter_id] = registers
+
+    async def _find_registers_below(self, firsts: dict[bytes, int]) -> dict[bytes, Registers]:
+        """Return, by meter, the registers of the newest number known below the one in *firsts*.
+
+        A reading mostly follows the newest one, which is remembered; only what comes out of order is looked up.
+        """
+        found = {
+            meter_id: self._newest[meter_id]
+            for meter_id, number in firsts.items()
+            if meter_id in self._newest and self._newest[meter_id].sequence < number
+        }
+        others = [item for item in firsts.items() if item[0] not in found and self.chain_of(item[0]).highest]
+        return found | (await self._store.find_registers_below(others) if others else {})

@@ -1,7 +1,8 @@
-"""Why the gateway refuses a message: the one list of reason codes, each with its text and the next step.
+"""Why the gateway refuses a message, or notes something about it: the one list of reason codes.
 
 A refusal is an ordinary value. Codes below 16 are for bytes that nobody is proven to have signed: they go to the
-bounded quarantine. Codes from 16 on are for readings that the meter did sign: these are kept like good ones.
+bounded quarantine. Codes from 16 on are for readings that the meter did sign: these are kept like good ones. Codes
+from 32 on refuse nothing: such a reading counts, and the code says what somebody should look at.
 Receipts carry the numbers, so a code keeps its meaning for ever.
 """
 
@@ -12,10 +13,11 @@ from enum import IntEnum
 from typing import Final
 
 FIRST_SIGNED_CODE: Final = 16
+FIRST_NOTED_CODE: Final = 32
 
 
 class RefusalCode(IntEnum):
-    """Why a message was refused."""
+    """Why a message was refused, or what was noted about it."""
 
     MALFORMED = 1
     OVERSIZED = 2
@@ -28,11 +30,28 @@ class RefusalCode(IntEnum):
     OFF_CHAIN = 17
     BOUNDARY_TIME = 18
     EPOCH_TWICE = 19
+    RESET = 20
+    KEY_ROTATED = 21
+    METER_REPLACED = 22
+    GAP = 32
+    REPLAY = 33
+    REGISTER_BACKWARDS = 34
+    IMPOSSIBLE_STEP = 35
 
     @property
     def is_signed(self) -> bool:
-        """Tell whether the meter's signature on the refused reading is good."""
+        """Tell whether the meter's signature on the reading is good."""
         return self >= FIRST_SIGNED_CODE
+
+    @property
+    def is_note(self) -> bool:
+        """Tell whether the reading counts all the same."""
+        return self >= FIRST_NOTED_CODE
+
+    @property
+    def counter(self) -> str:
+        """The name under which it is counted."""
+        return f"{'noted' if self.is_note else 'refused'}.{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,34 @@ EXPLANATIONS: Final = {
     RefusalCode.EPOCH_TWICE: Explanation(
         "The meter signed a second, different boundary reading for one epoch; the first one stands.",
         "Was the meter's flash restored from a copy? An admin inspects the evidence.",
+    ),
+    RefusalCode.RESET: Explanation(
+        "The meter began a new chain under numbers that it has used up already: it forgot its storage.",
+        "It goes on behind its old numbers by itself when it gets the receipt; if it does not, look at its flash.",
+    ),
+    RefusalCode.KEY_ROTATED: Explanation(
+        "The meter's key does not hold for this number: the roster says that it was rotated before or after.",
+        "If the meter still signs with the old key, rotate it again; if it never should, treat the key as stolen.",
+    ),
+    RefusalCode.METER_REPLACED: Explanation(
+        "The device's key does not hold for this number: the roster says that the device was replaced.",
+        "Take the old device off the network; a new one goes on behind the old numbers when it gets the receipt.",
+    ),
+    RefusalCode.GAP: Explanation(
+        "Readings follow others that have not come yet; no receipt passes the gap.",
+        "Nothing, unless /health names the meter: then its earlier readings are lost, here or there.",
+    ),
+    RefusalCode.REPLAY: Explanation(
+        "The reading is stored already, byte for byte; it was answered with a receipt and dropped.",
+        "Nothing: a meter without a receipt sends again. A steep rise means that receipts do not reach the meters.",
+    ),
+    RefusalCode.REGISTER_BACKWARDS: Explanation(
+        "A register is below what the meter signed before; energy below the old mark counts zero on the ledger.",
+        "Was the electricity meter exchanged or reset? An admin sets its new baseline (rebase).",
+    ),
+    RefusalCode.IMPOSSIBLE_STEP: Explanation(
+        "A register rose by more than the meter's rated power gives in that time; the ledger holds the energy.",
+        "Compare the meter's display; an admin and an authority release the energy if it is right.",
     ),
 }  # fmt: skip
 

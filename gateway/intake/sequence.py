@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.intake.refusals import RefusalCode
-from ledger.reading import PREVIOUS_BYTES, Reading, Reason, Thinned
+from gateway.roster import MeterKey, Succession
+from ledger.reading import NO_PREVIOUS, PREVIOUS_BYTES, Reading, Reason, Thinned
 
 MAX_REFUSED_LISTED: Final = 8
 """How many of a meter's newest refused numbers its receipts list."""
+_SUCCESSIONS: Final = {
+    Succession.ROTATION: RefusalCode.KEY_ROTATED, Succession.REPLACEMENT: RefusalCode.METER_REPLACED,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +46,23 @@ class Chain:
         return self.highest > self.head
 
 
-def place(chain: Chain, sequence: int, hash_: bytes, stored: bytes | None) -> RefusalCode | None:
-    """Return what speaks against storing reading *sequence* with *hash_*, or None.
+def place(chain: Chain, link: Link, stored: bytes | None) -> RefusalCode | None:
+    """Return what speaks against storing the reading *link*, or None.
 
-    *stored* is the hash of what is stored under that number already (None = nothing), and is not *hash_*: identical
+    *stored* is the hash of what is stored under its number already (None = nothing), and is not its own: identical
     readings are duplicates and never come here.
     """
-    if stored is not None and stored != hash_:
+    if stored is not None and stored != link.hash:
         return RefusalCode.FORK
-    if sequence <= chain.head:
-        return RefusalCode.OFF_CHAIN
+    if link.sequence <= chain.head:
+        return RefusalCode.RESET if link.previous == NO_PREVIOUS else RefusalCode.OFF_CHAIN
     return None
+
+
+def judge_key(key: MeterKey | None, sequence: int) -> RefusalCode | None:
+    """Return why *key*, a key of the meter that signed reading *sequence*, does not hold for that number, or None."""
+    crossed = key and key.crossed(sequence)
+    return _SUCCESSIONS[crossed] if crossed else None
 
 
 def advance(

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from gateway.enrolment import Enrolment
 from gateway.intake.refusals import Refusal, RefusalCode
-from gateway.roster import Roster
+from gateway.roster import MeterKey, Roster
 from ledger import reading as readings
 from ledger.errors import MalformedError
 from ledger.reading import Reading, VerifiedReading
@@ -29,27 +30,33 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A well-formed reading that came on its meter's own topic; *its signature is not checked yet*."""
+    """A well-formed reading on its meter's own topic, naming `key`, a key of that meter; *not checked yet*."""
 
-    meter_id: bytes
+    key: MeterKey
     reading: Reading
     topic: str
 
+    @property
+    def meter_id(self) -> bytes:
+        """The meter that it claims to come from."""
+        return self.key.meter_id
+
 
 class Verifier:
-    """Parses and checks messages against a roster, with one thread per core."""
+    """Parses and checks messages against the roster in force, with one thread per core."""
 
-    def __init__(self, roster: Roster) -> None:
-        self._roster = roster
+    def __init__(self, enrolment: Enrolment) -> None:
+        self._enrolment = enrolment
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="verify")
 
     async def parse(self, messages: Sequence[tuple[str, bytes]]) -> list[Parsed | Refusal]:
         """Return, for each (topic, payload), what it claims to be or why it cannot be a reading."""
-        return await self._spread(lambda message: parse(self._roster, *message), messages)
+        roster = self._enrolment.roster
+        return await self._spread(lambda message: parse(roster, *message), messages)
 
     async def verify(self, parsed: Sequence[Parsed]) -> list[VerifiedReading | Refusal]:
         """Return each reading as verified, or refused for its signature."""
-        return await self._spread(lambda claim: verify(self._roster, claim), parsed)
+        return await self._spread(verify, parsed)
 
     def close(self) -> None:
         """Stop the threads; work in hand is finished."""
@@ -78,17 +85,17 @@ def parse(roster: Roster, topic: str, payload: bytes) -> Parsed | Refusal:
         claim = readings.decode(payload)
     except MalformedError:
         return Refusal(RefusalCode.MALFORMED, topic, payload)
-    owner = roster.owner_of_key.get(claim.key_id)
-    if owner is None:
+    key = roster.keys.get(claim.key_id)
+    if key is None:
         return Refusal(RefusalCode.UNKNOWN_KEY, topic, payload)
-    if owner != meter_id:
+    if key.meter_id != meter_id:
         return Refusal(RefusalCode.WRONG_METER, topic, payload)
-    return Parsed(meter_id, claim, topic)
+    return Parsed(key, claim, topic)
 
 
-def verify(roster: Roster, parsed: Parsed) -> VerifiedReading | Refusal:
+def verify(parsed: Parsed) -> VerifiedReading | Refusal:
     """Return *parsed* as verified if its meter's key signed it."""
-    if parsed.reading.is_signed_by(roster.meters[parsed.meter_id].public_key):
+    if parsed.reading.is_signed_by(parsed.key.public_key):
         return VerifiedReading(parsed.meter_id, parsed.reading)
     return Refusal(RefusalCode.BAD_SIGNATURE, parsed.topic, parsed.reading.raw)
 

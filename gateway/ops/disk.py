@@ -16,7 +16,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def alarm(folder: Path) -> str | None:
+def find_fault(folder: Path) -> str | None:
     """Return what to tell an operator about the room for *folder*, or None while there is enough."""
     free = free_bytes(folder)
     if free >= MIN_FREE_BYTES:

@@ -50,7 +50,7 @@ class Retention:
 
     def faults(self) -> list[str]:
         """Return what is wrong with the disk, one line each."""
-        return [fault for fault in (disk.alarm(self._folder), self.fault) if fault]
+        return [fault for fault in (disk.find_fault(self._folder), self.fault) if fault]
 
     def free_bytes(self) -> int:
         """Return how much room the disk of the database has."""

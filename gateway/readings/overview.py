@@ -7,8 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
-from gateway.epochs.intervals import Interval, derive_intervals
+from gateway.epochs.intervals import Boundary, Interval, derive_intervals
+from gateway.intake.hints import Hint, HintKind, Hints
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.ops.retention import Retention
@@ -16,6 +18,7 @@ from gateway.roster import Meter, Roster
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
 from gateway.store.adoption import AdoptionStore, Gap
+from gateway.store.checks import CheckStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
@@ -24,6 +27,11 @@ from gateway.store.restores import Restore
 GAP_TOLERATED_S: Final = 60
 """How long a reading may wait for its predecessor, which the broker may deliver late, before somebody must look."""
 MAX_GAPS_LISTED: Final = 5
+MAX_HINTS_LISTED: Final = 5
+_ILLNESSES: Final = {
+    HintKind.LOST: "left the broker without a word; look at its power and network",
+    HintKind.SAFE: "is in safe mode and does not measure",
+}
 _BROKER_AWAY: Final = (
     "the broker is not connected, readings wait in meters and broker; ask campusgrid doctor --config gateway.toml"
 )
@@ -41,23 +49,51 @@ class MeterView:
     import_wh: int | None
     export_wh: int | None
     power_w: int | None
+    watermark: Boundary | None = None
+    hints: tuple[Hint, ...] = ()
+
+    @property
+    def estimate(self) -> tuple[int, int] | None:
+        """Import and export in Wh since the watermark, by the newest reading: to be shown, never to be reported."""
+        if self.watermark is None or self.import_wh is None:
+            return None
+        return self.import_wh - self.watermark.import_wh, (self.export_wh or 0) - self.watermark.export_wh
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """Everything that is shown, gathered from the running parts."""
 
-    roster: Roster
+    enrolment: Enrolment
     calendar: Calendar
     store: ReadingStore
     queries: Queries
     outbox: OutboxStore
     adoptions: AdoptionStore
+    checks: CheckStore
+    hints: Hints
     link: BrokerLink
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
     retention: Retention
+
+    @property
+    def roster(self) -> Roster:
+        """The roster in force."""
+        return self.enrolment.roster
+
+    async def other_faults(self) -> list[str]:
+        """Return what else somebody should look at, one line each; all work goes on meanwhile."""
+        faults = [self.enrolment.fault] if self.enrolment.fault else []
+        ill = [
+            f"meter {view.meter.label} ({view.meter.meter_id.hex()}) {_ILLNESSES[hint.kind]} (unsigned: {hint.text})"
+            for view in (await self.meters() if self.hints.are_ill else ())
+            for hint in view.hints
+            if hint.kind in _ILLNESSES
+        ]
+        more = [f"{len(ill) - MAX_HINTS_LISTED} more meters lost or in safe mode"] if ill[MAX_HINTS_LISTED:] else []
+        return faults + ill[:MAX_HINTS_LISTED] + more
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""
@@ -96,7 +132,8 @@ class Overview:
     async def meters(self) -> list[MeterView]:
         """Return every enrolled meter, by label."""
         newest = {row["meter_id"]: row for row in await self.queries.newest_readings()}
-        views = [self._view(meter, newest.get(meter.meter_id)) for meter in self.roster]
+        closed = await self.queries.watermarks()
+        views = [self._view(meter, newest.get(one), closed.get(one)) for one, meter in self.roster.meters.items()]
         return sorted(views, key=lambda view: (view.meter.label.casefold(), view.meter.meter_id))
 
     async def intervals(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Interval]:
@@ -116,14 +153,17 @@ class Overview:
             f" from a backup, or else stop the gateway and give them up: campusgrid gateway adopt {name}"
         )
 
-    def _view(self, meter: Meter, row: sqlite3.Row | None) -> MeterView:
+    def _view(self, meter: Meter, row: sqlite3.Row | None, watermark: Boundary | None) -> MeterView:
         receipted = self.pipeline.chain_of(meter.meter_id).head
         if row is None:
-            return MeterView(meter, None, receipted, None, None, None, None, None)
+            hints = self.hints.of(meter.meter_id, 0, 0)
+            return MeterView(meter, None, receipted, None, None, None, None, None, watermark, hints)
+        hints = self.hints.of(meter.meter_id, row["received_at"], row["time"])
         age_s = max(0, int(self.calendar.now()) - row["time"])
         return MeterView(
-            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"]
-        )
+            meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"],
+            watermark, hints,
+        )  # fmt: skip
 
 
 def describe_restore(last: Restore, held: int, enrolled: int) -> str:

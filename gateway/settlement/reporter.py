@@ -1,7 +1,8 @@
 """Reporting boundary readings to the ledger, exactly once, for as long as it takes.
 
 The ledger takes one reading per meter and epoch, so submitting again changes nothing; a row is closed only when a
-final transaction answered for it. A meter without a baseline on the ledger waits: an admin sets it (`rebase`).
+final transaction answered for it, and a quorum of the authorities has cosigned that. A meter without a baseline on the
+ledger waits: an admin sets it (`rebase`).
 """
 
 from __future__ import annotations
@@ -9,21 +10,26 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Final
 
 import structlog
 
 from gateway.epochs.calendar import Calendar
 from gateway.errors import ReportError
 from gateway.store.outbox import OutboxStore, Owed
-from ledger.api.resources import Receipt
+from ledger import checkpoint, receipt_proof
 from ledger.client import AccountClient, ClientError, LedgerClient, NotFinalError, RefusedError
 from ledger.codes import Code
+from ledger.genesis import Genesis
 from ledger.liveness import Progress
+from ledger.proof import ProofRefusedError
+from ledger.receipt_proof import ProvenReceipt
 
 MAX_READINGS_PER_REPORT: Final = 50
-UNLINKED_EPOCHS: Final = 1
-"""How many epochs a boundary reading waits for a missing predecessor before it is reported without it."""
+MAX_UNPROVEN: Final = 4
+"""How many reports may be under way, final or not, without a proof; then no further one is submitted."""
 POLL_S: Final = 0.5
 BASELINE_POLL_S: Final = 2.0
 """How often the ledger is asked for the baselines of meters that wait for one."""
@@ -38,8 +44,20 @@ log = structlog.get_logger()
 class Reporter:
     """Works off the outbox. `fault` says why it does not get on, if it does not."""
 
-    def __init__(self, client: LedgerClient, account: AccountClient, outbox: OutboxStore, calendar: Calendar) -> None:
+    def __init__(
+        self,
+        client: LedgerClient,
+        account: AccountClient,
+        outbox: OutboxStore,
+        calendar: Calendar,
+        check: Callable[[], Awaitable[None]],
+        genesis: Genesis,
+    ) -> None:
+        """*check* has all stored intervals checked: none is reported before. *genesis* names the authorities' keys."""
+        self._verifiers = checkpoint.verifier_keys(genesis.authorities, checkpoint.origin(genesis.chain_id))
+        self._deadline_s = genesis.parameters.settle_deadline_s
         self._calendar = calendar
+        self._check = check
         self._client = client
         self._account = account
         self._outbox = outbox
@@ -66,13 +84,17 @@ class Reporter:
 
     async def work(self) -> bool:
         """Settle what is under way, then submit the next batch; tell whether any reading was closed."""
-        closed = 0
-        for transaction_id, owed in (await self._outbox.find_submitted()).items():
+        closed, under_way = 0, await self._outbox.find_submitted()
+        for transaction_id, owed in under_way.items():
             closed += await self._conclude(transaction_id, owed)
-        unlinked_before = int(self._calendar.now()) - UNLINKED_EPOCHS * self._calendar.epoch_s
+        if len(under_way) >= MAX_UNPROVEN and not closed:
+            return False
+        # the boundary before one of epoch e ends an interval that may be reported until (e - 1) · epoch_s + deadline
+        overdue = (int(self._calendar.now()) - self._deadline_s) // self._calendar.epoch_s + 1
         meters = await self._reportable_meters()
-        batch = await self._outbox.find_waiting(meters, unlinked_before, MAX_READINGS_PER_REPORT)
+        batch = await self._outbox.find_waiting(meters, overdue, MAX_READINGS_PER_REPORT)
         if batch:
+            await self._check()
             transaction_id = await self._account.call("market", "report_intervals", [owed.raw for owed in batch])
             await self._outbox.mark_submitted(batch, transaction_id)
             closed += await self._conclude(transaction_id, batch)
@@ -111,7 +133,25 @@ class Reporter:
         if receipt.status != "final" or receipt.code != Code.DONE:
             await self._outbox.mark_waiting(owed)
             raise ReportError(f"a report is {receipt.status}: {receipt.code_name or 'no code'} {receipt.text or ''}")
-        return await self._close(owed, read_codes(receipt))
+        proven = await self._prove(transaction_id)
+        return 0 if proven is None else await self._close(owed, read_codes(proven.events))
+
+    async def _prove(self, transaction_id: bytes) -> ProvenReceipt | None:
+        """Return the transaction's receipt with a quorum of the authorities behind it, or None while none is yet.
+
+        A node's word closes nothing. A node whose proof does not hold is left for the next one.
+        """
+        try:
+            return receipt_proof.verify(
+                await self._client.transaction_proof(transaction_id), transaction_id, self._verifiers
+            )
+        except RefusedError as error:
+            if error.status == HTTPStatus.CONFLICT:
+                return None
+            raise
+        except ProofRefusedError as error:
+            self._client.leave_node()
+            raise ReportError(f"a ledger node's proof of a report does not hold: {error}") from error
 
     async def _close(self, owed: list[Owed], codes: list[int]) -> int:
         """Close the readings that the ledger answered for; those that it will take later wait again."""
@@ -131,8 +171,6 @@ class Reporter:
         self.fault = fault
 
 
-def read_codes(receipt: Receipt) -> list[int]:
-    """Return the result code of each reading of a report, in the order of the report, from its *receipt*'s events."""
-    return [
-        int(event.values["code"]) for event in receipt.events if (event.module, event.name) == ("market", "reading")
-    ]
+def read_codes(events: Iterable[tuple[str, str, dict[str, Any]]]) -> list[int]:
+    """Return the result code of each reading of a report, in the order of the report, from its receipt's *events*."""
+    return [int(values["code"]) for module, name, values in events if (module, name) == ("market", "reading")]

@@ -40,11 +40,12 @@ class OutboxStore:
         rows = await self._database.query("SELECT DISTINCT meter_id FROM outbox WHERE state = 'waiting'")
         return {row["meter_id"] for row in rows}
 
-    async def find_waiting(self, meters: Collection[bytes], unlinked_before: int, limit: int) -> list[Owed]:
+    async def find_waiting(self, meters: Collection[bytes], overdue: int, limit: int) -> list[Owed]:
         """Return up to *limit* waiting readings of *meters*, the oldest epochs first.
 
-        The ledger books a meter's epochs in order, so a reading whose chain is not complete yet is left for later,
-        unless it was received before *unlinked_before* (Unix seconds): then its predecessor may never come.
+        The ledger books a meter's epochs in order, so a reading whose chain is not complete yet is left for later: the
+        boundary before it may still come. It goes all the same where that one went already, and up to epoch *overdue*:
+        there it would come too late to make an interval.
         """
         chosen = sorted(meters)[:MAX_METERS_PER_QUERY]
         if not chosen:
@@ -52,10 +53,11 @@ class OutboxStore:
         rows = await self._database.query(
             "SELECT o.meter_id, o.epoch, r.raw FROM outbox o JOIN readings r ON r.id = o.reading"
             " JOIN chains c ON c.meter_id = o.meter_id"
-            " WHERE o.state = 'waiting' AND (r.sequence <= c.head OR r.received_at < ?)"
+            " WHERE o.state = 'waiting' AND (r.sequence <= c.head OR o.epoch <= ? OR EXISTS (SELECT 1 FROM outbox p"
+            " WHERE p.meter_id = o.meter_id AND p.epoch = o.epoch - 1 AND p.state <> 'waiting'))"
             f" AND o.meter_id IN ({', '.join('?' * len(chosen))})"
             " ORDER BY o.epoch, o.meter_id LIMIT ?",
-            (unlinked_before, *chosen, limit),
+            (overdue, *chosen, limit),
         )
         return [Owed(row["meter_id"], row["epoch"], row["raw"]) for row in rows]
 

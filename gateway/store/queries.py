@@ -25,12 +25,22 @@ class Queries:
     async def newest_readings(self) -> list[sqlite3.Row]:
         """Return the newest stored reading of every meter; `power_w` is the last power among its newest numbers."""
         return await self._database.query(
-            "SELECT r.meter_id, r.sequence, r.time, r.import_wh, r.export_wh, (SELECT p.power_w FROM readings p"
+            "SELECT r.meter_id, r.sequence, r.time, r.received_at, r.import_wh, r.export_wh,"
+            " (SELECT p.power_w FROM readings p"
             " WHERE p.meter_id = c.meter_id AND p.sequence > c.highest - ? AND p.power_w IS NOT NULL"
             " ORDER BY p.sequence DESC LIMIT 1) AS power_w"
             " FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.highest",
             (POWER_SOUGHT_WITHIN,),
         )
+
+    async def watermarks(self) -> dict[bytes, Boundary]:
+        """Return the newest good boundary of every meter: up to it its intervals are closed."""
+        rows = await self._database.query(
+            "SELECT r.meter_id, r.epoch, r.import_wh, r.export_wh FROM chains c JOIN readings r"
+            " ON r.meter_id = c.meter_id AND r.epoch IS NOT NULL AND r.refusal = 0 AND r.epoch = (SELECT max(epoch)"
+            " FROM readings WHERE meter_id = c.meter_id AND epoch IS NOT NULL AND refusal = 0)"
+        )
+        return {row[0]: Boundary(row[0], row[1], row[2] or 0, row[3] or 0) for row in rows}
 
     async def boundaries(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Boundary]:
         """Return the good boundary readings of *meters* from *first_epoch* to *last_epoch*, by meter and epoch."""

@@ -16,6 +16,7 @@ import aiosqlite
 
 from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.sequence import MAX_REFUSED_LISTED, Chain, Link, advance
+from gateway.intake.steps import Registers
 from gateway.store.database import Database
 from gateway.store.restores import RestoreStore
 from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading, Reason, Thinned, VerifiedReading, decode
@@ -55,6 +56,7 @@ class Batch:
     evidence: list[Admission] = field(default_factory=list)
     quarantine: list[Refusal] = field(default_factory=list)
     duplicates: list[bytes] = field(default_factory=list)
+    notes: list[tuple[Admission, RefusalCode]] = field(default_factory=list)
 
     @property
     def meters(self) -> set[bytes]:
@@ -66,8 +68,9 @@ class Batch:
         """Return by how much each counter grows."""
         counts = Counter(stored=len(self.readings), duplicates=len(self.duplicates))
         codes = [a.refusal for a in (*self.readings, *self.evidence) if a.refusal] + [r.code for r in self.quarantine]
-        counts.update(f"refused.{code.name}" for code in codes)
         counts["refused"] += len(codes)
+        counts.update(code.counter for code in (*codes, *(code for _, code in self.notes)))
+        counts[RefusalCode.REPLAY.counter] += len(self.duplicates)
         return +counts
 
 
@@ -128,6 +131,21 @@ class ReadingStore:
         rows = await self._find("meter_id, epoch", "(meter_id, epoch)", good, epochs)
         return {(row["meter_id"], row["epoch"]) for row in rows}
 
+    async def find_registers_below(self, numbers: Sequence[tuple[bytes, int]]) -> dict[bytes, Registers]:
+        """Return, for each (meter id, sequence), the registers of the newest stored reading below that number."""
+        found: dict[bytes, Registers] = {}
+        for start in range(0, len(numbers), _LOOKUPS_PER_QUERY):
+            part = numbers[start : start + _LOOKUPS_PER_QUERY]
+            rows = await self._database.query(
+                f"WITH wanted (meter_id, below) AS (VALUES {', '.join(['(?, ?)'] * len(part))})"
+                " SELECT r.meter_id, r.sequence, r.time, r.import_wh, r.export_wh FROM wanted w JOIN readings r"
+                " ON r.meter_id = w.meter_id AND r.sequence = (SELECT max(sequence) FROM readings b"
+                " WHERE b.meter_id = w.meter_id AND b.sequence < w.below)",
+                tuple(item for number in part for item in number),
+            )
+            found |= {row[0]: Registers(row[1], row[2], row[3], row[4] or 0) for row in rows if row[3] is not None}
+        return found
+
     async def commit(self, batch: Batch, chains: Mapping[bytes, Chain], received_at: int) -> dict[bytes, Chain]:
         """Put *batch* on the disk and return the chains it moved; all of it or, on an error, nothing."""
         async with self._database.transaction() as connection:
@@ -138,6 +156,7 @@ class ReadingStore:
                 [(meter_id, chain.head, chain.head_hash, chain.highest) for meter_id, chain in moved.items()],
             )
             counts = batch.count()
+            counts[RefusalCode.GAP.counter] += _count_opened(chains, moved)
             counts["evicted"] += await _quarantine(connection, batch.quarantine, received_at)
             await connection.executemany(
                 "INSERT INTO counters VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
@@ -168,11 +187,20 @@ async def _insert(connection: aiosqlite.Connection, batch: Batch, received_at: i
             for a in batch.evidence
         ],
     )
+    await connection.executemany(
+        "INSERT OR IGNORE INTO notes (meter_id, sequence, code) VALUES (?, ?, ?)",
+        [(a.verified.meter_id, a.verified.reading.sequence, int(code)) for a, code in batch.notes],
+    )
     await connection.executemany(_INSERT_OUTBOX, [
         (admission.verified.meter_id, admission.verified.reading.sequence)
         for admission in batch.readings
         if admission.refusal is None and admission.verified.reading.epoch is not None
     ])  # fmt: skip
+
+
+def _count_opened(before: Mapping[bytes, Chain], after: Mapping[bytes, Chain]) -> int:
+    """Return how many chains began to wait for a predecessor."""
+    return sum(chain.is_waiting and not before.get(meter, Chain()).is_waiting for meter, chain in after.items())
 
 
 async def _advance(connection: aiosqlite.Connection, batch: Batch, chains: Mapping[bytes, Chain]) -> dict[bytes, Chain]:

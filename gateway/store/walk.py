@@ -17,7 +17,8 @@ from gateway.store.database import Database
 
 READING_COLUMNS: Final = (
     "id, meter_id, sequence, hash, time, reason, epoch, import_wh, export_wh, power_w, status, refusal, received_at,"
-    " raw"
+    " raw, (SELECT group_concat(n.code) FROM notes n WHERE n.meter_id = readings.meter_id"
+    " AND n.sequence = readings.sequence) AS notes"
 )
 SCAN_ROWS: Final = 5000
 NEW_ROWS: Final = 500

@@ -182,6 +182,17 @@ def _proof_routes(node: Node) -> APIRouter:
             raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
         raise not_found("unknown_line", f"there is no settlement line of epoch {epoch} and meter {meter}")
 
+    @router.get("/proofs/transactions/{transaction_id}")
+    async def read_receipt_proof(transaction_id: Hash) -> Response:
+        wanted, provable, log_key = bytes.fromhex(transaction_id), node.cosigning.provable, node.identity.log_key
+        found = await node.disk.read(lambda store: proofs.prove_receipt(store, wanted, provable, log_key))
+        if isinstance(found, bytes):
+            return Response(found, media_type="application/cbor")
+        if isinstance(found, proofs.NotProvable):
+            text = f"transaction {transaction_id} is final but not provable yet; ask again in a few seconds"
+            raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        raise not_found("unknown_transaction", f"no block holds transaction {transaction_id}")
+
     return router
 
 

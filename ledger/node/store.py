@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ledger import cbor
-from ledger.block import Commit, decode_commit
+from ledger.block import Commit, decode, decode_commit
 from ledger.errors import CorruptedError, LedgerError
 from ledger.roots import Write
 
@@ -279,6 +279,13 @@ class Store:
     def leaf_hashes(self, size: int) -> list[bytes]:
         """Return the hashes of the first *size* leaves, in order."""
         return [row[0] for row in self._all("SELECT hash FROM leaves WHERE place < ? ORDER BY place", (size,))]
+
+    def receipt_leaf(self, result: TransactionResult) -> tuple[int, Leaf] | None:
+        """Return place and leaf of a transaction's receipt: a block's leaves begin with its receipts, in order."""
+        before = self.decided(result.height - 1)
+        place = result.place + (decode(before[0]).header.log_size if before else 0)
+        row = self._one("SELECT data, hash, record, salt FROM leaves WHERE place = ?", (place,))
+        return (place, Leaf(*row)) if row else None
 
     def settlement_leaf(self, epoch: int, meter: bytes) -> tuple[int, Leaf] | None:
         """Return place and leaf of the first settlement line of an epoch and meter, or None where there is none."""

@@ -26,7 +26,7 @@ BUILD = ROOT / "build" / "firmware"
 FORM = "mpy v6.3"
 """What MicroPython 1.25 takes."""
 COMPILE_LIMIT_S = 60
-BOARD_MODULES = {"esp32": ("esp32",), "linux": ("linux", "tty"), "qemu": ("qemu",)}
+BOARD_MODULES = {"esp32": ("esp32",), "linux": ("linux", "tty", "systemd", "folder_image"), "qemu": ("qemu",)}
 """How the modules in `meter/board/` begin that are one kind of board's alone; the others serve all."""
 
 MAX_TARGET_BYTES = 240 * 1024

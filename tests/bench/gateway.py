@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gateway.enrolment import Enrolment
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
-from gateway.roster import read_roster
 from gateway.settings import load_gateway
 from gateway.store.database import Database
 from gateway.store.readings import ReadingStore
@@ -37,12 +37,13 @@ def measure() -> Iterator[Row]:
 async def _compare(plant: Plant) -> tuple[float, float]:
     """Return the seconds that bare verification (the better of two runs) and whole intake take."""
     sent = {pen.topic: [pen.sign() for _ in range(READINGS // METERS)] for pen in plant.pens}
-    verifier = Verifier(read_roster(load_gateway(plant.config).roster))
+    enrolment = Enrolment.open(load_gateway(plant.config).roster)
+    verifier = Verifier(enrolment)
     try:
         before_s = await _verify_bare(verifier, sent)
         await _open_session(plant)
         await asyncio.to_thread(_publish, plant, sent)
-        intake_s = await _take_in(plant, verifier)
+        intake_s = await _take_in(plant, verifier, enrolment)
         return min(before_s, await _verify_bare(verifier, sent)), intake_s
     finally:
         verifier.close()
@@ -75,13 +76,13 @@ def _publish(plant: Plant, sent: dict[str, list[bytes]]) -> None:
         line.close()
 
 
-async def _take_in(plant: Plant, verifier: Verifier) -> float:
+async def _take_in(plant: Plant, verifier: Verifier, enrolment: Enrolment) -> float:
     """Return the seconds from the connection until every reading is committed."""
     database = await Database.open(plant.store)
     store = ReadingStore(database)
     link = BrokerLink(load_gateway(plant.config).broker)
     receipts = Receipts(plant.receipt_key, lambda: None, time.time)
-    pipeline = Pipeline(link, verifier, store, receipts, EPOCH_S)
+    pipeline = Pipeline(link, verifier, store, receipts, enrolment, EPOCH_S)
     start_s = time.perf_counter()
     running = asyncio.create_task(link.run())
     intake = asyncio.create_task(pipeline.run())

@@ -14,6 +14,7 @@ from ledger.envelope import Kind
 from ledger.keys import PrivateKey
 from provisioning.toolchain.virtual_board import find_board
 from tests.firmware.bench_meter import BenchMeter
+from tests.firmware.device import configuration
 from tests.firmware.interpreters import install
 
 LIMIT_S = 60
@@ -25,21 +26,7 @@ what is left of one is trimmed when its receipts come."""
 EVERYTHING = {"startup", "boundary", "periodic", "thinned", "configuration", "configured", "receipted"}
 COUNT = "import gc\ngc.collect()\nprint(gc.mem_alloc())"
 GATEWAY, CAMPUS = PrivateKey(b"\x07" * 32), PrivateKey(b"\x0c" * 32)
-CONFIG = {
-    "meter_id": "0011223344556677",
-    "profile": "eastron_sdm120",
-    "line": {"path": "uart", "baud": 9600, "parity": "none", "stop_bits": 1},
-    "slave": 1,
-    "broker": {"host": "gateway", "port": 8883, "ca": "ca.crt", "user": "meter", "password": "secret"},
-    "gateway_keys": ["11" * 32],
-    "campus_key": "22" * 32,
-    "epoch_s": 2,
-    "telemetry_s": 1,
-    "data_dir": "/data",
-    "drain_s": 0,
-    "network": None,
-    "time_servers": [],
-}
+CONFIG = configuration(epoch_s=2, data_dir="/data", drain_s=0)
 SCRIPT = """
 import asyncio, gc, json, time
 from meter.board import qemu as board

@@ -13,6 +13,7 @@ import pytest
 
 from hil.resources.time_server import ServedTime, TimeServer
 from ledger.keys import PrivateKey
+from provisioning.delivery import PIECES_PER_HINT
 from provisioning.image import Image, pack
 from provisioning.signed_update import sign
 from provisioning.toolchain import mpy
@@ -23,7 +24,6 @@ from tests.firmware.esp32_device import Esp32
 from tests.firmware.gateway import Gateway
 
 HOUR_MS = 3_600_000
-PIECES_PER_ANSWER = 8
 LAN8720 = {
     "kind": "lan8720", "mdc": 23, "mdio": 18, "phy_addr": 1, "ref_clk": 0, "ref_clk_out": False, "power": 12,
     "reset": None, "hostname": "meter-1",
@@ -163,7 +163,7 @@ def test_an_update_goes_into_the_other_half_of_flash_and_is_confirmed_by_the_fir
         hints.append(message.decode())
         what, version, state = (*hints[-1].split(" ", 2), "", "")[:3]
         if (what, version) == ("update", "7") and state.isdigit():
-            for piece in update.pieces[int(state) : int(state) + PIECES_PER_ANSWER]:
+            for piece in update.pieces[int(state) : int(state) + PIECES_PER_HINT]:
                 gateway.send(piece)
 
     gateway.listen(f"meter/{METER_ID.hex()}/status", answer)

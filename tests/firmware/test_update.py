@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from meter import ed25519, manifest, reading, slots
+from meter import update as meter_update
 from meter.errors import MalformedError
 
 from hil.flash import FlashDisk
 from ledger import cbor, envelope
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
-from provisioning import signed_update
+from provisioning import delivery, signed_update
 from tests.firmware.updates import CAMPUS, METER, ROOT, Meter, NorImage, altered, make_update
 from tests.firmware.virtual_bench import Bench
 from tests.firmware.virtual_time import START_S, VirtualLoop, verify_fast
@@ -269,6 +270,7 @@ def test_a_malformed_piece_is_refused(fields: list[Any]) -> None:
 def test_both_sides_agree_on_what_fits() -> None:
     names = ("PIECE_BYTES", "HEAD_BYTES", "MAX_PIECES")
     assert all(getattr(manifest, name) == getattr(signed_update, name) for name in names)
+    assert meter_update.PIECES_PER_ANSWER == delivery.PIECES_PER_HINT
     largest = make_update(2**32 - 1, data=bytes(440 * 2048))
     assert manifest.decode(largest.manifest).size == 440 * 2048
     assert len(largest.manifest) <= manifest.MAX_BYTES

@@ -21,7 +21,7 @@ SECTOR_BYTES = 256 * 1024
 SLOTS = {0: 64 * SECTOR_BYTES, 1: 66 * SECTOR_BYTES}
 """Where in the flash the slots begin (`meter/board/qemu_image.py`)."""
 LIMIT_S = 60
-SETTINGS = CONFIG | {"campus_key": CAMPUS.public_key.hex(), "drain_s": 0}
+SETTINGS = CONFIG | {"campus_key": CAMPUS.public_key.hex()}
 START = f"""
 import json
 from meter import manifest, slots, update

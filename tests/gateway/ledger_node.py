@@ -26,7 +26,7 @@ from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, free_port, wait_f
 class LedgerNode:
     """The node's process and what it was made from."""
 
-    def __init__(self, folder: Path, gateway: Holder) -> None:
+    def __init__(self, folder: Path, gateway: Holder, settle_deadline_s: int = 2 * EPOCH_S) -> None:
         self.folder = folder
         self.gateway = gateway
         self.admin, self.prosumer, self.consumer, self.grid = Holder(), Holder(), Holder(), Holder()
@@ -38,7 +38,7 @@ class LedgerNode:
             "test", int(time.time() - 2 * EPOCH_S) * 1000, secrets.token_bytes(32), AuthoritySet((authority,)),
             genesis.Parameters(
                 epoch_s=EPOCH_S, block_interval_ms=100, heartbeat_ms=500, min_order_wh=1,
-                settle_deadline_s=2 * EPOCH_S, settle_deadline_blocks=1,
+                settle_deadline_s=settle_deadline_s, settle_deadline_blocks=1,
             ),
             self.grid.id,
             (
@@ -126,10 +126,10 @@ port = {self.port}
 
 
 @contextlib.contextmanager
-def made_node(folder: Path, gateway: Holder) -> Iterator[LedgerNode]:
+def made_node(folder: Path, gateway: Holder, settle_deadline_s: int = 2 * EPOCH_S) -> Iterator[LedgerNode]:
     """Yield a node that is not started yet, and end it."""
     folder.mkdir()
-    node = LedgerNode(folder, gateway)
+    node = LedgerNode(folder, gateway, settle_deadline_s)
     try:
         yield node
     finally:

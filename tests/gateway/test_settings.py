@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,20 @@ genesis = "../genesis.json"
 account = "00112233aabbccdd"
 key = "account.key"
 """
+
+
+def meter(**more: Any) -> str:
+    """Return a roster of one meter with *more* in its entry."""
+    entry = {
+        "meter_id": "01" * 8, "public_key": "11" * 32, "profile": "p", "rated_power_w": 1, "can_export": True,
+        "account": "00" * 8,
+    }  # fmt: skip
+    return json.dumps({"meters": [entry | more]})
+
+
+def former(byte: str, last: int) -> dict[str, object]:
+    """Return a former key of a roster."""
+    return {"public_key": byte * 32, "last": last, "ended_by": "rotation"}
 
 
 def test_paths_are_relative_to_the_file_and_the_password_never_shows(tmp_path: Path) -> None:
@@ -125,6 +141,12 @@ def test_bidding_settings_know_their_keys_too(tmp_path: Path) -> None:
         ('{"meters": [3]}', "a meter entry is incomplete or malformed"),
         ('{"meters": [{"meter_id": "00"}]}', "a meter entry is incomplete or malformed"),
         ('{"meters": [{"meter_id": "00", "speed": 1}]}', "unknown key 'speed'; remove it"),
+        ('{"meters": {}}', "'meters' is no list"),
+        (meter(former_keys=[{"public_key": "22" * 32, "last": 5}]), "a former key has public_key, last and ended_by"),
+        (meter(former_keys=[former("22", 9), former("33", 9)]), "their last numbers ascending"),
+        (meter(former_keys=[former("11", 9)]), "or its key twice; remove one"),
+        (meter(feeder="00" * 8), "its feeder is no other meter of the roster"),
+        (meter(pv_site={"latitude": 91, "longitude": 0}), "degrees are out of range"),
     ],
 )
 def test_a_broken_roster_is_refused_with_its_name(tmp_path: Path, content: str, said: str) -> None:

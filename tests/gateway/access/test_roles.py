@@ -15,7 +15,9 @@ READINGS      x        x      x     x      x      -
 INTERVALS     -        x      x     x      x      -
 QUARANTINE    x        x      x     -      x      -
 EVIDENCE      -        x      x     -      x      -
+FAULTS        x        x      x     -      x      -
 ALARMS        x        x      x     -      x      -
+ACKNOWLEDGE   -        x      x     -      -      -
 METRICS       -        x      x     -      x      x
 KEYS          -        x      x     x      x      -
 PEOPLE        -        -      x     -      -      -
@@ -40,6 +42,7 @@ def test_a_role_has_the_permissions_of_the_table_and_no_other(role: Role) -> Non
 def test_whoever_sees_some_meters_only_has_no_permission_that_tells_of_others() -> None:
     narrowed = Access("key", Role.ADMIN, meters=frozenset({bytes(8)}))
     telling = {Permission.QUARANTINE, Permission.EVIDENCE, Permission.ALARMS, Permission.METRICS, Permission.PEOPLE}
+    telling |= {Permission.FAULTS, Permission.ACKNOWLEDGE}
     assert not telling & narrowed.permissions
     assert Permission.AUDIT not in narrowed.permissions
 

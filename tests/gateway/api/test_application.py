@@ -33,6 +33,7 @@ def test_the_api_tells_what_was_stored_refused_and_derived(plant: Plant) -> None
         status = api.get("/api/status").json()
         assert status["readings"] == {
             "stored": 5, "refused": 2, "duplicates": 1, "refused_by_reason": {"BOUNDARY_TIME": 1, "MALFORMED": 1},
+            "noted_by_reason": {"REPLAY": 1, "IMPOSSIBLE_STEP": 2},
         }  # fmt: skip
         assert (status["meters"], status["epoch_s"], status["ledger"]["height"]) == (2, EPOCH_S, None)
 

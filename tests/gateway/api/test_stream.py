@@ -64,13 +64,37 @@ def test_who_comes_back_with_the_last_id_misses_nothing_and_gets_nothing_twice(
             assert [next(readings)["sequence"] for _ in range(5)] == [2, 3, 4, 5, 6]
 
 
-def test_an_alarm_comes_when_it_is_raised_to_those_who_may_see_it(guarded: Guarded, operator: httpx.Client) -> None:
+def test_a_fault_comes_when_it_begins_to_those_who_may_see_it(guarded: Guarded, operator: httpx.Client) -> None:
     with operator.stream("GET", "/api/stream") as stream:
-        content = next(content for name, _, content in parse_events(stream) if name == "alarm")
+        content = next(content for name, _, content in parse_events(stream) if name == "fault")
     assert (content["active"], content["area"]) == (True, "ledger")
-    assert content["text"] == operator.get("/api/alarms").json()["alarms"][0]["text"]
+    assert content["text"] == operator.get("/api/faults").json()["faults"][0]["text"]
     with guarded.as_role(Role.TENANT) as tenant, tenant.stream("GET", "/api/stream") as stream:
         assert next(parse_events(stream))[0] == ""
+
+
+def test_an_alarm_comes_when_it_is_raised_when_it_is_acknowledged_and_when_it_is_closed(
+    guarded: Guarded, operator: httpx.Client
+) -> None:
+    plant, pen = guarded.plant, guarded.plant.pens[2]
+    line = plant.line(pen.meter_id.hex())
+    with (
+        guarded.client(guarded.add_key(Scope("seer", Role.OPERATOR, is_read_only=False))) as seer,
+        operator.stream("GET", "/api/stream") as stream,
+    ):
+        alarms = (
+            content
+            for name, _, content in parse_events(stream)
+            if name == "alarm" and content["meter_id"] == pen.meter_id.hex()
+        )
+        line.send(pen.topic, pen.sign(epoch=EPOCH, r180=0), pen.sign(epoch=EPOCH + 1, r180=500))
+        alarm = next(alarms)
+        assert (alarm["code"], alarm["state"]) == ("rated_power", "open")
+        assert seer.post(f"/api/alarms/{alarm['id']}/acknowledge").status_code == 200
+        assert next(alarms)["state"] == "acknowledged"
+        line.send(pen.topic, pen.sign(epoch=EPOCH + 2, r180=500))
+        closed = next(alarms)
+        assert (closed["state"], closed["id"]) == ("closed", alarm["id"])
 
 
 @pytest.mark.parametrize("cursor", ["1", "AAAA", "é", "A" * 128, "A" * 200])

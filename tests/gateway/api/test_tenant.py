@@ -158,9 +158,9 @@ def test_an_export_goes_on_behind_its_last_row(filled: Guarded) -> None:
         rows += csv.DictReader(io.StringIO(client.get("/api/readings.csv", params=after).text))
         assert [int(row["sequence"]) for row in rows] == list(range(1, SENT + 1))
         text = client.get("/api/intervals.csv", params={"from": EPOCH, "to": EPOCH + 3, "meter": meter}).text
-        assert text.splitlines()[0] == "meter_id,epoch,epochs,start,end,import_wh,export_wh,gap"
+        assert text.splitlines()[0] == "meter_id,epoch,epochs,start,end,import_wh,export_wh,gap,flags"
         start = (EPOCH + 2) * EPOCH_S
-        assert f"{meter},{EPOCH + 2},2,{start},{start + 2 * EPOCH_S},2,0,yes" in text.splitlines()
+        assert f"{meter},{EPOCH + 2},2,{start},{start + 2 * EPOCH_S},2,0,yes," in text.splitlines()
 
 
 def pages(client: httpx.Client, path: str, name: str, **query: Any) -> list[dict[str, Any]]:

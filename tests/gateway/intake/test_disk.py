@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.enrolment import Enrolment
 from gateway.intake.pipeline import Message, Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
@@ -124,9 +125,10 @@ class Intake:
     def __init__(self, database: Database) -> None:
         self.pen, self.key, self.clock, self.sink = Pen(), PrivateKey(bytes(32)), Clock(), Sink()
         meter = Meter(self.pen.meter_id, self.pen.key.public_key, "p", 1, True, bytes(8), "")
-        self.verifier = Verifier(make_roster(iter([meter])))
+        enrolment = Enrolment(Path(), make_roster([meter]))
+        self.verifier = Verifier(enrolment)
         receipts = Receipts(self.key, lambda: None, self.clock)
-        self.pipeline = Pipeline(self.sink, self.verifier, ReadingStore(database), receipts, EPOCH_S)
+        self.pipeline = Pipeline(self.sink, self.verifier, ReadingStore(database), receipts, enrolment, EPOCH_S)
         self.again()
 
     def again(self) -> None:

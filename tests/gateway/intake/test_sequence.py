@@ -49,9 +49,10 @@ def test_a_link_to_another_past_never_moves_the_head() -> None:
 
 def test_only_identical_bytes_may_take_a_stored_number() -> None:
     chain = Chain(5, b"h" * 32, 9)
-    assert place(chain, 5, b"x" * 32, b"h" * 32) is RefusalCode.FORK
-    assert place(chain, 4, b"x" * 32, None) is RefusalCode.OFF_CHAIN
-    assert place(chain, 7, b"x" * 32, None) is None
+    assert place(chain, Link(5, b"x" * 32, b"p" * 8), b"h" * 32) is RefusalCode.FORK
+    assert place(chain, Link(4, b"x" * 32, b"p" * 8), None) is RefusalCode.OFF_CHAIN
+    assert place(chain, Link(4, b"x" * 32, bytes(8)), None) is RefusalCode.RESET
+    assert place(chain, Link(7, b"x" * 32, b"p" * 8), None) is None
 
 
 def test_receipts_list_only_the_newest_refused_numbers() -> None:

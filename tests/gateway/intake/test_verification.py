@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.enrolment import Enrolment
 from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.intake.verification import Parsed, Verifier, parse, verify
 from gateway.roster import Meter, make_roster
@@ -28,7 +30,7 @@ def test_a_mutated_frame_is_refused_with_a_listed_reason(changes: list[tuple[int
         frame[place % len(frame)] = value
     mutated = bytes(frame[:length_change] if length_change < 0 else frame + bytes(length_change))
     claim = parse(ROSTER, PEN.topic, mutated)
-    result = verify(ROSTER, claim) if isinstance(claim, Parsed) else claim
+    result = verify(claim) if isinstance(claim, Parsed) else claim
     if mutated == GOOD:
         assert isinstance(result, VerifiedReading)
     else:
@@ -55,7 +57,7 @@ async def test_a_large_batch_keeps_its_order_and_each_message_its_own_verdict() 
     pen = PEN.copy()
     order = random.Random(3)
     messages = [(pen.topic, order.choice([pen.sign(), b"bad", OTHER.copy().sign()])) for _ in range(1000)]
-    verifier = Verifier(ROSTER)
+    verifier = Verifier(Enrolment(Path(), ROSTER))
     try:
         parsed = await verifier.parse(messages)
         claims = [claim for claim in parsed if isinstance(claim, Parsed)]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.enrolment import Enrolment
 from gateway.intake.pipeline import Message, Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
@@ -118,8 +119,10 @@ async def test_a_reading_that_comes_again_after_it_went_is_a_duplicate_and_no_ev
     other.sequence, other.previous = 98, bytes(8)
     forged = other.sign(epoch=4711)  # another boundary reading under a number that went: that one can be told
     async with working(archive) as (database, store, pruning):
-        sink, verifier = Sink(), Verifier(archive.source.roster)
-        pipeline = Pipeline(sink, verifier, store, Receipts(archive.key, lambda: None, time.time), EPOCH_S)
+        enrolment = Enrolment(tmp_path / "roster.json", archive.source.roster)
+        sink, verifier = Sink(), Verifier(enrolment)
+        receipts = Receipts(archive.key, lambda: None, time.time)
+        pipeline = Pipeline(sink, verifier, store, receipts, enrolment, EPOCH_S)
         running = asyncio.create_task(pipeline.run())
         await applied(pruning, days=-1)
         await sink.offer([Message(archive.pens[0].topic, raw, 0, 0) for raw in (raws[4], raws[9], forged)])

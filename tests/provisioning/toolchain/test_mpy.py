@@ -42,7 +42,7 @@ def test_each_target_has_its_own_boards_modules_and_all_profiles(built: Path) ->
     for target in mpy.TARGETS:
         boards = {Path(name).stem for name in mpy.sizes(built / target.name) if "/board/" in name}
         assert {"folder", "network", "rs485"} <= boards
-        assert not boards & {"linux", "tty"}
+        assert not boards & {"linux", "tty", "systemd", "folder_image"}
         assert any(name.startswith("qemu") for name in boards) == (target.board == "qemu")
         profiles = [place for place in LISTED if place.startswith("meter/profiles/")]
         assert len([name for name in mpy.sizes(built / target.name) if "/profiles/" in name]) == len(profiles)

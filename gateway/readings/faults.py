@@ -1,4 +1,7 @@
-"""Alarms: what is wrong at this moment, by where it is, gathered at most once in `MAX_AGE_S` however many ask."""
+"""Faults: what is wrong at this moment, by where it is, gathered at most once in `MAX_AGE_S` however many ask.
+
+An alarm (`gateway.checks.alarms`) is another thing: what a check found about a meter, kept with its evidence.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ MAX_AGE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
-    """Something that is wrong: `area` is intake (readings are not taken in), disk, ledger, restore or chain.
+class Fault:
+    """Something that is wrong: `area` is intake (readings are not taken in), disk, ledger, restore, chain or meters.
 
     `text` says what, and what to do.
     """
@@ -22,15 +25,15 @@ class Alarm:
     text: str
 
 
-class Alarms:
-    """The alarms of one gateway."""
+class Faults:
+    """The faults of one gateway."""
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
         self._taken_at = float("-inf")
-        self._newest: tuple[Alarm, ...] = ()
+        self._newest: tuple[Fault, ...] = ()
 
-    async def newest(self) -> tuple[Alarm, ...]:
+    async def newest(self) -> tuple[Fault, ...]:
         """Return what is wrong, the worst first."""
         if time.monotonic() - self._taken_at > MAX_AGE_S:
             self._taken_at = time.monotonic()
@@ -40,6 +43,7 @@ class Alarms:
                 "ledger": self._overview.ledger_faults(),
                 "restore": await self._overview.restore_faults(),
                 "chain": await self._overview.chain_faults(),
+                "meters": await self._overview.other_faults(),
             }
-            self._newest = tuple(Alarm(area, text) for area, texts in faults.items() for text in texts)
+            self._newest = tuple(Fault(area, text) for area, texts in faults.items() for text in texts)
         return self._newest

@@ -1,0 +1,1 @@
+"""Physical checks of intervals, before they are reported, and the alarms that their findings raise."""

@@ -1,0 +1,65 @@
+"""A proof of a transaction's receipt holds as it is, and with no byte changed."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from ledger import cbor, merkle, receipt_proof, records
+from ledger.checkpoint import cosign, cosigner_name, sign_as_log, verifier_keys
+from ledger.proof import ProofRefusedError
+from ledger.receipt_proof import ReceiptProof
+from tests.ledger.proof_kit import CHAIN_ID, TIME_S, ProofKit, authority_set, private_key
+
+TRANSACTION = hashlib.sha256(b"transaction").digest()
+EVENTS = cbor.encode([["market", "reading", [["meter", b"m" * 8], ["code", 0]]]])
+
+
+def make(signers: tuple[int, ...] = (0, 1, 3)) -> bytes:
+    """Return the proof of the third of seven leaves, cosigned by the authorities at *signers*."""
+    record = records.encode(records.ReceiptRecord(TRANSACTION, 9, 2, 0, hashlib.sha256(EVENTS).digest()))
+    leaf = records.leaf_of(records.RecordKind.RECEIPT, record, b"s" * 32)
+    others = tuple(hashlib.sha256(bytes([place])).digest() for place in range(6))
+    leaves = (*others[:2], leaf, *others[2:])
+    kit = ProofKit(authority_set(), None, None, leaves, 2)  # type: ignore[arg-type]
+    hashes = [merkle.leaf_hash(one) for one in leaves]
+    path = tuple(merkle.inclusion_path(2, len(hashes), hashes.__getitem__))
+    lines = [
+        cosign(kit.covered(), cosigner_name(kit.origin, member.name), private_key(f"{member.name} cosign"), TIME_S)
+        for member in kit.authorities.members
+    ]
+    signatures = (sign_as_log(kit.covered(), private_key("PEA log")), *(lines[place] for place in signers))
+    return ReceiptProof(b"s" * 32, record, EVENTS, 2, path, kit.covered(), signatures).encode()
+
+
+VERIFIERS = verifier_keys(authority_set(), f"campusgrid/{CHAIN_ID.hex()}")
+
+
+def test_a_good_proof_tells_what_the_transaction_did() -> None:
+    proven = receipt_proof.verify(make(), TRANSACTION, VERIFIERS)
+    assert (proven.record.height, proven.record.code) == (9, 0)
+    assert proven.events == (("market", "reading", {"meter": b"m" * 8, "code": 0}),)
+
+
+def test_a_proof_with_any_byte_changed_is_refused() -> None:
+    good = make()
+    for place in range(len(good)):
+        for flip in (1, 0x80):
+            changed = good[:place] + bytes([good[place] ^ flip]) + good[place + 1 :]
+            with pytest.raises(ProofRefusedError):
+                receipt_proof.verify(changed, TRANSACTION, VERIFIERS)
+    for cut in range(len(good)):
+        with pytest.raises(ProofRefusedError):
+            receipt_proof.verify(good[:cut], TRANSACTION, VERIFIERS)
+
+
+@pytest.mark.parametrize("signers", [(0, 1), (0, 1, 2, 3), (1, 0, 3), (0, 0, 1)])
+def test_less_than_a_quorum_or_another_order_is_refused(signers: tuple[int, ...]) -> None:
+    with pytest.raises(ProofRefusedError, match="cosignatures"):
+        receipt_proof.verify(make(signers), TRANSACTION, VERIFIERS)
+
+
+def test_the_receipt_of_another_transaction_is_refused() -> None:
+    with pytest.raises(ProofRefusedError, match="another one's"):
+        receipt_proof.verify(make(), bytes(32), VERIFIERS)
