@@ -30,7 +30,7 @@ def main(arguments):
     is_on_trial = False
     if arguments[:2] == ["run", "--config"] and len(arguments) == 3:
         name, is_on_trial = _prepare(arguments[2], board)
-        arguments = arguments + ["--slot", name]
+        arguments = arguments + ["--trial" if is_on_trial else "--slot", name]
     _forget_modules()
     try:
         from meter import main as meter

@@ -6,7 +6,7 @@ pipe, ends or says `stop`, or until SIGINT; where it cannot measure it stays, in
 process: to the journal that is a power cut. Status 2: the configuration never worked, and it or the call is wrong;
 1: another process runs this meter; 75: it wants to be started anew, after an update.
 
-`launch.py` runs this file, and adds `--slot a|b|none` to `run`: which copy of the firmware it started.
+`launch.py` runs this file, and adds `--slot a|b|none` or `--trial a|b` to `run`: which copy of the firmware it started.
 """
 
 import sys
@@ -36,9 +36,9 @@ def main(arguments):
     """Run the command in *arguments*; return the exit status."""
     if arguments and arguments[0] == "probe":
         return probe(arguments[1:])
-    slot = None
-    if len(arguments) == 5 and arguments[0] == "run" and arguments[3] == "--slot":
-        slot, arguments = arguments[4], arguments[:3]
+    slot, is_on_trial = None, False
+    if len(arguments) == 5 and arguments[0] == "run" and arguments[3] in ("--slot", "--trial"):
+        slot, is_on_trial, arguments = arguments[4], arguments[3] == "--trial", arguments[:3]
     if len(arguments) != 3 or arguments[0] not in ("run", "enrol") or arguments[1] != "--config":
         sys.stderr.write(USAGE + "\n")
         return 2
@@ -46,7 +46,7 @@ def main(arguments):
     try:
         if arguments[0] == "enrol":
             enrol(config.load(arguments[2]))
-        elif service.serve(board, arguments[2], slot):
+        elif service.serve(board, arguments[2], slot, is_on_trial):
             return RESTART_STATUS
     except MeterError as error:
         sys.stderr.write("meter: {}\n".format(error))

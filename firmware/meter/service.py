@@ -1,9 +1,10 @@
 """The meter from its start to its end: measuring where it can, in safe mode where it cannot, under the watchdog.
 
 A start that fails and an application that ends by a fault both lead to safe mode, and that to a new start, at growing
-intervals: there is no way here that ends in a loop without a pause, and none that ends the meter but two. It ends
-where its storage is taken, and where it is wrongly configured and never worked: then there is nobody to report to, and
-whoever mounts the meter reads the reason at the prompt.
+intervals: there is no way here that ends in a loop without a pause, and none that ends the meter but three. It ends
+where its storage is taken; where it is wrongly configured and never worked: then there is nobody to report to, and
+whoever mounts the meter reads the reason at the prompt; and where a version on trial can make nothing of the
+configuration, so that the launcher comes to the one before it.
 """
 
 import asyncio
@@ -29,16 +30,18 @@ class Service:
     """The meter that the file *path* configures, on *board*.
 
     *slot* is the name of the one that the launcher started, "none" for the copy that the meter was delivered with; None
-    where no launcher started anything.
+    where no launcher started anything. One that *is_on_trial* ends where it can make nothing of the configuration: the
+    one before it may.
     """
 
-    def __init__(self, board, path, slot=None):
+    def __init__(self, board, path, slot=None, is_on_trial=False):
         self._board = board
         self._path = path
         self._progress = Progress(board)
         self._watchdog = board.watchdog(WATCHDOG_S)
         self._retry_ms = RETRY_FIRST_MS
         self._slot = slot
+        self._is_on_trial = is_on_trial
         self._slots = self._updates = None
         self._news = None  # the last hint about an update
         self._is_restarting = False
@@ -54,7 +57,7 @@ class Service:
     async def run(self):
         """Run until the command line ends, or an update, or the end of its trial, asks for a new start: tell which.
 
-        Raises UnfitError where it never worked, ClaimError where it is taken.
+        Raises UnfitError where it never worked, or does not under a version on trial; ClaimError where it is taken.
         """
         for part in (self._guard(), self._live(), self._board.command_line_ended()):
             self._tasks.append(asyncio.create_task(self._watch(part)))
@@ -103,7 +106,7 @@ class Service:
             await asyncio.sleep(self._watchdog.period_s)
 
     async def _live(self):
-        """Measure, or stay in safe mode, in turn, until cancelled; raises UnfitError where it never worked."""
+        """Measure, or stay in safe mode, in turn, until cancelled; raises UnfitError, see `run`."""
         while True:
             self._progress.mark("start")
             self._loaded = start.look([self._path])
@@ -111,7 +114,7 @@ class Service:
             if parts.config is not None:
                 self._join_network(parts.config)
                 self._open_updates(parts)
-            elif not last_good.is_kept(self._path):
+            elif self._is_on_trial or not last_good.is_kept(self._path):
                 raise UnfitError(parts.text)
             if parts.reason is None:
                 await self._measure(parts)
@@ -218,12 +221,12 @@ class Service:
         self._board.emit({"event": "error", "text": text})
 
 
-def serve(board, path, slot=None):
+def serve(board, path, slot=None, is_on_trial=False):
     """Run the meter until its command line ends, or Ctrl-C; tell whether it is to be started anew (see Service).
 
     Raises MeterError where it cannot be run at all.
     """
-    service = Service(board, path, slot)
+    service = Service(board, path, slot, is_on_trial)
     is_restarting = False
     loop = asyncio.new_event_loop()
     try:

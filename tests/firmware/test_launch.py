@@ -57,9 +57,10 @@ def test_the_next_version_runs_after_a_receipt_confirmed_it(plant: Plant) -> Non
     [
         ({"main.py": "raise RuntimeError('broken')\n"}, TRIAL_S, "rolled-back boots"),
         ({"config.py": "while True:\n    pass\n"}, 1, "rolled-back boots"),
+        ({"config.py": '_CONFIG += (("colour", _text),)\n'}, TRIAL_S, "rolled-back boots"),
         ({"uplink.py": SILENT}, 3, "rolled-back receipt"),
     ],
-    ids=["raises when it is imported", "hangs", "never publishes"],
+    ids=["raises when it is imported", "hangs", "cannot read this meter's configuration", "never publishes"],
 )
 def test_a_broken_image_is_rolled_back_and_the_meter_goes_on(
     plant: Plant, broken: dict[str, str], trial_s: int, outcome: str
