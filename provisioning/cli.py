@@ -15,6 +15,7 @@ from ledger.keys import PUBLIC_KEY_BYTES
 from provisioning import baseline, campus, image, keys, layout, meters, roster, sending, settings
 from provisioning import plan as plans
 from provisioning.campus import Campus
+from provisioning.delivery import Stage
 from provisioning.delivery_view import DeliveryView
 from provisioning.enrolment import Enrolment, firmware_command
 from provisioning.errors import EnrolmentError
@@ -30,6 +31,7 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="METER", help="Ids or
 MAX_TELEMETRY_S: Final = 86_400
 MAX_TRIAL_S: Final = 86_400
 MAX_EPOCH: Final = 2**32 - 1
+UNPROVEN_STATUS: Final = 3
 
 
 @app.callback()
@@ -111,7 +113,8 @@ def update(
 ) -> None:
     """Sign an image for meters, send it, and stay until each has confirmed it or is back at what it ran before.
 
-    Repeating it goes on where it was. Exit code 0: every meter runs it, confirmed.
+    Repeating it goes on where it was. Exit code 0: every meter runs it, confirmed, as a reading that it signed shows.
+    Exit code 3: the same, but of some only by their unsigned word.
 
     Example: campusgrid provision update /srv/campus --image meter-linux-2.image bakery
     """
@@ -119,8 +122,11 @@ def update(
     with DeliveryView(Console()) as view:
         chosen = found.find_meters(names or [])
         done = sending.send_update(found, chosen, image.load(file), trial_s, wait_s, view.show)
-        confirmed = view.conclude(done)
-    raise typer.Exit(0 if confirmed else 1)
+        view.conclude(done)
+    stages = {delivery.stage for delivery in done.values()}
+    if stages <= {Stage.CONFIRMED}:
+        raise typer.Exit(0)
+    raise typer.Exit(UNPROVEN_STATUS if stages <= {Stage.CONFIRMED, Stage.UNPROVEN} else 1)
 
 
 @app.command()

@@ -18,11 +18,15 @@ NAME: Final = "sent.json"
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The newest configuration's number, and the newest update's version and image (SHA-256, hex)."""
+    """The newest configuration's number, and the newest update's version and image (SHA-256, hex).
+
+    `proven` is the version, 0 for none, that a start-up reading, signed by the meter, was last seen to name.
+    """
 
     configuration: int = 0
     version: int = 0
     image: str = ""
+    proven: int = 0
 
 
 def read(campus: Campus, meter: CampusMeter) -> Sent:
@@ -32,8 +36,9 @@ def read(campus: Campus, meter: CampusMeter) -> Sent:
         return Sent()
     try:
         content = json.loads(files.read_text(path))
-        return Sent(int(content["configuration"]), int(content["version"]), str(content["image"]))
-    except (KeyError, TypeError, ValueError) as error:
+        proven = int(content.get("proven", 0))  # which older notes lack
+        return Sent(int(content["configuration"]), int(content["version"]), str(content["image"]), proven)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DirectoryError(
             f"{path} is damaged: {error!r}. Restore it from a backup of the campus directory."
         ) from error
@@ -59,6 +64,16 @@ def note_update(campus: Campus, meter: CampusMeter, image: Image) -> None:
             f" Build the image anew with --version {sent.version + 1}."
         )
     _write(campus, meter, replace(sent, version=image.version, image=digest))
+
+
+def is_proven(campus: Campus, meter: CampusMeter, version: int) -> bool:
+    """Tell whether the signed word of *meter* was seen that it was started with *version*."""
+    return read(campus, meter).proven == version
+
+
+def note_proof(campus: Campus, meter: CampusMeter, version: int) -> None:
+    """Take note that a start-up reading, signed by *meter*, names *version*: it is published once."""
+    _write(campus, meter, replace(read(campus, meter), proven=version))
 
 
 def _write(campus: Campus, meter: CampusMeter, sent: Sent) -> None:

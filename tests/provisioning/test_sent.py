@@ -37,6 +37,17 @@ def test_the_same_image_is_sent_again_but_no_older_and_no_other_of_its_version(l
     assert sent.read(laid_out, meter).version == 6
 
 
+def test_a_proof_is_kept_for_its_version_and_older_notes_have_none(laid_out: Campus) -> None:
+    meter = laid_out.meters[0]
+    path = meter.config(laid_out.folder).with_name("sent.json")
+    path.write_text('{"configuration": 2, "version": 5, "image": ""}')
+    assert not sent.is_proven(laid_out, meter, 5)
+    sent.note_proof(laid_out, meter, 5)
+    assert sent.is_proven(laid_out, meter, 5)
+    assert not sent.is_proven(laid_out, meter, 6)
+    assert sent.count_configuration(laid_out, meter) == 3
+
+
 def test_a_damaged_note_stops_everything(laid_out: Campus) -> None:
     meter = laid_out.meters[0]
     sent.count_configuration(laid_out, meter)
