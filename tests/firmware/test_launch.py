@@ -49,6 +49,8 @@ def test_the_next_version_runs_after_a_receipt_confirmed_it_and_a_signed_reading
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert done.stdout.endswith(f"oven: version {sent.version} is confirmed\n")
         require_that_it_measures(plant, sent.version)
+    again = plant.update(sent, TRIAL_S + 1)
+    assert (again.returncode, again.stderr) == (0, ""), again.stdout
     starts = [reading for reading in plant.gateway.readings.values() if reading.reason is Reason.STARTUP]
     assert starts[0].version is None
     assert starts[-1].version == sent.version
