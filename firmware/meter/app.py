@@ -132,7 +132,7 @@ class Application:
     async def _measure(self):
         """Take the start-up reading, then each boundary and periodic reading when it is due."""
         config = self._configuration.config
-        number = self._configuration.number
+        number = self._configuration.number if self._configuration.is_named() else None
         boundaries = clock.Boundaries(config.epoch_s, self._journal.epochs(), self._clock.now_ms())
         telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, self._clock.now_ms())
         self._status |= reading.METER_RESTARTED
@@ -150,12 +150,23 @@ class Application:
             elif number != self._configuration.number and boundaries.wait_ms(now_ms) > clock.GUARD_MS:
                 config, number = self._configuration.config, self._configuration.number
                 telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, now_ms)
-                await self._try_reading(reading.CONFIGURATION, number)
+                await self._take_between()
             elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and self._has_room():
-                await self._try_reading(reading.PERIODIC, None)
+                await self._take_between()
             else:
                 pause_ms = min(boundaries.wait_ms(now_ms), telemetry.wait_ms(now_ms), MAX_SLEEP_MS)
                 await asyncio.sleep(pause_ms / 1000)
+
+    async def _take_between(self):
+        """Take a reading between two boundaries: a periodic one, unless the configuration waits to be named by one."""
+        number = self._configuration.number
+        if self._configuration.is_named():
+            await self._try_reading(reading.PERIODIC, None)
+        elif await self._try_reading(reading.CONFIGURATION, number):
+            try:
+                self._configuration.note_named(number)
+            except OSError as error:
+                self._complain("the next start names configuration {} once more: {}".format(number, error))
 
     def _lead_clock(self):
         servers = self._configuration.config.time_servers
