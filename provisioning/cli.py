@@ -155,8 +155,7 @@ def configure(
     meters_ = found.find_meters(names or [])
     missing = sending.send_configuration(found, meters_, telemetry_s, chosen, resend, wait_s)
     for meter in meters_:
-        text = "no reading names it yet: see that the meter runs, then run this again" if meter in missing else "echoed"
-        typer.echo(f"{meter.plan.label}: {text}")
+        typer.echo(f"{meter.plan.label}: {missing.get(meter, 'echoed')}")
     raise typer.Exit(1 if missing else 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from ledger import cbor, envelope, reading
@@ -18,6 +18,7 @@ from provisioning.image import Image
 from provisioning.signed_update import sign
 
 TICK_S: Final = 0.5
+SILENT: Final = "no reading names it yet: see that the meter runs, then run this again"
 
 Show = Callable[[CampusMeter, Delivery], None]
 
@@ -69,10 +70,11 @@ def send_configuration(
     gateway_keys: Sequence[bytes],
     resend: tuple[int, int] | None,
     wait_s: float,
-) -> list[CampusMeter]:
-    """Send *meters* a new configuration; return those that did not echo it within *wait_s* seconds.
+) -> dict[CampusMeter, str]:
+    """Send *meters* a new configuration; return those that did not echo it within *wait_s* seconds, and why.
 
-    The echo is a reading, signed by the meter, that names the configuration's number. Raises ProvisioningError.
+    The echo is a reading, signed by the meter, that names the configuration's number. A meter that was sent a higher
+    number meanwhile will not give it any more, and is not waited for. Raises ProvisioningError.
     """
     campus_key = keys.read(campus.folder / "campus.key")
     public_keys = roster.read_keys(campus)
@@ -83,19 +85,30 @@ def send_configuration(
         payload = [int(Kind.CONFIGURATION), meter.meter_id, number, telemetry_s, list(gateway_keys), again]
         messages[meter] = envelope.seal(cbor.encode(payload), campus_key)
     missing = dict(messages)
+    superseded: dict[CampusMeter, str] = {}
     end_s = time.monotonic() + wait_s
     ask_s = time.monotonic()
     with CampusLink(campus, [meter.meter_id for meter in meters]) as link:
         while missing and time.monotonic() < end_s:
             if time.monotonic() >= ask_s:
                 ask_s = time.monotonic() + ASK_S
+                superseded |= _superseded(campus, missing, numbers)
+                missing = {meter: message for meter, message in missing.items() if meter not in superseded}
                 for meter, message in missing.items():
                     link.send(meter.meter_id, message)
             heard = link.hear(TICK_S)
             echoing = [meter for meter in missing if heard and _is_echo(heard, meter, numbers[meter], public_keys)]
             for meter in echoing:
                 del missing[meter]
-    return list(missing)
+    return dict.fromkeys(missing, SILENT) | superseded | _superseded(campus, missing, numbers)
+
+
+def _superseded(
+    campus: Campus, meters: Iterable[CampusMeter], numbers: Mapping[CampusMeter, int]
+) -> dict[CampusMeter, str]:
+    """Return those of *meters* that were sent a configuration above *numbers*, in words."""
+    newest = {meter: sent.read(campus, meter).configuration for meter in meters}
+    return {meter: f"superseded by {number}" for meter, number in newest.items() if number > numbers[meter]}
 
 
 def _is_echo(heard: Heard, meter: CampusMeter, number: int, public_keys: Mapping[bytes, bytes]) -> bool:

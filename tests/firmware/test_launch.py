@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import queue
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from ledger.keys import PrivateKey
 from ledger.reading import Reason
+from provisioning import sent as notes
 from provisioning.signed_update import SignedUpdate, sign
 from tests.firmware.device import is_receipted, wait_until
 from tests.firmware.launched import PATIENCE_S, Plant, running_plant
@@ -127,4 +129,22 @@ def test_a_configuration_is_sent_and_echoed_in_a_signed_reading(plant: Plant) ->
         assert (done.returncode, done.stdout, done.stderr) == (0, "oven: echoed\n", "")
     numbers = [event["number"] for event in plant.meter.events if event["event"] == "configured"]
     assert numbers == [1, 2]
+    require_that_it_measures(plant, running_version(plant))
+
+
+def test_a_configuration_that_another_one_superseded_is_told_so_and_waits_no_longer(plant: Plant) -> None:
+    assert plant.provision("meters", str(plant.campus.folder)).returncode == 0
+    meter = plant.campus.meters[0]
+    before = notes.read(plant.campus, meter).configuration
+    configure = ["configure", str(plant.campus.folder), "--telemetry-s"]
+    with ThreadPoolExecutor() as operators:
+        plant.meter.halt()
+        first = operators.submit(plant.provision, *configure, "3")
+        wait_until(lambda: notes.read(plant.campus, meter).configuration == before + 1, "no number is taken")
+        second = operators.submit(plant.provision, *configure, "2")
+        superseded = first.result()
+        plant.meter.go_on()
+        done = second.result()
+    assert (superseded.returncode, superseded.stdout) == (1, f"oven: superseded by {before + 2}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "oven: echoed\n", "")
     require_that_it_measures(plant, running_version(plant))
