@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,10 +17,12 @@ from ledger.client import LedgerClient
 from ledger.keys import PUBLIC_KEY_BYTES
 from provisioning import baseline, campus, files, image, keys, layout, meters, roster, sending, settings
 from provisioning import plan as plans
-from provisioning.campus import Campus
+from provisioning.campus import Campus, CampusMeter
+from provisioning.delivery import Stage
 from provisioning.delivery_view import DeliveryView
 from provisioning.enrolment import Enrolment, firmware_command
 from provisioning.errors import EnrolmentError
+from provisioning.meters import EnrolledMeter
 from provisioning.toolchain.micropython import find_micropython
 from provisioning.toolchain.mosquitto import find_mosquitto_passwd
 
@@ -30,7 +34,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The campus director
 Names = Annotated[list[str] | None, typer.Argument(metavar="METER", help="Ids or labels of meters; all without any.")]
 MAX_TELEMETRY_S: Final = 86_400
 MAX_TRIAL_S: Final = 86_400
+MAX_CARDS_BYTES: Final = 1_000_000
 MAX_EPOCH: Final = 2**32 - 1
+UNPROVEN_STATUS: Final = 3
 
 
 @app.callback()
@@ -56,12 +62,21 @@ def make_campus(
 
 
 @app.command("meters")
-def make_meters(folder: Folder) -> None:
-    """Have every meter of this machine make its key, and write the gateway's roster."""
+def make_meters(folder: Folder, names: Names = None) -> None:
+    """Have meters of this machine make their keys, and enter them into the gateway's roster."""
     found = campus.load(folder)
-    asyncio.run(_make_meters(found))
-    typer.echo(f"{folder / 'roster.json'}: {len(found.meters)} meters")
-    typer.echo(f"next: start the ledger nodes, then campusgrid provision enrol {folder}")
+    chosen = found.find_meters(names or [])
+    _enter(found, asyncio.run(_make_keys(found, chosen)))
+
+
+@app.command()
+def enrolled(folder: Folder) -> None:
+    """Enter meters of other machines into the gateway's roster: what `enrol` printed there, from standard input.
+
+    Example: ssh pi … main.py enrol --config … | campusgrid provision enrolled /srv/campus
+    """
+    found = campus.load(folder)
+    _enter(found, meters.read_cards(sys.stdin.buffer.read(MAX_CARDS_BYTES)))
 
 
 @app.command()
@@ -121,7 +136,8 @@ def update(
 ) -> None:
     """Sign an image for meters, send it, and stay until each has confirmed it or is back at what it ran before.
 
-    Repeating it goes on where it was. Exit code 0: every meter runs it, confirmed.
+    Repeating it goes on where it was. Exit code 0: every meter runs it, confirmed, as a reading that it signed shows.
+    Exit code 3: the same, but of some only by their unsigned word.
 
     Example: campusgrid provision update /srv/campus --image meter-linux-2.image bakery
     """
@@ -129,8 +145,11 @@ def update(
     with DeliveryView(Console()) as view:
         chosen = found.find_meters(names or [])
         done = sending.send_update(found, chosen, image.load(file), trial_s, wait_s, view.show)
-        confirmed = view.conclude(done)
-    raise typer.Exit(0 if confirmed else 1)
+        view.conclude(done)
+    stages = {delivery.stage for delivery in done.values()}
+    if stages <= {Stage.CONFIRMED}:
+        raise typer.Exit(0)
+    raise typer.Exit(UNPROVEN_STATUS if stages <= {Stage.CONFIRMED, Stage.UNPROVEN} else 1)
 
 
 @app.command()
@@ -159,8 +178,7 @@ def configure(
     meters_ = found.find_meters(names or [])
     missing = sending.send_configuration(found, meters_, telemetry_s, chosen, resend, wait_s)
     for meter in meters_:
-        text = "no reading names it yet: see that the meter runs, then run this again" if meter in missing else "echoed"
-        typer.echo(f"{meter.plan.label}: {text}")
+        typer.echo(f"{meter.plan.label}: {missing.get(meter, 'echoed')}")
     raise typer.Exit(1 if missing else 0)
 
 
@@ -174,10 +192,18 @@ def _public_key(text: str) -> bytes:
     return key
 
 
-async def _make_meters(found: Campus) -> None:
+async def _make_keys(found: Campus, chosen: Sequence[CampusMeter]) -> list[EnrolledMeter]:
     command = firmware_command(find_micropython(), FIRMWARE)
-    enrolled = [await meters.enrol(command, meter.config(found.folder)) for meter in found.meters]
-    roster.write(found, {meter.meter_id: meter.public_key for meter in enrolled})
+    return [await meters.enrol(command, meter.config(found.folder)) for meter in chosen]
+
+
+def _enter(found: Campus, told: Sequence[EnrolledMeter]) -> None:
+    missing = roster.add(found, told)
+    typer.echo(f"{found.folder / roster.NAME}: {len(found.meters) - len(missing)} of {len(found.meters)} meters")
+    if missing:
+        typer.echo(f"still without a key: {', '.join(meter.plan.label for meter in missing)}")
+    else:
+        typer.echo(f"next: start the ledger nodes, then campusgrid provision enrol {found.folder}")
 
 
 async def _enrol(found: Campus) -> int:

@@ -15,9 +15,15 @@ _STATES = {
     Stage.SILENT: "does not answer yet",
     Stage.SENDING: "receives it",
     Stage.TRIAL: "has it on trial",
+    Stage.CLAIMED: "says that it is confirmed; its signed reading is waited for",
+    Stage.UNPROVEN: "says that it is confirmed, unproven",
     Stage.CONFIRMED: "confirmed",
     Stage.FAILED: "failed",
 }
+_UNPROVEN = (
+    "is confirmed by the meter's own unsigned word; the gateway's stored start-up reading proves it."
+    " For a proof here, run this again and restart the meter meanwhile"
+)
 
 
 class DeliveryView:
@@ -47,17 +53,18 @@ class DeliveryView:
             self._say(text)
         self._told[meter.meter_id] = delivery.stage
 
-    def conclude(self, deliveries: Mapping[CampusMeter, Delivery]) -> bool:
-        """Say of each meter how it ended, and what to do; tell whether all confirmed."""
+    def conclude(self, deliveries: Mapping[CampusMeter, Delivery]) -> None:
+        """Say of each meter how it ended, and what to do."""
         self._progress.stop()
         for meter, delivery in deliveries.items():
             if delivery.stage is Stage.CONFIRMED:
                 self._say(f"{meter.plan.label}: version {delivery.update.version} is confirmed")
+            elif delivery.stage is Stage.UNPROVEN:
+                self._say(f"{meter.plan.label}: version {delivery.update.version} {_UNPROVEN}")
             elif delivery.stage is Stage.FAILED:
                 self._say(f"{meter.plan.label}: {delivery.outcome}")
             else:
                 self._say(f"{meter.plan.label}: {_STATES[delivery.stage]}; run this again to go on where it is")
-        return all(delivery.stage is Stage.CONFIRMED for delivery in deliveries.values())
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -56,7 +56,9 @@ class Enrolment:
         """Assign every meter that the ledger does not know yet to its owner; *public_keys* are by meter id."""
         missing = [meter.plan.label for meter in self._campus.meters if meter.meter_id not in public_keys]
         if missing:
-            raise EnrolmentError(f"meter {missing[0]!r} has no key yet ({len(missing)} missing): run provision meters")
+            raise EnrolmentError(
+                f"meter {missing[0]!r} has no key yet ({len(missing)} missing): run provision meters or enrolled"
+            )
         known = {meter.meter_id for meter in await self._client.meters()}
         steps = [
             _assign_meter(meter, public_keys[meter.meter_id])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +16,8 @@ from provisioning.errors import DirectoryError
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 SECRET_FOLDER_MODE: Final = 0o700
+LOCK_TIMEOUT_S: Final = 10.0
+LOCK_POLL_S: Final = 0.02
 
 
 def make_folder(path: Path) -> Path:
@@ -44,6 +50,36 @@ def read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise DirectoryError(f"cannot read {path}: {cause}. Check the path.") from error
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Keep every other process that locks the file *path* out; the kernel lets go when this one ends, however it does.
+
+    Raises DirectoryError where another holds it for LOCK_TIMEOUT_S.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET_MODE)
+    except OSError as error:
+        raise DirectoryError(f"cannot lock {path}: {error.strerror}. Choose a folder you may write to.") from error
+    try:
+        end_s = time.monotonic() + LOCK_TIMEOUT_S
+        while not _is_locked(descriptor):
+            if time.monotonic() > end_s:
+                raise DirectoryError(f"another campusgrid holds {path}: end it, then run this again.")
+            time.sleep(LOCK_POLL_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Try to lock; tell whether that went well."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _write(path: Path, content: str | bytes, mode: int) -> None:

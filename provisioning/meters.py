@@ -1,4 +1,7 @@
-"""A meter's own part in its enrolment: the firmware makes the key on the device and tells its public half."""
+"""A meter's own part in its enrolment: the firmware makes the key on the device and tells its public half.
+
+It does so in one line, its card, whether it runs here or on a machine of its own.
+"""
 
 from __future__ import annotations
 
@@ -29,15 +32,30 @@ async def enrol(command: list[str], config: Path) -> EnrolledMeter:
     *command* runs the firmware (interpreter and main.py). Raises EnrolmentError where it fails or tells nonsense.
     """
     output = await _run([*command, "enrol", "--config", str(config)], config)
+    lines = output.splitlines()
+    return read_card(lines[-1] if lines else b"", f"the meter of {config}")
+
+
+def read_cards(text: bytes) -> list[EnrolledMeter]:
+    """Return what the meters told whose cards are the lines of *text*; raises EnrolmentError."""
+    lines = text.splitlines()
+    found = [read_card(line, f"line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
+        raise EnrolmentError("nothing came in: what `enrol` printed on the meter is wanted, a line for each meter")
+    return found
+
+
+def read_card(line: bytes, source: str) -> EnrolledMeter:
+    """Return what a meter told in *line*; raises EnrolmentError, which names *source*, where it is no card."""
     try:
-        told = json.loads(output.splitlines()[-1])
+        told = json.loads(line)
         meter = EnrolledMeter(
             bytes.fromhex(told["meter_id"]), bytes.fromhex(told["public_key"]), str(told["interpreter"])
         )
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise EnrolmentError(f"the meter of {config} did not tell its key but {output[-200:]!r}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise EnrolmentError(f"{source} does not tell a meter's key but {line[-200:]!r}") from error
     if len(meter.public_key) != PUBLIC_KEY_BYTES:
-        raise EnrolmentError(f"the meter of {config} told a key of {len(meter.public_key)} bytes")
+        raise EnrolmentError(f"{source} tells a key of {len(meter.public_key)} bytes")
     return meter
 
 

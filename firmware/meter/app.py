@@ -7,6 +7,7 @@ from meter.errors import JournalError, LineError, MalformedError, StorageError
 from meter.inbox import Inbox
 from meter.instrument import Instrument
 from meter.line import Line
+from meter.segments import MAX_HOLES
 from meter.timekeeper import Timekeeper
 from meter.timesync import TimeSync
 from meter.uplink import Uplink
@@ -19,6 +20,8 @@ RETRY_S = 0.5
 """Pause before a meter that did not answer for a boundary is asked again, while its reading can still count for it."""
 LATE_RETRIES = 60
 """How often in an epoch it is asked after that."""
+LOSS_PERIOD_MS = 60_000
+"""How often it is asked whether readings were lost that no record tells of yet."""
 STORAGE_PATIENCE_MS = 60_000
 """For so long a disk may refuse every reading before the application ends by that fault."""
 
@@ -132,12 +135,13 @@ class Application:
     async def _measure(self):
         """Take the start-up reading, then each boundary and periodic reading when it is due."""
         config = self._configuration.config
-        number = self._configuration.number
+        number = self._configuration.number if self._configuration.is_named() else None
         boundaries = clock.Boundaries(config.epoch_s, self._journal.epochs(), self._clock.now_ms())
         telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, self._clock.now_ms())
         self._status |= reading.METER_RESTARTED
         self._progress.mark("measuring")
-        self._tell_of_loss()
+        self._tell_of_loss(MAX_HOLES)
+        told_at = self._board.ticks_ms()
         await self._try_reading(reading.STARTUP, self._version or None)
         while True:
             self._progress.mark("measuring")
@@ -150,12 +154,26 @@ class Application:
             elif number != self._configuration.number and boundaries.wait_ms(now_ms) > clock.GUARD_MS:
                 config, number = self._configuration.config, self._configuration.number
                 telemetry = clock.Telemetry(config.telemetry_s, config.meter_id, now_ms)
-                await self._try_reading(reading.CONFIGURATION, number)
+                await self._take_between()
             elif telemetry.is_due(now_ms, boundaries.wait_ms(now_ms)) and self._has_room():
-                await self._try_reading(reading.PERIODIC, None)
+                await self._take_between()
+            elif self._board.ticks_since(told_at) >= LOSS_PERIOD_MS and boundaries.wait_ms(now_ms) > clock.GUARD_MS:
+                told_at = self._board.ticks_ms()
+                self._tell_of_loss(1)
             else:
                 pause_ms = min(boundaries.wait_ms(now_ms), telemetry.wait_ms(now_ms), MAX_SLEEP_MS)
                 await asyncio.sleep(pause_ms / 1000)
+
+    async def _take_between(self):
+        """Take a reading between two boundaries: a periodic one, unless the configuration waits to be named by one."""
+        number = self._configuration.number
+        if self._configuration.is_named():
+            await self._try_reading(reading.PERIODIC, None)
+        elif await self._try_reading(reading.CONFIGURATION, number):
+            try:
+                self._configuration.note_named(number)
+            except OSError as error:
+                self._complain("the next start names configuration {} once more: {}".format(number, error))
 
     def _lead_clock(self):
         servers = self._configuration.config.time_servers
@@ -179,13 +197,20 @@ class Application:
         self._uplink.wake()
         return True
 
-    def _tell_of_loss(self):
-        """Sign for readings that the flash has lost, since no receipt can pass the gap in the chain without that."""
+    def _tell_of_loss(self, most):
+        """Sign for readings that the flash has lost, since no receipt can pass the gap in the chain without that.
+
+        *most* runs of them are told; what fails, or is found later, is told when this is called again.
+        """
         try:
-            while run := self._journal.lost():
+            for _ in range(most):
+                run = self._journal.lost()
+                if run is None:
+                    return
                 self._complain("readings {} to {} are lost: their flash is damaged".format(run[0], run[1]))
                 self._status |= reading.JOURNAL_THINNED
                 self._record(reading.THINNED, run, (), self._clock.now_ms())
+                self._uplink.wake()
         except (JournalError, MalformedError, OSError) as error:
             self._complain("the loss of readings is not told yet: {}".format(error))
 

@@ -50,6 +50,9 @@ def parse(data, folder=""):
         values = json.loads(data.decode())
     except (ValueError, RuntimeError, MemoryError):  # the last two: nested beyond all measure
         raise ConfigError("not valid JSON") from None
+    if isinstance(values, dict):
+        for name, nothing in _LATER:
+            values.setdefault(name, nothing)
     config = _read_table(values, _CONFIG, "", Config)
     broker, line = config.broker, config.line
     return Config(
@@ -260,6 +263,12 @@ _CONFIG = (
     ("network", _or_null(_network)),
     ("time_servers", _time_servers),
 )
+_LATER = (("network", None), ("time_servers", []))
+"""Keys that came after the first set, and the value that each has where it is missing: "nothing", as before it came.
+
+Every key to come belongs in here, or no update that brings it could be installed from afar: the meters in the field
+have the old file. A key that is not known stays an error, so a new one is written once its version is confirmed.
+"""
 
 Line = namedtuple("Line", [name for name, _ in _LINE])
 TcpLine = namedtuple("TcpLine", [name for name, _ in _TCP_LINE])

@@ -1,7 +1,8 @@
 """What the campus sets from afar: a message signed with the campus key; defined in `protocol/configuration.cddl`.
 
 The newest message itself is what is stored, in one atomic step: after a power cut the old one holds or the new one. It
-says all that can be set from afar, so nothing of an earlier one is left; the rest stays as config.json has it.
+says all that can be set from afar, so nothing of an earlier one is left; the rest stays as config.json has it. Beside
+it is the number that a reading has named last, so that a start in between does not cost the campus its answer.
 """
 
 from collections import namedtuple
@@ -15,6 +16,7 @@ MAX_BYTES = 512
 MAX_TELEMETRY_S = 86_400
 
 _NAME = "configuration"
+_NAMED = "configuration.named"
 _FIELDS = 5
 _UINT32 = 2**32
 
@@ -52,6 +54,17 @@ class Store:
                 self._apply(open_sealed(storage.read(_NAME), config))
             except MalformedError as error:
                 self.damage = str(error)
+        self._named = storage.read(_NAMED) if _NAMED in storage.names() else None
+
+    def is_named(self):
+        """Tell whether a reading has named the message that holds; there may be none to name."""
+        return not self.number or self._named == str(self.number).encode()
+
+    def note_named(self, number):
+        """Take note, durably, that a reading in the journal names message *number*; raises OSError."""
+        named = str(number).encode()
+        self._storage.replace(_NAMED, named)
+        self._named = named
 
     def take(self, data):
         """Let the message *data* hold from now on, and return it; None for one that is not newer than what holds.
@@ -63,6 +76,7 @@ class Store:
             return None
         self._storage.replace(_NAME, data)
         self._apply(found)
+        self._named = None
         return found
 
     def _apply(self, found):

@@ -112,14 +112,16 @@ class Journal:
     def lost(self):
         """Return, as `thinnable` does, the next run that damage took without a receipt and without a record; or None.
 
+        It comes again until a record tells of it: `append` may fail, and this costs nothing where nothing is lost.
         Of its last reading's hash only the head is known, by the link of the reading behind it; zeros fill the rest.
         """
         while self._log.holes:
-            before, after = self._log.holes.pop(0)
+            before, after = self._log.holes[0]
             first, last, count = before.sequence + 1, after.sequence - 1, after.count - before.count - 1
             if after.sequence > self.receipted and count > 0 and not self._tells_of(first, last):
                 head = reading.decode(after.data).previous
                 return first, last, count, reading.link(before.data), head + bytes(_HASH_BYTES - len(head))
+            self._log.holes.pop(0)
         return None
 
     def last_reading(self):

@@ -214,7 +214,9 @@ class Segments:
                 self.last = record
             else:
                 is_merged = True
-        self.holes = (self.holes + (holes[: int(self._is_torn)] if is_merged else holes))[:MAX_HOLES]
+        holes = holes[: int(self._is_torn)] if is_merged else holes
+        new = [hole for hole in holes if hole not in self.holes]  # `mend` finds those of its file once more
+        self.holes = (self.holes + new)[:MAX_HOLES]
         self._is_torn = scan.is_torn
         self.lost_bytes += scan.total_bytes - scan.good_bytes
         if not span[3]:

@@ -87,7 +87,7 @@ class Updater:
             return "meter"
         if self._slots is None:
             return "launcher"
-        if self._answer(sealed, offered):
+        if self._answer(offered):
             return ""
         state = self._slots.state
         if offered.version <= max(state.highest, state.failed, self._wanted.version if self._wanted else 0):
@@ -100,20 +100,28 @@ class Updater:
             return "busy"
         return None if envelope.is_signed_by(sealed, self.config.campus_key) else "signature"
 
-    def _answer(self, sealed, offered):
-        """Say what became of the update *offered*, if it is known; tell whether it is."""
+    def _answer(self, offered):
+        """Say what became of the update *offered*, if it is known; tell whether it is.
+
+        Known is an image by version and SHA-256: the same one may be offered anew with another trial_s. Nobody has
+        checked its signature yet, so nothing but the answer comes of it: what was taken before stays as it was.
+        """
         state, other = self._slots.state, self._slots.other
-        if state.confirmed is not None and sealed == state.sealed[state.confirmed]:
+        if self._is_image_of(state.confirmed, offered):
             self._say(offered.version, "confirmed")
-        elif sealed == state.sealed[other] and state.stage == slots.TRIAL:
+        elif state.stage == slots.TRIAL and self._is_image_of(other, offered):
             self._say(offered.version, "trial")
-        elif sealed == state.sealed[other] and state.stage == slots.RECEIVING:
+        elif state.stage == slots.RECEIVING and self._is_image_of(other, offered):
             self._resume()
         elif offered.version == state.failed:
             self._say(offered.version, _rolled_back(state))
         else:
             return False
         return True
+
+    def _is_image_of(self, slot, offered):
+        held = self._slots.manifest(slot)
+        return held is not None and (held.version, held.sha256) == (offered.version, offered.sha256)
 
     def _resume(self):
         """Ask for the next piece of the image that comes in, or put it on trial when there is none left."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -73,6 +74,16 @@ class LaunchedMeter:
         """End the process at once; it is started again."""
         assert self._process
         self._process.kill()
+
+    def halt(self) -> None:
+        """Have the process stand still until `go_on`."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let the process that was halted run again."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
 
     def _keep_running(self) -> None:
         while self._is_wanted:

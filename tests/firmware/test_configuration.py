@@ -70,6 +70,20 @@ def test_a_power_cut_leaves_the_old_configuration_or_the_new_one() -> None:
     assert found == {(1, 11), (2, 12)}
 
 
+def test_the_number_that_no_reading_has_named_outlives_a_start_and_a_named_one_is_not_named_again() -> None:
+    disk = FlashDisk()
+    store = Store(Directory("state", disk), local())
+    assert store.is_named()
+    store.take(sealed(1))
+    store.take(sealed(2))
+    store.note_named(1)
+    store = Store(Directory("state", disk), local())
+    assert not store.is_named()
+    store.note_named(2)
+    assert store.is_named()
+    assert Store(Directory("state", disk), local()).is_named()
+
+
 @pytest.mark.parametrize(
     "message",
     [

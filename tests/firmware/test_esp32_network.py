@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib
 import sys
-import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -85,7 +84,7 @@ def test_a_station_left_to_itself_tries_for_ever_and_hides_why_it_fails(keeper: 
     wlan = radio.WLAN()
     wlan.active(True)
     wlan.connect("campus", "long enough")
-    time.sleep(0.2)
+    wait_until(lambda: wlan.status() and radio._station.reason, "no attempt has failed")
     assert wlan.status() == radio.STAT_CONNECTING
     with pytest.raises(OSError, match="Wifi Internal Error"):
         wlan.connect("campus", "long enough")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import queue
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from ledger.keys import PrivateKey
 from ledger.reading import Reason
+from provisioning import sent as notes
 from provisioning.signed_update import SignedUpdate, sign
 from tests.firmware.device import is_receipted, wait_until
 from tests.firmware.launched import PATIENCE_S, Plant, running_plant
@@ -23,6 +26,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """Give a campus whose one meter measures."""
     with running_plant(tmp_path_factory.mktemp("plant")) as running:
         running.meter.wait_for(is_receipted)
+        assert running.provision("meters", str(running.campus.folder)).returncode == 0
         yield running
 
 
@@ -40,16 +44,24 @@ def require_that_it_measures(plant: Plant, version: int) -> None:
     assert (plant.gateway.forks, plant.gateway.chain_breaks()) == (0, [])
 
 
-def test_the_next_version_runs_after_a_receipt_confirmed_it(plant: Plant) -> None:
+def test_the_next_version_runs_after_a_receipt_confirmed_it_and_a_signed_reading_proves_that(plant: Plant) -> None:
     for _ in range(2):  # from the copy that the meter was delivered with, and from an image
         sent = plant.image()
         done = plant.update(sent, TRIAL_S)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert done.stdout.endswith(f"oven: version {sent.version} is confirmed\n")
         require_that_it_measures(plant, sent.version)
+    again = plant.update(sent, TRIAL_S + 1)
+    assert (again.returncode, again.stderr) == (0, ""), again.stdout
     starts = [reading for reading in plant.gateway.readings.values() if reading.reason is Reason.STARTUP]
     assert starts[0].version is None
     assert starts[-1].version == sent.version
+    assert plant.update(sent, TRIAL_S).returncode == 0  # the reading that proved it was seen, which is kept
+    note = plant.campus.meters[0].config(plant.campus.folder).with_name("sent.json")
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"proven": 0}))  # as if nobody had listened
+    done = plant.update(sent, TRIAL_S)
+    assert done.returncode == 3
+    assert "by the meter's own unsigned word" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -111,11 +123,28 @@ def test_what_the_campus_did_not_sign_for_this_meter_is_refused(plant: Plant) ->
 
 
 def test_a_configuration_is_sent_and_echoed_in_a_signed_reading(plant: Plant) -> None:
-    assert plant.provision("meters", str(plant.campus.folder)).returncode == 0
     arguments = ["configure", str(plant.campus.folder), "--telemetry-s", "2", "--resend", "0", "7", "oven"]
     for _ in range(2):
         done = plant.provision(*arguments)
         assert (done.returncode, done.stdout, done.stderr) == (0, "oven: echoed\n", "")
     numbers = [event["number"] for event in plant.meter.events if event["event"] == "configured"]
     assert numbers == [1, 2]
+    require_that_it_measures(plant, running_version(plant))
+
+
+def test_a_configuration_that_another_one_superseded_is_told_so_and_waits_no_longer(plant: Plant) -> None:
+    assert plant.provision("meters", str(plant.campus.folder)).returncode == 0
+    meter = plant.campus.meters[0]
+    before = notes.read(plant.campus, meter).configuration
+    configure = ["configure", str(plant.campus.folder), "--telemetry-s"]
+    with ThreadPoolExecutor() as operators:
+        plant.meter.halt()
+        first = operators.submit(plant.provision, *configure, "3")
+        wait_until(lambda: notes.read(plant.campus, meter).configuration == before + 1, "no number is taken")
+        second = operators.submit(plant.provision, *configure, "2")
+        superseded = first.result()
+        plant.meter.go_on()
+        done = second.result()
+    assert (superseded.returncode, superseded.stdout) == (1, f"oven: superseded by {before + 2}\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "oven: echoed\n", "")
     require_that_it_measures(plant, running_version(plant))

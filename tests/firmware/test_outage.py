@@ -53,6 +53,42 @@ def test_a_journal_that_had_to_be_thinned_drains_past_every_gap(
     bench.end()
 
 
+def pass_until_said(bench: Bench, text: str) -> None:
+    """Let time go by until the meter complains of *text*."""
+    for _ in range(900):
+        if any(event["event"] == "error" and text in event["text"] for event in bench.board.events):
+            return
+        bench.pass_time(0.1)
+    pytest.fail(f"never said: {text}")
+
+
+def test_readings_lost_while_the_meter_runs_are_told_without_a_restart_as_soon_as_the_disk_takes_it(
+    loop: VirtualLoop,
+) -> None:
+    bench = Bench(loop, pace_s=0.01)
+    bench.pass_time(500)
+    (path,) = [path for path in bench.disk.files if path.startswith("log/")]
+    node = bench.disk.files[path]
+    middle = len(node.content) // 2
+    node.content = node.content[:middle] + bytes([node.content[middle] ^ 1]) + node.content[middle + 1 :]
+    bench.disk.full = True
+    pass_until_said(bench, "periodic reading not kept")  # for which the file is looked through before the next one
+    bench.disk.full = False
+    signed = bench.journal.sequence
+    while bench.journal.sequence == signed:
+        bench.pass_time(0.1)
+    bench.disk.full = True
+    pass_until_said(bench, "the loss of readings is not told yet")
+    bench.disk.full = False
+    bench.board.network = bench.broker
+    bench.pass_time(120)
+    bench.pass_until_receipted(60)
+    (told,) = [one.thinned for one in bench.broker.readings.values() if one.thinned]
+    assert told.first == told.last
+    assert told.first not in bench.broker.readings
+    bench.end()
+
+
 def test_before_the_first_sync_readings_are_kept_and_marked_and_no_step_repeats_a_boundary(loop: VirtualLoop) -> None:
     bench = Bench(loop, pace_s=0.01)
     bench.board.set_by_ms, bench.board.is_synced = -1_795_000_500_000, False  # never set: it counts from 1970

@@ -71,10 +71,16 @@ def test_a_new_message_of_the_campus_puts_the_last_good_configuration_back(
     worked.wait_for(lambda event: event["event"] == "error" and "campus key did not sign" in event["text"])
     assert not worked.config.exists()
     gateway.send(sealed(3, telemetry_s=1, gateway_keys=[gateway_key.public_key]))
+    named = worked.wait_for(lambda event: event["event"] == "signed" and event["reason"] == "configuration")
     worked.wait_for(is_receipted)
     worked.stop()
+    assert gateway.readings[named["sequence"]].configuration == 3
     assert worked.config.read_text() == good
     assert (gateway.forks, gateway.chain_breaks()) == (0, [])
+    worked.start()
+    worked.wait_for(lambda event: event["event"] == "signed" and event["reason"] == "periodic")
+    worked.stop()
+    assert [event["reason"] for event in worked.of_kind("signed")].count("configuration") == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])

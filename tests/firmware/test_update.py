@@ -103,7 +103,6 @@ def test_a_boot_that_cannot_be_counted_does_not_start_a_trial() -> None:
     [
         (make_update(2, meter=bytes(8)), "meter"), (make_update(2, target="esp32"), "target"),
         (make_update(1, data=b"another"), "version"), (make_update(2, key=STRANGER), "signature"),
-        (make_update(1, trial_s=9), "version"),
     ],
 )  # fmt: skip
 def test_what_is_not_for_this_meter_not_newer_or_not_signed_is_refused(
@@ -117,6 +116,29 @@ def test_what_is_not_for_this_meter_not_newer_or_not_signed_is_refused(
         meter.take(piece)
     assert disk.image() == before
     assert meter.refused == [f"update {update.version} refused: {reason}"]
+
+
+@pytest.mark.parametrize("key", [CAMPUS, STRANGER], ids=["signed", "not the campus'"])
+def test_the_same_image_offered_with_another_trial_time_is_answered_and_changes_nothing(key: PrivateKey) -> None:
+    disk = FlashDisk()
+    meter = Meter(disk)
+    update, again = make_update(1, pieces=6), make_update(1, pieces=6, trial_s=9, key=key)
+    for message in (update.manifest, *update.pieces[:2]):
+        meter.take(message)
+
+    def answer(meter: Meter) -> str:
+        before = disk.image()
+        meter.take(again.manifest)
+        assert (disk.image(), meter.refused) == (before, [])
+        return meter.last_of(1)
+
+    assert answer(meter) == "2"
+    assert meter.receive(update) == "trial"
+    assert answer(meter) == "trial"
+    meter = Meter(disk)
+    assert answer(meter) == "trial"
+    meter.updater.note_receipt()
+    assert (answer(meter), meter.slots.manifest(0).trial_s) == ("confirmed", 60)
 
 
 def test_an_update_replaces_an_older_one_that_is_coming_in_and_none_during_a_trial() -> None:

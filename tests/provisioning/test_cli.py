@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from provisioning import campus
+from provisioning import campus, layout, roster
+from tests.provisioning.plans import small_plan
 
+FIRMWARE = Path(__file__).parents[2] / "firmware"
 COMMAND = Path(sys.executable).with_name("campusgrid")
 PLAN = """
 name = "campus"
@@ -28,10 +32,11 @@ line = { path = "/dev/ttyUSB0", baud = 2400 }
 """
 
 
-def provision(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def provision(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(COMMAND), "provision", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
-    )
+        [str(COMMAND), "provision", *arguments],
+        cwd=folder, input=stdin, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -57,6 +62,51 @@ def test_a_plan_becomes_a_campus_whose_meters_have_their_own_keys(folder: Path) 
     assert_one_line(refused, "no ledger node answered GET /v1/meters")
 
 
+def card(meter_id: bytes, key: bytes) -> str:
+    return json.dumps({"meter_id": meter_id.hex(), "public_key": key.hex(), "interpreter": "micropython 1.25"}) + "\r\n"
+
+
+def test_a_meter_of_another_machine_is_entered_into_the_roster_by_the_line_that_it_printed(
+    folder: Path, micropython: Path, mosquitto_passwd: Path
+) -> None:
+    made = layout.lay_out(folder / "new", small_plan(), mosquitto_passwd)
+    pi = folder / "pi"
+    pi.mkdir()
+    shutil.copy(made.folder / "ca.crt", pi)
+    readme = (FIRMWARE / "README.md").read_text()
+    (script,) = re.findall(r"^sed '(.+)' /srv/campus/meters/<id>/config.json > ", readme, re.MULTILINE)
+    config = subprocess.check_output(["sed", script, made.meters[0].config(made.folder)], text=True)
+    assert json.loads(config)["broker"]["ca"] == "ca.crt"
+    (pi / "config.json").write_text(config)
+    enrol = [str(micropython), str(FIRMWARE / "meter" / "main.py"), "enrol", "--config", "config.json"]
+    printed = subprocess.run(enrol, cwd=pi, capture_output=True, text=True, timeout=60, check=True).stdout
+    for _ in range(2):
+        done = provision(folder, "enrolled", "new", stdin=printed)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "1 of 3 meters\nstill without a key: oven, shop\n" in done.stdout
+    assert "key: shop\n" in provision(folder, "meters", "new", "oven").stdout
+    done = provision(folder, "enrolled", "new", stdin=card(made.meters[2].meter_id, bytes(32)))
+    assert "3 of 3 meters\nnext: start the ledger nodes" in done.stdout
+    told = bytes.fromhex(json.loads(printed)["public_key"])
+    assert roster.read_keys(made)[made.meters[0].meter_id] == told
+    assert_one_line(provision(folder, "meters", "new"), "has another key of meter 'PV'")
+    assert roster.read_keys(made)[made.meters[0].meter_id] == told
+
+
+def test_a_line_that_is_not_one_of_this_campus_meters_changes_no_roster(folder: Path, mosquitto_passwd: Path) -> None:
+    made = layout.lay_out(folder / "new", small_plan(), mosquitto_passwd)
+    first, second = (meter.meter_id for meter in made.meters[:2])
+    for told, text in (
+        ("", "nothing came in"), ("hello\n", "line 1 does not tell a meter's key"), ("[]", "line 1"),
+        (card(first, bytes(32)) + "{}", "line 2"), (card(first, bytes(31)), "a key of 31 bytes"),
+        (card(bytes(8), bytes(32)), f"has no meter {bytes(8).hex()}"),
+        (card(first, bytes(32)) + card(first, b"k" * 32), "another key of meter 'PV'"),
+        (card(first, bytes(32)) + card(second, bytes(32)), "two meters told the same key"),
+    ):  # fmt: skip
+        assert_one_line(provision(folder, "enrolled", "new", stdin=told), text)
+    assert not (made.folder / "roster.json").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -64,6 +114,7 @@ def test_a_plan_becomes_a_campus_whose_meters_have_their_own_keys(folder: Path) 
         (["campus", ".", "--plan", "plan.toml"], "is not empty"),
         (["campus", "plan.toml/new", "--plan", "plan.toml"], "cannot make the folder"),
         (["campus", "new"], "--plan"),
+        (["enrolled", "new"], "campus.json: No such file"),
         (["meters", "new"], "campus.json: No such file"),
         (["enrol", "new"], "campus.json: No such file"),
         (["rebase", "new"], "campus.json: No such file"),
@@ -82,6 +133,9 @@ def test_what_cannot_be_sent_is_one_clear_line(folder: Path) -> None:
     built = provision(folder, "image", "--target", "linux", "--version", "1")
     assert (built.returncode, "meter-linux-1.image: version 1 for linux" in built.stdout) == (0, True)
     update = ["update", "new", "--image", "meter-linux-1.image"]
+    assert_one_line(provision(folder, *update), "no new/roster.json yet: `campusgrid provision meters`")
+    told = card(campus.load(folder / "new").meters[0].meter_id, bytes(32))
+    assert provision(folder, "enrolled", "new", stdin=told).returncode == 0
     assert_one_line(provision(folder, *update), "no session with the broker at 127.0.0.1:1")
     assert_one_line(provision(folder, *update, "toaster"), "no meter 'toaster'")
     assert_one_line(provision(folder, "update", "new", "--image", "plan.toml"), "no image of a meter")

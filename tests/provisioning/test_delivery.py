@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.keys import PrivateKey
-from provisioning.delivery import ASK_S, PIECES_PER_HINT, WHAT_TO_DO, Delivery, Stage
+from provisioning.delivery import ASK_S, PIECES_PER_HINT, PROOF_S, WHAT_TO_DO, Delivery, Stage
 from provisioning.image import Image
 from provisioning.signed_update import PIECE_BYTES, sign
 
@@ -30,9 +30,38 @@ def test_pieces_go_as_the_meter_asks_for_them() -> None:
     assert delivery.hear(b"update 7 trial", 6.0) == []
     assert (delivery.stage, delivery.done, delivery.is_over) == (Stage.TRIAL, 20, False)
     assert delivery.due(6.0 + ASK_S) == [UPDATE.manifest]
+    delivery.prove()
+    assert (delivery.stage, delivery.is_over) == (Stage.TRIAL, False)
     assert delivery.hear(b"update 7 confirmed", 12.0) == []
     assert (delivery.stage, delivery.is_over, delivery.due(99.0)) == (Stage.CONFIRMED, True, [])
     assert delivery.hear(b"update 7 0", 13.0) == []
+
+
+def test_a_confirmation_counts_with_a_signed_reading_and_waits_for_it() -> None:
+    delivery = Delivery(UPDATE)
+    delivery.hear(b"update 7 confirmed", 0.0)
+    assert (delivery.stage, delivery.is_over) == (Stage.CLAIMED, False)
+    delivery.prove()
+    assert delivery.stage is Stage.CONFIRMED
+
+
+def test_a_confirmation_without_a_signed_reading_ends_unproven_however_often_it_is_said() -> None:
+    delivery = Delivery(UPDATE)
+    for now_s in range(int(PROOF_S)):
+        delivery.hear(b"update 7 confirmed", float(now_s))
+        delivery.due(float(now_s))
+    assert delivery.stage is Stage.CLAIMED
+    assert delivery.due(PROOF_S) == []
+    assert (delivery.stage, delivery.is_over) == (Stage.UNPROVEN, True)
+
+
+def test_a_forged_confirmation_is_contradicted_by_the_meter_itself() -> None:
+    delivery = Delivery(UPDATE)
+    delivery.hear(b"update 7 confirmed", 0.0)
+    assert delivery.due(ASK_S) == [UPDATE.manifest]
+    assert delivery.hear(b"update 7 8", ASK_S) == list(UPDATE.pieces[8:16])
+    delivery.due(PROOF_S + ASK_S)
+    assert delivery.stage is Stage.SENDING
 
 
 @pytest.mark.parametrize("state", WHAT_TO_DO)

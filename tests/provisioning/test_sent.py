@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from provisioning import campus, image, layout, sent
+from provisioning import campus, files, image, layout, sent
 from provisioning.campus import Campus
 from provisioning.errors import DirectoryError, ImageError, SendError
 from provisioning.image import Image
@@ -26,6 +27,37 @@ def test_numbers_rise_by_meter_and_outlive_the_process(laid_out: Campus) -> None
     assert sent.count_configuration(laid_out, second) == 1
 
 
+def test_no_number_is_taken_twice_however_many_take_one_at_once(laid_out: Campus) -> None:
+    meter = laid_out.meters[0]
+    with ThreadPoolExecutor(8) as takers:
+        taken = list(takers.map(lambda _: sent.count_configuration(laid_out, meter), range(80)))
+    assert sorted(taken) == list(range(1, 81))
+
+
+def test_of_two_images_under_one_version_sent_at_once_one_goes_out(laid_out: Campus) -> None:
+    meter = laid_out.meters[0]
+
+    def is_taken(image: Image) -> bool:
+        try:
+            sent.note_update(laid_out, meter, image)
+        except SendError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as senders:
+        for version in range(1, 11):
+            assert sum(senders.map(is_taken, [Image("linux", version, data) for data in (b"a", b"b", b"c")])) == 1
+
+
+def test_who_is_stuck_with_a_lock_holds_nobody_up_for_long(laid_out: Campus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LOCK_TIMEOUT_S", 0.1)
+    meter = laid_out.meters[0]
+    lock = meter.config(laid_out.folder).with_name("sent.lock")
+    with files.lock(lock), pytest.raises(DirectoryError, match=r"another campusgrid holds .*sent\.lock: end it"):
+        sent.count_configuration(laid_out, meter)
+    assert sent.count_configuration(laid_out, meter) == 1
+
+
 def test_the_same_image_is_sent_again_but_no_older_and_no_other_of_its_version(laid_out: Campus) -> None:
     meter = laid_out.meters[0]
     for _ in range(2):
@@ -35,6 +67,17 @@ def test_the_same_image_is_sent_again_but_no_older_and_no_other_of_its_version(l
             sent.note_update(laid_out, meter, refused)
     sent.note_update(laid_out, meter, Image("linux", 6, b"another"))
     assert sent.read(laid_out, meter).version == 6
+
+
+def test_a_proof_is_kept_for_its_version_and_older_notes_have_none(laid_out: Campus) -> None:
+    meter = laid_out.meters[0]
+    path = meter.config(laid_out.folder).with_name("sent.json")
+    path.write_text('{"configuration": 2, "version": 5, "image": ""}')
+    assert not sent.is_proven(laid_out, meter, 5)
+    sent.note_proof(laid_out, meter, 5)
+    assert sent.is_proven(laid_out, meter, 5)
+    assert not sent.is_proven(laid_out, meter, 6)
+    assert sent.count_configuration(laid_out, meter) == 3
 
 
 def test_a_damaged_note_stops_everything(laid_out: Campus) -> None:
