@@ -6,7 +6,8 @@ pipe, ends or says `stop`, or until SIGINT; where it cannot measure it stays, in
 process: to the journal that is a power cut. Status 2: the configuration never worked, and it or the call is wrong;
 1: another process runs this meter; 75: it wants to be started anew, after an update.
 
-`launch.py` runs this file, and adds `--slot a|b|none` or `--trial a|b` to `run`: which copy of the firmware it started.
+`launch.py` runs this file, and adds `--slot a|b|none|unknown` or `--trial a|b` to `run`: which copy of the firmware it
+started.
 """
 
 import sys

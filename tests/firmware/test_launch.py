@@ -84,6 +84,27 @@ def test_a_broken_image_is_rolled_back_and_the_meter_goes_on(
     require_that_it_measures(plant, before)
 
 
+@pytest.mark.parametrize(
+    "damaged", [["config.json"], ["config.json", "config.json.good"]], ids=["itself", "and its copy"]
+)
+def test_a_mended_configuration_has_the_confirmed_version_run_again(plant: Plant, damaged: list[str]) -> None:
+    if not running_version(plant):
+        assert plant.update(plant.image(), TRIAL_S).returncode == 0
+    version = running_version(plant)
+    files = [plant.campus.meters[0].config(plant.campus.folder).with_name(name) for name in damaged]
+    good = [path.read_bytes() for path in files]
+    for path in files:
+        path.write_bytes(path.read_bytes()[:150])
+    seen = len(plant.meter.events)
+    plant.meter.cut_power()
+    assert plant.meter.wait_for(lambda event: event["event"] == "safe", seen)["reason"] == "configuration"
+    files[0].write_bytes(good[0])
+    assert plant.meter.wait_for(lambda event: event["event"] == "started", seen)["version"] == version
+    was_chosen_anew = any(event["event"] == "restarting" for event in plant.meter.events[seen:])
+    assert was_chosen_anew == (len(damaged) > 1)
+    require_that_it_measures(plant, version)
+
+
 def test_a_power_cut_at_any_moment_of_an_update_costs_nothing_but_time(plant: Plant) -> None:
     sent = plant.image()
     update = sign(sent, plant.meter_id, plant.campus_key, TRIAL_S)
