@@ -22,6 +22,7 @@ from meter.board import here  # noqa: E402
 FORCED_TRIALS = 2
 """An image on trial ends itself when its time is up; what has not after so many times that, is ended by force."""
 RESTART_STATUS = 75
+RESTART_TEXT = "ended with status 75, to be started again with the same arguments: systemd's Restart=always does it"
 
 
 def main(arguments):
@@ -109,4 +110,7 @@ def _choose(found, board):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == RESTART_STATUS:
+        print(RESTART_TEXT, file=sys.stderr)
+    sys.exit(status)

@@ -51,6 +51,7 @@ def test_the_next_version_runs_after_a_receipt_confirmed_it_and_a_signed_reading
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert done.stdout.endswith(f"oven: version {sent.version} is confirmed\n")
         require_that_it_measures(plant, sent.version)
+    assert plant.meter.stderr.read_text().count("ended with status 75, to be started again") == 2
     again = plant.update(sent, TRIAL_S + 1)
     assert (again.returncode, again.stderr) == (0, ""), again.stdout
     starts = [reading for reading in plant.gateway.readings.values() if reading.reason is Reason.STARTUP]
