@@ -47,7 +47,7 @@ def bid(config: Config, exit_with_parent: WithParent = False) -> None:
 
 @app.command()
 def adopt(
-    meter: Annotated[str, typer.Argument(help="The meter's id, 16 hex digits.")],
+    meter: Annotated[str, typer.Argument(help="The meter's id, 16 hex digits, or its label.")],
     config: Config,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

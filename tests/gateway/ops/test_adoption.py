@@ -40,7 +40,12 @@ def test_a_meter_whose_past_is_lost_is_named_and_receipted_again_after_adoption(
     wait_for(lambda: plant.rows("SELECT sequence FROM evidence") == [(1,)], "the late reading to be kept")
 
 
-def test_a_meter_id_that_is_none_is_refused(plant: Plant) -> None:
+def test_a_meter_is_named_by_id_or_label_and_one_that_is_none_is_refused(plant: Plant) -> None:
     plant.start()
     plant.kill_all()
-    assert "'kitchen' is no meter id" in run("adopt", "kitchen", "--config", str(plant.config)).stderr
+    name = plant.pens[0].meter_id.hex()
+    for known, shown in ((name, name), ("Room 1", f"Room 1 ({name})")):
+        assert f"meter {shown}: nothing of it waits" in run("adopt", known, "--config", str(plant.config)).stderr
+    for unknown in ("kitchen", "cafe"):
+        told = run("adopt", unknown, "--config", str(plant.config)).stderr
+        assert f"'{unknown}' is no meter's id or label" in told
