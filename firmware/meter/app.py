@@ -304,6 +304,8 @@ class Application:
             )  # fmt: skip
 
     def _heard(self, kind):
+        if kind == "missing":
+            self._tell_of_loss(1)
         if kind == "receipted" and self._first and self._journal.receipted >= self._first:
             self._proven()
 

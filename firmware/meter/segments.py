@@ -81,6 +81,15 @@ class Segments:
                 return (self._take(name, 1, lambda record: record.sequence == sequence) + [None])[0]
         return None
 
+    def before(self, sequence):
+        """Return the newest record with a number below *sequence*, or None."""
+        found = None
+        for name, first, _, _, _ in reversed(self._spans):
+            if first < sequence and found is None:
+                for record in self._scan(name):
+                    found = record if record.sequence < sequence else found
+        return found
+
     def newest(self, reason):
         """Return the newest record with *reason*, or None."""
         found = None
