@@ -4,7 +4,7 @@ The same in normal operation and in safe mode, where the journal or the store of
 """
 
 from meter import envelope, receipt
-from meter.errors import MalformedError
+from meter.errors import MalformedError, in_words
 
 
 class Inbox:
@@ -37,7 +37,7 @@ class Inbox:
         try:
             return bool(take(message))
         except (MalformedError, OSError) as error:
-            self._complain("{} ignored: {}".format(name, error))
+            self._complain("{} ignored: {}".format(name, in_words(error)))
             return False
 
     def _configure(self, message):

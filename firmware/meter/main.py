@@ -22,7 +22,7 @@ from meter import curve, sha512  # noqa: E402, F401  first: a board has no stack
 # isort: split
 from meter import config, identify, keystore, service  # noqa: E402
 from meter.board import here  # noqa: E402
-from meter.errors import ClaimError, LineError, MeterError  # noqa: E402
+from meter.errors import ClaimError, LineError, MeterError, in_words  # noqa: E402
 
 board = here()
 
@@ -69,7 +69,7 @@ def probe(arguments):
     try:
         found = asyncio.run(identify.find(board, target, asked, lambda text: sys.stderr.write(text + "\n")))
     except OSError as error:
-        sys.stderr.write("meter: cannot use {}: {}\n".format(target, error))
+        sys.stderr.write("meter: cannot use {}: {}\n".format(target, in_words(error)))
         return 2
     except LineError as error:
         failure = error

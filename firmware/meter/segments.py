@@ -16,7 +16,7 @@ import struct
 from binascii import crc32
 from collections import namedtuple
 
-from meter.errors import StorageError
+from meter.errors import StorageError, in_words
 
 SEGMENT_BYTES = 16384
 PIECE_BYTES = 1024
@@ -198,7 +198,9 @@ class Segments:
             for piece in pieces:
                 yield piece
         except OSError as error:  # not one of the network's, which a new session mends
-            raise StorageError("cannot read {} of the journal: {}; mend its file system".format(name, error)) from None
+            raise StorageError(
+                "cannot read {} of the journal: {}; mend its file system".format(name, in_words(error))
+            ) from None
         finally:
             pieces.close()
 

@@ -12,7 +12,7 @@ import sys
 
 from meter import last_good, slots, start
 from meter.app import Application
-from meter.errors import ConfigError, MeterError, StorageError, UnfitError
+from meter.errors import ConfigError, MeterError, StorageError, UnfitError, in_words
 from meter.progress import Progress
 from meter.safe_mode import SafeMode
 from meter.update import Updater
@@ -182,12 +182,13 @@ class Service:
         try:
             self._slots = slots.of_board(self._board, parts.config.data_dir) if self._slot else None
         except (ConfigError, OSError) as error:
-            self._complain("the slots for updates cannot be read: {}".format(error))
+            self._complain("the slots for updates cannot be read: {}".format(in_words(error)))
         running = slots.NAMES.index(self._slot) if self._slot in slots.NAMES else None
         self._updates = Updater(self._slots, running, parts.config, self._board, self._tell_of_update)
         if self._slots is not None:
             if self._slots.damage:
-                self._complain(self._slots.damage)
+                text = "{}; what the meter was delivered with runs: send it an update"
+                self._complain(text.format(self._slots.damage))
             self._try_update(self._updates.start)
             self._tasks.append(asyncio.create_task(self._watch(self._await_update())))
 
@@ -208,7 +209,7 @@ class Service:
         try:
             step()
         except OSError as error:
-            self._complain("update: the slot cannot be used: {}".format(error))
+            self._complain("update: the slot cannot be used: {}".format(in_words(error)))
 
     def _tell_of_update(self, version, state):
         """Tell the campus; and whoever reads the meter's output, unless it is mere progress."""
@@ -228,7 +229,7 @@ class Service:
             if start.look([self._path]) == self._loaded:
                 last_good.keep(self._board, self._path)
         except OSError as error:
-            self._complain("no copy of the configuration is kept beside {}: {}".format(self._path, error))
+            self._complain("no copy of the configuration is kept beside {}: {}".format(self._path, in_words(error)))
 
     def _complain(self, text):
         self._board.emit({"event": "error", "text": text})
