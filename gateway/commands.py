@@ -53,7 +53,7 @@ def bid(config: Config, exit_with_parent: WithParent = False) -> None:
 @app.command()
 def adopt(
     config: Config,
-    meter: Annotated[str | None, typer.Argument(help="The meter's id, 16 hex digits.")] = None,
+    meter: Annotated[str | None, typer.Argument(help="The meter's id, 16 hex digits, or its label.")] = None,
     is_all: Annotated[bool, typer.Option("--all", help="Every meter that waits in vain, as after a restore.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

@@ -23,7 +23,7 @@ WHAT_TO_DO: Final = {
     "rolled-back boots": "it was started three times and got no receipt: mend the firmware, and sign a higher version",
     "rolled-back receipt": "it got no receipt in its time: see that the gateway runs, and sign a higher version",
     "rolled-back image": "its image was damaged on the meter: sign a higher version",
-    "refused target": "the image is built for another kind of board: choose the image's --target",
+    "refused target": "the image is for another kind of board: build one with another --target and a higher --version",
     "refused version": "the meter had this version or a higher one: build the image with a higher --version",
     "refused size": "the image does not fit into the meter's slot",
     "refused signature": "the campus key is not the one in the meter's config.json",

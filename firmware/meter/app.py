@@ -3,7 +3,7 @@
 import asyncio
 
 from meter import clock, profile, reading, unix_time
-from meter.errors import JournalError, LineError, MalformedError, StorageError
+from meter.errors import JournalError, LineError, MalformedError, StorageError, in_words
 from meter.inbox import Inbox
 from meter.instrument import Instrument
 from meter.line import Line
@@ -173,7 +173,7 @@ class Application:
             try:
                 self._configuration.note_named(number)
             except OSError as error:
-                self._complain("the next start names configuration {} once more: {}".format(number, error))
+                self._complain("the next start names configuration {} once more: {}".format(number, in_words(error)))
 
     def _lead_clock(self):
         servers = self._configuration.config.time_servers
@@ -191,7 +191,7 @@ class Application:
             self._record(reading.THINNED, run, (), self._clock.now_ms())
             self._journal.thin(run[0], run[1])
         except (JournalError, MalformedError, OSError) as error:
-            self._complain("journal not thinned: {}".format(error))
+            self._complain("journal not thinned: {}".format(in_words(error)))
             return False
         self._board.emit({"event": "thinned", "first": run[0], "last": run[1], "readings": run[2]})
         self._uplink.wake()
@@ -212,7 +212,7 @@ class Application:
                 self._record(reading.THINNED, run, (), self._clock.now_ms())
                 self._uplink.wake()
         except (JournalError, MalformedError, OSError) as error:
-            self._complain("the loss of readings is not told yet: {}".format(error))
+            self._complain("the loss of readings is not told yet: {}".format(in_words(error)))
 
     async def _take_boundary(self, epoch):
         """Take the boundary reading of *epoch*, however often the meter must be asked, until the next one is due."""
@@ -223,7 +223,7 @@ class Application:
             self._progress.mark("measuring", int(1000 * pause_s))
             await asyncio.sleep(pause_s)
             if self._clock.now_ms() // 1000 // self._configuration.config.epoch_s != epoch:
-                self._complain("no boundary reading of epoch {}: the meter did not answer in all of it".format(epoch))
+                self._complain("no boundary reading of epoch {}: none of the attempts in it went well".format(epoch))
                 return
 
     async def _try_reading(self, reason, about):
@@ -236,7 +236,7 @@ class Application:
             self._complain("no {} reading: {}".format(reading.REASONS[reason], error))
             return False
         except (JournalError, MalformedError, OSError) as error:
-            self._complain("{} reading not kept: {}".format(reading.REASONS[reason], error))
+            self._complain("{} reading not kept: {}".format(reading.REASONS[reason], in_words(error)))
             self._bear_with(error)
             return False
         self._unkept_since = None
@@ -257,7 +257,7 @@ class Application:
         if self._unkept_since is None:
             self._unkept_since = self._board.ticks_ms()
         elif self._board.ticks_since(self._unkept_since) > STORAGE_PATIENCE_MS:
-            raise StorageError("the disk keeps no reading: {}; mend it or make room".format(error))
+            raise StorageError("the disk keeps no reading: {}; mend it or make room".format(in_words(error)))
 
     def _record(self, reason, about, values, time_ms):
         """Sign and journal a reading; return its number. No await in here: number and link cannot be overtaken."""
@@ -304,6 +304,8 @@ class Application:
             )  # fmt: skip
 
     def _heard(self, kind):
+        if kind == "missing":
+            self._tell_of_loss(1)
         if kind == "receipted" and self._first and self._journal.receipted >= self._first:
             self._proven()
 

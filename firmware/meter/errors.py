@@ -1,5 +1,16 @@
 """The firmware's exceptions: whose fault it is, is in the type."""
 
+_WORDS = {"16": "EBUSY", "20": "ENOTDIR", "25": "ENOTTY", "28": "ENOSPC", "30": "EROFS", "32": "EPIPE"}
+"""Of errors that MicroPython has a number for, and nothing else."""
+
+
+def in_words(error):
+    """Return what *error* says; never the bare number of an OSError that has a word."""
+    text = str(error)
+    if isinstance(error, OSError) and text in _WORDS:
+        return "[Errno {}] {}".format(text, _WORDS[text])
+    return text
+
 
 class MeterError(Exception):
     """Root of everything that the firmware raises on purpose; its text is meant for people."""

@@ -4,14 +4,15 @@ The same in normal operation and in safe mode, where the journal or the store of
 """
 
 from meter import envelope, receipt
-from meter.errors import MalformedError
+from meter.errors import MalformedError, in_words
 
 
 class Inbox:
     """Takes each message of the receipt topic.
 
     *store* (a configuration.Store) and *journal* are None where they cannot be used; *updates* is an Updater.
-    `heard(message kind)` is called with what was taken: "configured" or "receipted"; `send_again(first, last)` with the
+    `heard(message kind)` is called with what was taken: "configured" or "receipted", or "missing" where a receipt shows
+    that the journal lost readings, which it can now tell of; `send_again(first, last)` with the
     epochs that the campus wants once more; `complain(text)` with what is wrong with a message.
     """
 
@@ -23,6 +24,7 @@ class Inbox:
         self._send_again = send_again
         self._complain = complain
         self.beacon = None
+        self._stray = None  # number of the receipt that was complained of last
         self._kinds = {
             envelope.CONFIGURATION: ("configuration", self._configure),
             envelope.UPDATE: ("update", updates.take),
@@ -35,7 +37,7 @@ class Inbox:
         try:
             return bool(take(message))
         except (MalformedError, OSError) as error:
-            self._complain("{} ignored: {}".format(name, error))
+            self._complain("{} ignored: {}".format(name, in_words(error)))
             return False
 
     def _configure(self, message):
@@ -65,11 +67,23 @@ class Inbox:
             self._complain("readings were forgotten here: numbers go on behind {}".format(offered.sequence))
             return False
         if not self._journal.settle(offered.sequence, offered.hash):
-            raise MalformedError("{} is not in this journal as the gateway has it".format(offered.sequence))
+            return self._miss(offered)
         self._hold_beacon(offered.beacon)
         self._board.emit({"event": "receipted", "sequence": offered.sequence})
         self._heard("receipted")
         return True
+
+    def _miss(self, offered):
+        """Let the journal tell of its loss, or say once for each number what is wrong with the receipt *offered*."""
+        is_new, self._stray = offered.sequence != self._stray, offered.sequence
+        if self._journal.miss(offered.sequence, offered.hash):
+            self._heard("missing")
+        elif is_new:
+            raise MalformedError(
+                "{} is not in this journal as the gateway has it; should no newer one come, a restored journal, or else"
+                " `campusgrid gateway adopt` for this meter, lets its chain go on".format(offered.sequence)
+            )
+        return False
 
     def _hold_beacon(self, beacon):
         """Keep the newest beacon: the one whose anchor, then block, is the latest."""

@@ -58,6 +58,7 @@ class Journal:
         self._thinned = record.sequence if record else 0
         self._measured = self._newest_measured()
         self._looked_at = 0  # no run to thin is left up to this number
+        self._missing = None  # a run that a receipt has shown to be lost, see `miss`
 
     @property
     def sequence(self):
@@ -115,12 +116,16 @@ class Journal:
         It comes again until a record tells of it: `append` may fail, and this costs nothing where nothing is lost.
         Of its last reading's hash only the head is known, by the link of the reading behind it; zeros fill the rest.
         """
+        if self._missing is not None:
+            last = self._missing[1]
+            if last > self.receipted and not self._tells_of(last, last):
+                return self._missing
+            self._missing = None
         while self._log.holes:
             before, after = self._log.holes[0]
             first, last, count = before.sequence + 1, after.sequence - 1, after.count - before.count - 1
             if after.sequence > self.receipted and count > 0 and not self._tells_of(first, last):
-                head = reading.decode(after.data).previous
-                return first, last, count, reading.link(before.data), head + bytes(_HASH_BYTES - len(head))
+                return first, last, count, reading.link(before.data), _known_hash(after)
             self._log.holes.pop(0)
         return None
 
@@ -197,6 +202,25 @@ class Journal:
         self._next = sequence + 1
         return True
 
+    def miss(self, sequence, digest):
+        """Take note, for `lost`, of what the authentic receipt for *sequence* shows to be gone; tell whether it does.
+
+        That is so where the number lies in a gap in which, by the count of readings, none was ever signed: the files of
+        the newest ones, or all, were lost while the mark of the numbers was not. The chain went on from what was left,
+        so the run is what came behind *sequence*, or that one itself where no number did. How many of the numbers had a
+        reading is lost too: at most all. One gap is told of once.
+        """
+        after = (self._log.after(sequence, 1) + [None])[0]
+        if after is None or sequence <= self.receipted or self._log.find(sequence) is not None:
+            return False
+        before, link, last = self._log.before(sequence), digest[: reading.PREVIOUS_BYTES], after.sequence - 1
+        is_gap = after.count == (before.count if before else 0) + 1 and reading.decode(after.data).previous != link
+        if not is_gap or self._tells_of(last, last):
+            return False
+        first = min(sequence + 1, last)
+        self._missing = first, last, last - first + 1, link, _known_hash(after)
+        return True
+
     def _tells_of(self, first, last):
         """Tell whether a record says of the numbers *first* to *last* that they are gone."""
         number = self.receipted
@@ -250,6 +274,12 @@ class Journal:
                 mark, forgotten, link = text.decode().split(" ")
                 return int(mark), int(forgotten), bytes.fromhex(link)
         return self.sequence + RESERVED_NUMBERS if self.sequence else 0, 0, reading.NO_PREVIOUS
+
+
+def _known_hash(after):
+    """Return what is known of the hash of the reading before the record *after*: its head, then zeros."""
+    head = reading.decode(after.data).previous
+    return head + bytes(_HASH_BYTES - len(head))
 
 
 def _first_run(records, receipted):

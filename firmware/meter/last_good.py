@@ -1,6 +1,7 @@
 """The last configuration that worked: a copy of config.json, made when the gateway's receipt came, used in safe mode.
 
 It lies beside config.json, the one place that is known while config.json tells nothing. A checksum ends it.
+The launcher reads it too, and is never replaced: its name and its form are for ever.
 """
 
 from binascii import crc32

@@ -8,6 +8,7 @@ other than 0 is to be started again (by systemd's Restart=always; on a board `me
 
 import json
 import sys
+from binascii import crc32
 
 if __name__ == "__main__":
     sys.path[0] = __file__.rpartition("/")[0] + "/.." if "/" in __file__ else ".."
@@ -21,6 +22,7 @@ from meter.board import here  # noqa: E402
 FORCED_TRIALS = 2
 """An image on trial ends itself when its time is up; what has not after so many times that, is ended by force."""
 RESTART_STATUS = 75
+RESTART_TEXT = "ended with status 75, to be started again with the same arguments: systemd's Restart=always does it"
 
 
 def main(arguments):
@@ -56,17 +58,39 @@ def _forget_modules():
 def _prepare(config_path, board):
     """Choose what to start and make it importable.
 
-    Return its name, "none" for the copy beside this file, and whether it is on trial.
+    Return its name and whether it is on trial. The copy beside this file is "none"; "unknown" where nothing tells
+    whether there is another: that copy asks for a new start once the configuration is mended.
     """
     try:
-        with open(config_path) as file:
-            data_dir = json.load(file)["data_dir"]  # the rest is for the image to judge: it may know other keys
+        data_dir = _find_data_dir(config_path)
         if not data_dir.startswith("/"):
             data_dir = config_path[: config_path.rfind("/") + 1] + data_dir
         return _choose(slots.of_board(board, data_dir), board)
     except Exception as error:
         board.emit({"event": "error", "text": "no update can be started: {}: {}".format(type(error).__name__, error)})
-        return "none", False
+        return "unknown", False
+
+
+def _find_data_dir(config_path):
+    """Return where the configuration, or else the last one that worked, says that the meter keeps its files."""
+    try:
+        with open(config_path) as file:
+            return json.load(file)["data_dir"]  # the rest is for the image to judge: it may know other keys
+    except Exception:  # whatever damage does to it
+        copy = _read_copy(config_path)
+        if copy is None:
+            raise
+        return json.loads(copy.decode())["data_dir"]
+
+
+def _read_copy(config_path):
+    """Return what `last_good.py` kept; None where that is no use. That module itself costs a board too much heap."""
+    try:
+        with open(config_path + ".good", "rb") as file:
+            data, _, checksum = file.read().rpartition(b"\n")
+    except OSError:
+        return None
+    return data if checksum == str(crc32(data)).encode() else None
 
 
 def _choose(found, board):
@@ -86,4 +110,7 @@ def _choose(found, board):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    if status == RESTART_STATUS:
+        print(RESTART_TEXT, file=sys.stderr)
+    sys.exit(status)

@@ -3,7 +3,7 @@
 import asyncio
 
 from meter import modbus, rtu, tcp
-from meter.errors import LineError
+from meter.errors import LineError, in_words
 
 ATTEMPTS = 3
 BACK_OFF_MS = 50
@@ -61,7 +61,7 @@ class Line:
                 except OSError as error:
                     is_silent = False  # the line's fault, and soon told: no reason to leave out the meter
                     self.close()
-                    failure = LineError("cannot use {}: {}".format(self._wire.name, error))
+                    failure = LineError("cannot use {}: {}".format(self._wire.name, in_words(error)))
                 else:
                     self._silent.pop(slave, None)
                     return answer

@@ -6,7 +6,8 @@ pipe, ends or says `stop`, or until SIGINT; where it cannot measure it stays, in
 process: to the journal that is a power cut. Status 2: the configuration never worked, and it or the call is wrong;
 1: another process runs this meter; 75: it wants to be started anew, after an update.
 
-`launch.py` runs this file, and adds `--slot a|b|none` or `--trial a|b` to `run`: which copy of the firmware it started.
+`launch.py` runs this file, and adds `--slot a|b|none|unknown` or `--trial a|b` to `run`: which copy of the firmware it
+started.
 """
 
 import sys
@@ -21,7 +22,7 @@ from meter import curve, sha512  # noqa: E402, F401  first: a board has no stack
 # isort: split
 from meter import config, identify, keystore, service  # noqa: E402
 from meter.board import here  # noqa: E402
-from meter.errors import ClaimError, LineError, MeterError  # noqa: E402
+from meter.errors import ClaimError, LineError, MeterError, in_words  # noqa: E402
 
 board = here()
 
@@ -68,7 +69,7 @@ def probe(arguments):
     try:
         found = asyncio.run(identify.find(board, target, asked, lambda text: sys.stderr.write(text + "\n")))
     except OSError as error:
-        sys.stderr.write("meter: cannot use {}: {}\n".format(target, error))
+        sys.stderr.write("meter: cannot use {}: {}\n".format(target, in_words(error)))
         return 2
     except LineError as error:
         failure = error

@@ -7,7 +7,7 @@ It signs nothing.
 import asyncio
 
 from meter import last_good, start
-from meter.errors import MeterError, StorageError
+from meter.errors import MeterError, StorageError, in_words
 from meter.inbox import Inbox
 from meter.uplink import Uplink
 
@@ -113,7 +113,7 @@ class SafeMode:
             try:
                 last_good.restore(self._board, self._path)
             except (MeterError, OSError) as error:
-                self._complain("configuration not put back: {}".format(error))
+                self._complain("configuration not put back: {}".format(in_words(error)))
 
     def _send_again(self, first, last):
         self._uplink.send_again(first, last)

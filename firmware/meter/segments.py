@@ -16,7 +16,7 @@ import struct
 from binascii import crc32
 from collections import namedtuple
 
-from meter.errors import StorageError
+from meter.errors import StorageError, in_words
 
 SEGMENT_BYTES = 16384
 PIECE_BYTES = 1024
@@ -80,6 +80,15 @@ class Segments:
             if first <= sequence <= last:
                 return (self._take(name, 1, lambda record: record.sequence == sequence) + [None])[0]
         return None
+
+    def before(self, sequence):
+        """Return the newest record with a number below *sequence*, or None."""
+        found = None
+        for name, first, _, _, _ in reversed(self._spans):
+            if first < sequence and found is None:
+                for record in self._scan(name):
+                    found = record if record.sequence < sequence else found
+        return found
 
     def newest(self, reason):
         """Return the newest record with *reason*, or None."""
@@ -189,7 +198,9 @@ class Segments:
             for piece in pieces:
                 yield piece
         except OSError as error:  # not one of the network's, which a new session mends
-            raise StorageError("cannot read {} of the journal: {}; mend its file system".format(name, error)) from None
+            raise StorageError(
+                "cannot read {} of the journal: {}; mend its file system".format(name, in_words(error))
+            ) from None
         finally:
             pieces.close()
 

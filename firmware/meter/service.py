@@ -12,7 +12,7 @@ import sys
 
 from meter import last_good, slots, start
 from meter.app import Application
-from meter.errors import ConfigError, MeterError, StorageError, UnfitError
+from meter.errors import ConfigError, MeterError, StorageError, UnfitError, in_words
 from meter.progress import Progress
 from meter.safe_mode import SafeMode
 from meter.update import Updater
@@ -24,14 +24,15 @@ RETRY_LIMIT_MS = 3_600_000
 STEADY_S = 600
 """After so long without a fault the next one counts as the first."""
 UPDATE_POLL_S = 0.5
+UNKNOWN = "unknown"
 
 
 class Service:
     """The meter that the file *path* configures, on *board*.
 
-    *slot* is the name of the one that the launcher started, "none" for the copy that the meter was delivered with; None
-    where no launcher started anything. One that *is_on_trial* ends where it can make nothing of the configuration: the
-    one before it may.
+    *slot* is the name of the one that the launcher started, "none" for the copy that the meter was delivered with,
+    UNKNOWN for that copy where the launcher could not read the configuration; None where no launcher started anything.
+    One that *is_on_trial* ends where it can make nothing of the configuration: the one before it may.
     """
 
     def __init__(self, board, path, slot=None, is_on_trial=False):
@@ -55,7 +56,7 @@ class Service:
         self._fault = None
 
     async def run(self):
-        """Run until the command line ends, or an update, or the end of its trial, asks for a new start: tell which.
+        """Run until the command line ends, or something else is to be started: tell which.
 
         Raises UnfitError where it never worked, or does not under a version on trial; ClaimError where it is taken.
         """
@@ -106,7 +107,11 @@ class Service:
             await asyncio.sleep(self._watchdog.period_s)
 
     async def _live(self):
-        """Measure, or stay in safe mode, in turn, until cancelled; raises UnfitError, see `run`."""
+        """Measure, or stay in safe mode, in turn, until cancelled; raises UnfitError, see `run`.
+
+        Comes back where the launcher can now read the configuration, and so find the image that is to run.
+        """
+        was_unreadable = False
         while True:
             self._progress.mark("start")
             self._loaded = start.look([self._path])
@@ -116,6 +121,10 @@ class Service:
                 self._open_updates(parts)
             elif self._is_on_trial or not last_good.is_kept(self._path):
                 raise UnfitError(parts.text)
+            is_unreadable = parts.reason == start.CONFIGURATION
+            if self._slot == UNKNOWN and was_unreadable and not is_unreadable:
+                return self._restart()
+            was_unreadable = is_unreadable
             if parts.reason is None:
                 await self._measure(parts)
             await self._stay_safe(parts)
@@ -173,12 +182,13 @@ class Service:
         try:
             self._slots = slots.of_board(self._board, parts.config.data_dir) if self._slot else None
         except (ConfigError, OSError) as error:
-            self._complain("the slots for updates cannot be read: {}".format(error))
+            self._complain("the slots for updates cannot be read: {}".format(in_words(error)))
         running = slots.NAMES.index(self._slot) if self._slot in slots.NAMES else None
         self._updates = Updater(self._slots, running, parts.config, self._board, self._tell_of_update)
         if self._slots is not None:
             if self._slots.damage:
-                self._complain(self._slots.damage)
+                text = "{}; what the meter was delivered with runs: send it an update"
+                self._complain(text.format(self._slots.damage))
             self._try_update(self._updates.start)
             self._tasks.append(asyncio.create_task(self._watch(self._await_update())))
 
@@ -187,6 +197,10 @@ class Service:
         while not (self._updates.wants_restart and self._mode is not None and self._mode.is_quiet()):
             await asyncio.sleep(UPDATE_POLL_S)
             self._try_update(self._updates.check_trial)
+        self._restart()
+
+    def _restart(self):
+        """Let `run` ask for a new start when the part that calls this has ended."""
         self._board.emit({"event": "restarting"})
         self._is_restarting = True
 
@@ -195,7 +209,7 @@ class Service:
         try:
             step()
         except OSError as error:
-            self._complain("update: the slot cannot be used: {}".format(error))
+            self._complain("update: the slot cannot be used: {}".format(in_words(error)))
 
     def _tell_of_update(self, version, state):
         """Tell the campus; and whoever reads the meter's output, unless it is mere progress."""
@@ -215,7 +229,7 @@ class Service:
             if start.look([self._path]) == self._loaded:
                 last_good.keep(self._board, self._path)
         except OSError as error:
-            self._complain("no copy of the configuration is kept beside {}: {}".format(self._path, error))
+            self._complain("no copy of the configuration is kept beside {}: {}".format(self._path, in_words(error)))
 
     def _complain(self, text):
         self._board.emit({"event": "error", "text": text})

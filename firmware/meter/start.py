@@ -8,7 +8,7 @@ from binascii import crc32
 
 from meter import config, keystore, last_good, profile
 from meter.configuration import Store
-from meter.errors import ClaimError, ConfigError, MeterError, StorageError
+from meter.errors import ClaimError, ConfigError, MeterError, StorageError, in_words
 from meter.journal import Journal
 
 CONFIGURATION, STORAGE, KEY, FAULT = "configuration", "storage", "key", "fault"
@@ -70,7 +70,7 @@ def look(paths):
 
 def text_of(error):
     """Return what *error* says, in one line; with its type where it is none of the meter's own."""
-    text = str(error).replace("\n", " ")
+    text = in_words(error).replace("\n", " ")
     return text if isinstance(error, MeterError) else "{}: {}".format(type(error).__name__, text)
 
 
@@ -123,7 +123,9 @@ def _try_storage(parts, _, __):
 
 
 def _unusable(parts, error):
-    return StorageError("cannot keep readings in {}: {}; mend it or make room".format(parts.config.data_dir, error))
+    return StorageError(
+        "cannot keep readings in {}: {}; mend it or make room".format(parts.config.data_dir, in_words(error))
+    )
 
 
 _STEPS = (

@@ -7,7 +7,7 @@ import asyncio
 
 from meter import mqtt
 from meter import mqtt_reasons as reasons
-from meter.errors import UplinkError
+from meter.errors import UplinkError, in_words
 from meter.mqtt_version import SETTLED_MS, Version
 from meter.outbox import LAST_PACKET_ID, Outbox
 
@@ -295,4 +295,4 @@ async def _hang_up(writer):
 
 
 def _text_of(error):
-    return str(error) or type(error).__name__
+    return in_words(error) or type(error).__name__

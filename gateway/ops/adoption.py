@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Final
 
 from gateway.access.operator import command_line_actor
 from gateway.errors import GatewayError
+from gateway.roster import Roster, read_roster
 from gateway.settings import GatewaySettings
 from gateway.store.adoption import AdoptionStore, Gap
 from gateway.store.database import Database
 
 MAX_DESCRIBED: Final = 20
 NEVER: Final = 2**62
+_ID: Final = re.compile("[0-9a-f]{16}", re.IGNORECASE)
 
 
 async def adopt(settings: GatewaySettings, meter: str | None, confirm: Callable[[str], None]) -> str:
-    """Give up what is missing in the chain of *meter*, or in all (None), and return what was done; raises GatewayError.
+    """Give up what is missing in the chain of *meter*, an id or a label, or in all (None), and return what was done.
 
-    *confirm* is told what will be given up, and raises to prevent it.
+    *confirm* is told what will be given up, and raises to prevent it. Raises GatewayError.
     """
     if not settings.store.exists():
         raise GatewayError(f"{settings.store}: there is no database yet; start the gateway, then look at its /health")
+    roster = read_roster(settings.roster)
+    meter_id = None if meter is None else _find(roster, meter)
     database = await Database.open(settings.store)
     try:
         store = AdoptionStore(database)
-        gaps = await _find_gaps(store, meter)
-        confirm("\n".join(_describe(gap) for gap in gaps[:MAX_DESCRIBED]) + _describe_more(len(gaps)))
+        gaps = await _find_gaps(store, roster, meter_id)
+        confirm("\n".join(_describe(roster, gap) for gap in gaps[:MAX_DESCRIBED]) + _describe_more(len(gaps)))
         actor = command_line_actor()
         done = [
-            f"meter {gap.meter_id.hex()}: adopted from number {gap.first}; complete up to"
+            f"meter {_name(roster, gap.meter_id)}: adopted from number {gap.first}; complete up to"
             f" {await store.adopt(gap, int(time.time()), actor)}."
             for gap in gaps
         ]
@@ -39,21 +44,22 @@ async def adopt(settings: GatewaySettings, meter: str | None, confirm: Callable[
     return "\n".join([*done[:MAX_DESCRIBED], f"{len(done)} adopted. Start the gateway again."])
 
 
-async def _find_gaps(store: AdoptionStore, meter: str | None) -> list[Gap]:
-    if meter is None:
+async def _find_gaps(store: AdoptionStore, roster: Roster, meter_id: bytes | None) -> list[Gap]:
+    if meter_id is None:
         gaps = await store.find_gaps(received_before=NEVER)
         if not gaps:
             raise GatewayError("no meter waits for a missing reading; there is nothing to adopt")
         return gaps
-    gap = await store.find_gap(_read_id(meter))
+    gap = await store.find_gap(meter_id)
     if gap is None:
-        raise GatewayError(f"meter {meter}: nothing of it waits for a missing reading; there is nothing to adopt")
+        name = _name(roster, meter_id)
+        raise GatewayError(f"meter {name}: nothing of it waits for a missing reading; there is nothing to adopt")
     return [gap]
 
 
-def _describe(gap: Gap) -> str:
+def _describe(roster: Roster, gap: Gap) -> str:
     return (
-        f"meter {gap.meter_id.hex()}: readings are here up to number {gap.head}, and again from {gap.first} to"
+        f"meter {_name(roster, gap.meter_id)}: readings are here up to number {gap.head}, and again from {gap.first} to"
         f" {gap.highest}.\nWhatever lies between is given up: with its next receipt the meter deletes it too."
     )
 
@@ -62,8 +68,18 @@ def _describe_more(gaps: int) -> str:
     return f"\nand so for {gaps - MAX_DESCRIBED} more meters" if gaps > MAX_DESCRIBED else ""
 
 
-def _read_id(meter: str) -> bytes:
-    try:
-        return bytes.fromhex(meter)
-    except ValueError as error:
-        raise GatewayError(f"{meter!r} is no meter id: give 16 hex digits, as GET /api/meters lists them") from error
+def _find(roster: Roster, name: str) -> bytes:
+    """Return the id of the meter with this label in the roster, or with this id, in the roster or not."""
+    labelled = [meter.meter_id for meter in roster if meter.label == name]
+    if len(labelled) == 1:
+        return labelled[0]
+    if len(labelled) == 0 and _ID.fullmatch(name):
+        return bytes.fromhex(name)
+    text = f"is the label of {len(labelled)} meters" if labelled else "is no meter's id or label"
+    raise GatewayError(f"{name!r} {text}: give 16 hex digits or a label, as GET /api/meters lists them")
+
+
+def _name(roster: Roster, meter_id: bytes) -> str:
+    """Return the label and the id of a meter; of one that is not in the roster, the id."""
+    meter = roster.meters.get(meter_id)
+    return f"{meter.label} ({meter_id.hex()})" if meter else meter_id.hex()

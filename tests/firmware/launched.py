@@ -43,6 +43,7 @@ class LaunchedMeter:
     def __init__(self, config: Path) -> None:
         self.events: list[Event] = []
         self.runs = 0
+        self.stderr = config.with_name("stderr")
         self._config = config
         self._is_wanted = True
         self._changed = threading.Condition()
@@ -88,10 +89,11 @@ class LaunchedMeter:
     def _keep_running(self) -> None:
         while self._is_wanted:
             self.runs += 1
-            self._process = subprocess.Popen(
-                [find_micropython(), LAUNCHER, "run", "--config", self._config],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            )  # fmt: skip
+            with self.stderr.open("a") as errors:
+                self._process = subprocess.Popen(
+                    [find_micropython(), LAUNCHER, "run", "--config", self._config],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                )  # fmt: skip
             assert self._process.stdout
             for line in self._process.stdout:
                 with self._changed:

@@ -179,6 +179,25 @@ def test_a_meter_restored_from_an_old_copy_goes_on_behind_the_receipts_mark(
     assert gateway.chain_breaks() == []
 
 
+def test_a_meter_that_lost_its_journal_signs_for_that_and_its_chain_goes_on(
+    tmp_path: Path, device: Device, gateway: Gateway
+) -> None:
+    device.start()
+    for _ in range(2):
+        device.wait_for(is_signed)
+    before = device.stop()["sequence"]
+    shutil.rmtree(tmp_path / "data" / "journal")
+    device.start()
+    device.wait_for(lambda event: event["event"] == "error" and "are lost" in event["text"])
+    after = device.wait_for(lambda event: event["event"] == "receipted" and event["sequence"] > before)["sequence"]
+    stopped = device.stop()
+    assert stopped["receipted"] == stopped["sequence"] >= after
+    (told,) = [reading.thinned for reading in gateway.readings.values() if reading.thinned]
+    first = min(number for number in gateway.readings if number > before)
+    assert (told.first, told.last, told.previous) == (before + 1, first - 1, gateway.readings[before].hash[:8])
+    assert (gateway.forks, gateway.chain_breaks()) == (0, [first])
+
+
 def test_a_second_process_on_the_same_journal_is_refused(device: Device, gateway: Gateway) -> None:
     device.start()
     device.wait_for(is_signed)

@@ -173,9 +173,49 @@ def test_damage_costs_the_readings_it_hits_and_a_signed_record_bridges_them(plac
         assert complete_up_to(journal) == journal.sequence, set(range(1, 251)) - set(numbers)
 
 
-def complete_up_to(journal: Journal) -> int:
-    """Return up to which number a gateway takes the chain in *journal* for complete."""
-    readings = [decode(sealed) for _, sealed in journal.pending(0, 1000)]
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("receipted", [130, 160, RESERVED_NUMBERS * 4])
+def test_the_receipt_for_a_reading_that_went_with_its_file_lets_the_meter_sign_for_the_loss(
+    left: int, receipted: int
+) -> None:
+    storage = Storage()
+    signed = dict(fill(storage.open(), RESERVED_NUMBERS * 4))
+    for name in sorted(storage.log.files)[left:]:
+        del storage.log.files[name]
+    journal = storage.open()
+    assert journal.sequence < 130
+    fill(journal, 3)
+    assert not journal.settle(receipted, digest(signed[receipted]))
+    assert journal.miss(receipted, digest(signed[receipted]))
+    run = journal.lost()
+    assert run is not None
+    assert journal.lost() == run
+    number, _ = sign_one(journal, reading.THINNED, run)
+    assert journal.lost() is None
+    assert not journal.miss(receipted, digest(signed[receipted]))
+    stored = {number: sealed for number, sealed in signed.items() if number <= receipted}
+    assert complete_up_to(journal, stored) == number
+    assert journal.settle(number, digest(journal.find(number) or b""))
+    assert journal.lost() is None
+
+
+def test_no_other_receipt_makes_the_meter_sign_for_a_loss() -> None:
+    storage = Storage()
+    fill(storage.open(), 3)
+    journal = storage.open()
+    assert not journal.miss(10, bytes(32))  # nothing was signed behind it
+    journal.jump(500, b"\x05" * 32)
+    fill(journal, 3)
+    assert not journal.miss(2, bytes(32))  # it is here
+    assert not journal.miss(500, b"\x05" * 32)  # the chain goes on from it
+    assert not journal.miss(503, bytes(32))
+    assert journal.lost() is None
+
+
+def complete_up_to(journal: Journal, stored: dict[int, bytes] | None = None) -> int:
+    """Return up to which number a gateway, which has what is *stored*, takes the chain in *journal* for complete."""
+    had = (stored or {}) | dict(journal.pending(0, 1000))
+    readings = [decode(sealed) for _, sealed in sorted(had.items())]
     links = [Link(one.sequence, one.hash, one.previous) for one in readings]
     runs = sorted((one.thinned for one in readings if one.thinned), key=lambda run: run.first)
     return advance(Chain(), links, (), runs).head

@@ -35,6 +35,13 @@ def running_version(plant: Plant) -> int:
     return int([event for event in plant.meter.events if event["event"] == "started"][-1]["version"])
 
 
+def confirmed_version(plant: Plant) -> int:
+    """Return the version that runs, after an update if there was none."""
+    if not running_version(plant):
+        assert plant.update(plant.image(), TRIAL_S).returncode == 0
+    return running_version(plant)
+
+
 def require_that_it_measures(plant: Plant, version: int) -> None:
     """Assert that *version* runs, that its readings are receipted, and that no link of the chain is missing."""
     seen = len(plant.meter.events)
@@ -51,6 +58,7 @@ def test_the_next_version_runs_after_a_receipt_confirmed_it_and_a_signed_reading
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         assert done.stdout.endswith(f"oven: version {sent.version} is confirmed\n")
         require_that_it_measures(plant, sent.version)
+    assert plant.meter.stderr.read_text().count("ended with status 75, to be started again") == 2
     again = plant.update(sent, TRIAL_S + 1)
     assert (again.returncode, again.stderr) == (0, ""), again.stdout
     starts = [reading for reading in plant.gateway.readings.values() if reading.reason is Reason.STARTUP]
@@ -82,6 +90,40 @@ def test_a_broken_image_is_rolled_back_and_the_meter_goes_on(
     assert done.returncode == 1
     assert outcome in done.stdout
     require_that_it_measures(plant, before)
+
+
+@pytest.mark.parametrize(
+    "damaged", [["config.json"], ["config.json", "config.json.good"]], ids=["itself", "and its copy"]
+)
+def test_a_mended_configuration_has_the_confirmed_version_run_again(plant: Plant, damaged: list[str]) -> None:
+    version = confirmed_version(plant)
+    files = [plant.campus.meters[0].config(plant.campus.folder).with_name(name) for name in damaged]
+    good = [path.read_bytes() for path in files]
+    for path in files:
+        path.write_bytes(path.read_bytes()[:150])
+    seen = len(plant.meter.events)
+    plant.meter.cut_power()
+    assert plant.meter.wait_for(lambda event: event["event"] == "safe", seen)["reason"] == "configuration"
+    files[0].write_bytes(good[0])
+    assert plant.meter.wait_for(lambda event: event["event"] == "started", seen)["version"] == version
+    was_chosen_anew = any(event["event"] == "restarting" for event in plant.meter.events[seen:])
+    assert was_chosen_anew == (len(damaged) > 1)
+    require_that_it_measures(plant, version)
+
+
+def test_a_damaged_state_of_the_slots_is_told_with_what_to_do(plant: Plant) -> None:
+    state = plant.campus.meters[0].config(plant.campus.folder).parent / "data" / "slots.state"
+    version, good = confirmed_version(plant), state.read_bytes()
+    seen = len(plant.meter.events)
+    state.write_bytes(good[:-1])
+    plant.meter.cut_power()
+    told = plant.meter.wait_for(lambda event: event["event"] == "error" and "slots" in event["text"], seen)
+    assert told["text"].endswith("what the meter was delivered with runs: send it an update")
+    assert plant.meter.wait_for(lambda event: event["event"] == "started", seen)["version"] == 0
+    seen = len(plant.meter.events)
+    state.write_bytes(good)
+    plant.meter.cut_power()
+    assert plant.meter.wait_for(lambda event: event["event"] == "started", seen)["version"] == version
 
 
 def test_a_power_cut_at_any_moment_of_an_update_costs_nothing_but_time(plant: Plant) -> None:

@@ -170,6 +170,11 @@ async def test_a_meter_behind_modbus_tcp_is_recognised_too(tmp_path: Path) -> No
     assert found["line"] == {"host": "127.0.0.1", "port": int(target.partition(":")[2])}
 
 
+def test_what_is_no_line_is_refused_in_words() -> None:
+    done = run_probe("--line", "/dev/null")
+    assert (done.returncode, done.stderr) == (2, "meter: cannot use /dev/null: [Errno 25] ENOTTY\n")
+
+
 def test_a_port_where_nobody_listens_is_a_clear_error() -> None:
     done = run_probe("--line", "127.0.0.1:1")
     assert done.returncode == 2

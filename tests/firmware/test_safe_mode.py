@@ -145,7 +145,9 @@ def test_a_disk_that_takes_nothing_is_told_and_once_mended_the_chain_goes_on(
         taken = len(device.of_kind("signed"))
         gateway.answers = True
         device.start()
-        assert device.wait_for(is_safe)["reason"] == "storage"
+        told = device.wait_for(is_safe)
+        assert told["reason"] == "storage"
+        assert ("ENOSPC" if trouble == "full" else "EROFS") in told["text"]
         device.wait_for(is_receipted)  # what was kept goes out all the same
         assert len(device.of_kind("signed")) == taken
         assert hints[-1].startswith("safe storage: cannot keep readings in ")

@@ -19,6 +19,12 @@ def settled(device: Device) -> Event:
     return device.wait_for(lambda event: is_receipted(event) and event["sequence"] >= last)
 
 
+def test_a_file_of_the_ca_that_holds_no_certificate_is_named_by_its_key(device: Device, broker: Broker) -> None:
+    broker.ca.write_text("none")
+    device.start()
+    assert f"broker.ca {broker.ca} holds no certificate" in device.wait_for(is_uplink_error)["text"]
+
+
 def test_a_broker_that_the_campus_ca_did_not_sign_for_is_not_spoken_to(device: Device, broker: Broker) -> None:
     broker.ca.write_bytes(make_authority("somebody else").certificate_pem)
     device.start()

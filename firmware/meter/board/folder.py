@@ -7,7 +7,7 @@ since the last `sync_folder`. `Disk` is for littlefs, whose flush is a commit an
 import errno
 import os
 
-from meter.errors import ConfigError
+from meter.errors import ConfigError, in_words
 
 NEW = ".new"
 
@@ -74,7 +74,7 @@ class Disk:
                 try:
                     os.mkdir(built)
                 except OSError as error:
-                    raise ConfigError("cannot make folder {}: {}".format(built, error)) from None
+                    raise ConfigError("cannot make folder {}: {}".format(built, in_words(error))) from None
 
     def remove_folder(self, path):
         """Remove an empty folder."""

@@ -48,7 +48,10 @@ async def _connect_micropython(host, port, authority_path):
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
     context.verify_mode = tls.CERT_REQUIRED
     with open(authority_path, "rb") as file:
-        context.load_verify_locations(file.read() + b"\0")
+        try:
+            context.load_verify_locations(file.read() + b"\0")
+        except ValueError as error:
+            raise ValueError("broker.ca {} holds no certificate: {}".format(authority_path, error)) from None
     sock = await _open_socket(host, port)
     try:
         secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)

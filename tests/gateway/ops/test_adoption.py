@@ -30,7 +30,7 @@ def test_a_meter_whose_past_is_lost_is_named_and_receipted_again_after_adoption(
     done = run(*command)
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"meter {name}: adopted from number 4; complete up to 7.\n1 adopted. Start the gateway again." in done.stdout
+    assert f"meter Room 1 ({name}): adopted from number 4; complete up to 7.\n1 adopted. Start" in done.stdout
     assert "there is nothing to adopt" in run(*command).stderr
     assert plant.rows("SELECT meter_id, head, first FROM adoptions") == [(pen.meter_id, 0, 4)]
     plant.start()
@@ -40,7 +40,13 @@ def test_a_meter_whose_past_is_lost_is_named_and_receipted_again_after_adoption(
     wait_for(lambda: plant.rows("SELECT sequence FROM evidence") == [(1,)], "the late reading to be kept")
 
 
-def test_a_meter_id_that_is_none_is_refused(plant: Plant) -> None:
+def test_a_meter_is_named_by_id_or_label_and_one_that_is_none_is_refused(plant: Plant) -> None:
     plant.start()
     plant.kill_all()
-    assert "'kitchen' is no meter id" in run("adopt", "kitchen", "--config", str(plant.config)).stderr
+    name = plant.pens[0].meter_id.hex()
+    for known in (name, "Room 1"):
+        told = run("adopt", known, "--config", str(plant.config)).stderr
+        assert f"meter Room 1 ({name}): nothing of it waits" in told
+    for unknown in ("kitchen", "cafe"):
+        told = run("adopt", unknown, "--config", str(plant.config)).stderr
+        assert f"'{unknown}' is no meter's id or label" in told
