@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -60,22 +61,34 @@ def read_card(line: bytes, source: str) -> EnrolledMeter:
 
 
 async def _run(command: list[str], config: Path) -> bytes:
+    """Run *command* to its end and return its output; cancelled, or too late, it is killed.
+
+    In a thread: asyncio's own child watcher complains on stderr where the loop ends with, or before, the child.
+    """
+    process = _start(command)
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-    except OSError as error:
-        raise EnrolmentError(f"cannot run {command[0]}: {error.strerror}. `make micropython` gets it.") from error
-    try:
-        async with asyncio.timeout(ENROL_TIMEOUT_S):
-            output, errors = await process.communicate()
-    except TimeoutError as error:
+        output, errors = await asyncio.to_thread(_communicate, process)
+    except subprocess.TimeoutExpired as error:
         raise EnrolmentError(f"the meter of {config} did not make its key within {ENROL_TIMEOUT_S:.0f} s") from error
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.kill()  # nothing happens where it has ended
     if process.returncode != 0:
         text = (errors or output).decode(errors="replace").strip()
         raise EnrolmentError(f"the meter of {config} did not enrol: {text.splitlines()[-1] if text else 'no output'}")
     return output
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except OSError as error:
+        raise EnrolmentError(f"cannot run {command[0]}: {error.strerror}. `make micropython` gets it.") from error
+
+
+def _communicate(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    try:
+        return process.communicate(timeout=ENROL_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
