@@ -124,6 +124,7 @@ def test_a_damaged_state_of_the_slots_is_told_with_what_to_do(plant: Plant) -> N
     state.write_bytes(good)
     plant.meter.cut_power()
     assert plant.meter.wait_for(lambda event: event["event"] == "started", seen)["version"] == version
+    require_that_it_measures(plant, version)
 
 
 def test_a_power_cut_at_any_moment_of_an_update_costs_nothing_but_time(plant: Plant) -> None:
