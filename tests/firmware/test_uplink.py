@@ -113,6 +113,7 @@ def test_a_meter_that_leaves_takes_its_will_with_it_and_one_that_vanishes_does_n
         device.start()
         device.wait_for(is_receipted)
         end()
+    wait_until(lambda: broker.log.count(f"Client meter-{METER_ID.hex()} ") >= 3, "an end was not noticed")
     broker.end()
     wait_until(lambda: wills, "no will was published")
     assert wills == [b"lost"]
