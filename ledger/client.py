@@ -114,6 +114,10 @@ class LedgerClient:
         """Return all meters, ascending by id."""
         return _parse(tuple[resources.Meter, ...], await self._request("GET", "/v1/meters"), "meters")
 
+    async def anchors(self, gateway: bytes) -> resources.AnchorHead:
+        """Return where the chain of anchors of account *gateway* stands."""
+        return _parse(resources.AnchorHead, await self._request("GET", f"/v1/anchors/{gateway.hex()}"))
+
     async def orders(self, epoch: int | None = None, account: bytes | None = None) -> tuple[resources.Order, ...]:
         """Return the orders of an epoch, of an account, or both."""
         query = {"epoch": epoch, "account": account and account.hex()}

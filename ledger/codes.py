@@ -85,6 +85,15 @@ class Code(IntEnum):
     READING_FORKED = 209
     READING_NOT_OF_METER = 210
     READING_OF_FOREIGN_METER = 211
+    # Anchors of a gateway.
+    ANCHOR_REPEATED = 300
+    ANCHOR_UNDECODABLE = 301
+    ANCHOR_OF_ANOTHER = 302
+    ANCHOR_OUT_OF_ORDER = 303
+    ANCHOR_FORKED = 304
+    ANCHOR_OUTDATED = 305
+    ANCHOR_NOT_LATER = 306
+    ANCHOR_FROM_FUTURE = 307
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,5 +212,21 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
             "The sender is an owner, but not this meter's.",
             "Report only your own meters; a gateway or an authority may report any.",
         ),
+        (Code.ANCHOR_REPEATED, "The anchor is there already.", "Nothing; repeats change nothing."),
+        (Code.ANCHOR_UNDECODABLE, "The bytes are not a canonical anchor.", "Encode it with ledger.anchor."),
+        (Code.ANCHOR_OF_ANOTHER, "The anchor is another account's.", "Send it from its gateway's own account."),
+        (Code.ANCHOR_OUT_OF_ORDER, "Anchors before it are missing.", "Send the anchors before it first."),
+        (
+            Code.ANCHOR_FORKED,
+            "Another anchor stands at its place, or before it.",
+            "Go on from the ledger's newest anchor (/v1/anchors); give each gateway its own account.",
+        ),
+        (Code.ANCHOR_OUTDATED, "Its number is long past.", "Go on from the ledger's newest anchor (/v1/anchors)."),
+        (
+            Code.ANCHOR_NOT_LATER,
+            "Its time is not after the anchor before.",
+            "Go on from the ledger's newest anchor (/v1/anchors), with a later time.",
+        ),
+        (Code.ANCHOR_FROM_FUTURE, "Its time has not come yet.", "Send it again later; set the gateway's clock."),
     )
 }

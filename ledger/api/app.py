@@ -45,8 +45,8 @@ def make_app(node: Node) -> FastAPI:
     """Return the API of *node*."""
     app = FastAPI(title="campusgrid ledger", docs_url=None, redoc_url=None)
     install(app)
-    for router in (_chain_routes(node), _transaction_routes(node), _table_routes(node), _proof_routes(node)):
-        app.include_router(router, prefix="/v1")
+    for routes in (_chain_routes, _transaction_routes, _table_routes, _anchor_routes, _proof_routes):
+        app.include_router(routes(node), prefix="/v1")
     return app
 
 
@@ -151,6 +151,16 @@ def _table_routes(node: Node) -> APIRouter:
     @router.get("/supply")
     async def read_supply() -> resources.Supply:
         return await node.ledger.run(lambda chain: views.show_supply(chain.state))
+
+    return router
+
+
+def _anchor_routes(node: Node) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/anchors/{account}")
+    async def read_anchors(account: Id) -> resources.AnchorHead:
+        return await node.ledger.run(lambda chain: views.show_anchors(chain.state, bytes.fromhex(account)))
 
     return router
 

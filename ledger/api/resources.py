@@ -153,6 +153,16 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorHead:
+    """The newest anchor of a gateway's account; number 0 and a hash of zeros where it has none; Unix seconds."""
+
+    gateway: Hex
+    number: int
+    time: int
+    hash: Hex
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """An order of a delivery epoch; `filled_wh` is 0 until its epoch is cleared."""
 

@@ -12,7 +12,7 @@ from ledger import block, cbor, records
 from ledger.api import resources
 from ledger.codes import Code
 from ledger.genesis import Parameters, Role
-from ledger.modules import accounts, grid, meters, money
+from ledger.modules import accounts, anchors, grid, meters, money
 from ledger.modules.market import tables as market
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.meters import epoch_key
@@ -68,6 +68,12 @@ def show_meters(state: LedgerState) -> tuple[resources.Meter, ...]:
     """Return all meters, ascending by id."""
     shown = (show_meter(state, key) for key, _ in state.scan(meters.METERS))
     return tuple(meter for meter in shown if meter is not None)
+
+
+def show_anchors(state: LedgerState, gateway: bytes) -> resources.AnchorHead:
+    """Return where the chain of anchors of account *gateway* stands."""
+    head = anchors.newest(state, gateway)
+    return resources.AnchorHead(gateway, head.number, head.time, head.hash)
 
 
 def show_orders(state: LedgerState, epoch: int | None, account: bytes | None) -> tuple[resources.Order, ...]:

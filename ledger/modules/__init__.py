@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ledger.codes import Code, Refusal
-from ledger.modules import authorities, grid, market, money, registry
+from ledger.modules import anchors, authorities, grid, market, money, registry
 from ledger.modules.module import CallDefinition, Module
 
 MODULES: Final[tuple[Module, ...]] = (
@@ -16,6 +16,7 @@ MODULES: Final[tuple[Module, ...]] = (
     registry.module,
     money.module,
     grid.module,
+    anchors.module,
     market.module,
 )
 

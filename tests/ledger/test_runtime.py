@@ -20,6 +20,7 @@ from ledger.signatures import SignatureCache
 from ledger.state import LedgerState
 from ledger.transaction import Transaction
 from tests.ledger.chain_kit import START_EPOCH, Chain, key_of, make_chain
+from tests.ledger.reached_by_anchors import make_anchors
 
 VECTORS = Path(__file__).parents[1] / "data" / "ledger-roots.json"
 E = START_EPOCH + 1
@@ -39,6 +40,7 @@ def play() -> Chain:
     chain.to_epoch(E + 1)
     chain.report(*(meter.boundary(E + 1, 1700, 5900) for meter in chain.meters))
     chain.must("grid", "grid", "retire", 10**15)
+    chain.must("gateway", "anchors", "submit_anchors", [one.encode() for one in make_anchors(chain, 3)])
     chain.block()
     return chain
 
