@@ -85,13 +85,14 @@ class Database:
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
         """Give the writer connection for one transaction; it is on the disk when the block is left."""
         async with self._writing:
-            await self._writer.execute("BEGIN IMMEDIATE")
             try:
+                await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
                 await self._writer.execute("COMMIT")
             except BaseException:
-                if self._writer.in_transaction:
-                    await self._writer.execute("ROLLBACK")
+                # a statement whose caller was cancelled is carried out all the same, the rollback behind it; where it
+                # was the COMMIT, or BEGIN failed, there is nothing to roll back, which is no error here
+                await self._writer.rollback()
                 raise
 
     async def query(self, sql: str, parameters: tuple[object, ...] = ()) -> list[sqlite3.Row]:

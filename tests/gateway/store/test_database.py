@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -42,6 +44,36 @@ async def test_a_failed_transaction_leaves_nothing_and_the_next_one_works(tmp_pa
         async with database.transaction() as connection:
             await connection.execute("INSERT INTO counters VALUES ('stored', 3)")
         assert [tuple(row) for row in await database.query("SELECT * FROM counters")] == [("stored", 3)]
+
+
+@pytest.mark.parametrize("statement", ["BEGIN", "INSERT", "COMMIT"])
+async def test_who_is_cancelled_at_any_statement_ends_as_cancelled_and_the_next_transaction_works(
+    tmp_path: Path, statement: str
+) -> None:
+    async def write(name: str) -> None:
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO counters VALUES (?, 1)", (name,))
+
+    def stop_at(sql: str) -> None:
+        if sql.startswith(statement) and not reached.is_set():
+            reached.set()
+            assert cancelled.wait(10)
+
+    async with opened(tmp_path / "gateway.sqlite") as database:
+        reached, cancelled = threading.Event(), threading.Event()
+        async with database.transaction() as connection:
+            writer = connection
+        await writer.set_trace_callback(stop_at)
+        task = asyncio.create_task(write("cut short"))
+        await asyncio.to_thread(reached.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0)
+        cancelled.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        await write("next")
+        stored = {row[0] for row in await database.query("SELECT name FROM counters")}
+        assert stored == ({"cut short", "next"} if statement == "COMMIT" else {"next"})
 
 
 async def test_a_damaged_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
