@@ -175,6 +175,9 @@ def _mark(opened: Opened, generation: int, name: str, now: int) -> None:
         connection.execute("UPDATE outbox SET reading = ? WHERE reading = ?", (base, newest))
         connection.execute("UPDATE readings SET id = ? WHERE id = ?", (base, newest))
         connection.execute("UPDATE evidence SET id = ? WHERE id = (SELECT max(id) FROM evidence)", (base,))
+        connection.execute(  # all of them: how many are kept is counted by their ids
+            "UPDATE quarantine SET id = id + ? - (SELECT max(id) FROM quarantine)", (base,)
+        )
         connection.execute("DELETE FROM sqlite_sequence WHERE name IN ('quarantine', 'alarms')")
         connection.execute("INSERT INTO sqlite_sequence VALUES ('quarantine', ?1), ('alarms', ?1)", (base,))
         connection.execute("COMMIT")

@@ -63,7 +63,9 @@ def measure(plant: Plant, pen: Pen, start: int, *registers: tuple[int, int], pow
         if power_w is not None and place + 1 < len(registers):
             within = [(start + place) * EPOCH_S + second for second in (1, 2, 3)]
             sent += [pen.sign(time_=time_, r180=imported, r280=exported, r1670=power_w) for time_ in within]
-    plant.line(pen.meter_id.hex()).send(pen.topic, *sent)
+    line = plant.line(pen.meter_id.hex())
+    line.send(pen.topic, *sent)
+    line.close()  # a second line of one meter and this one would push each other out of the broker
     return sent
 
 

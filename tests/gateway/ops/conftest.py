@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from nacl.public import PrivateKey as OpeningKey
 
+from gateway.intake.refusals import Refusal
 from gateway.intake.sequence import Chain
 from gateway.ops.backup import Source
 from gateway.roster import Meter, make_roster
@@ -52,13 +53,21 @@ class Archive:
 
     async def store(self, taken: Iterable[tuple[Pen, bytes]]) -> None:
         """Store readings that meters signed."""
+        decoded = [(pen.meter_id, reading.decode(raw)) for pen, raw in taken]
+        await self._commit(
+            Batch(readings=[Admission(VerifiedReading(meter_id, one), one.hash, None) for meter_id, one in decoded])
+        )
+
+    async def quarantine(self, refused: list[Refusal]) -> None:
+        """Put messages into the quarantine that nobody signed."""
+        await self._commit(Batch(quarantine=refused))
+
+    async def _commit(self, batch: Batch) -> None:
         database = await Database.open(self.source.store)
         try:
             store = ReadingStore(database)
             chains: dict[bytes, Chain] = await store.load()
-            decoded = [(pen.meter_id, reading.decode(raw)) for pen, raw in taken]
-            rows = [Admission(VerifiedReading(meter_id, one), one.hash, None) for meter_id, one in decoded]
-            await store.commit(Batch(readings=rows), chains, int(time.time()))
+            await store.commit(batch, chains, int(time.time()))
         finally:
             await database.close()
 

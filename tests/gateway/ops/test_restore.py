@@ -17,10 +17,13 @@ from gateway.access.audit import Actor
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.operator import command_line_actor
 from gateway.access.roles import Role
+from gateway.checks.checker import MAX_READINGS
 from gateway.errors import BackupError, StoreError
+from gateway.intake.refusals import Refusal, RefusalCode
 from gateway.ops import restore
 from gateway.ops.backup import make_backup, require_memory
 from gateway.settings import load_gateway
+from gateway.store.checks import CheckStore
 from gateway.store.database import Database, claim, restored_beside
 from gateway.store.restores import RestoreStore
 from ledger.keys import PrivateKey
@@ -74,6 +77,21 @@ def test_ids_given_out_after_the_backup_are_never_given_again(archive: Archive) 
         assert min(new) > max(given)
         given |= new
     assert len(rows(archive.source.store, "SELECT generation FROM restores")) == 1
+
+
+async def test_after_a_restore_what_comes_is_checked_at_once_and_the_quarantine_is_kept(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    await archive.store(archive.sign(50))
+    refused = [Refusal(RefusalCode.MALFORMED, f"meter/{number}/reading", b"?") for number in range(3)]
+    await archive.quarantine(refused[:2])
+    file = backed_up(archive)
+    restored(archive, file, may_be_older=True)
+    await archive.store(archive.sign(1))
+    await archive.quarantine(refused[2:])
+    async with opened_checks(archive) as checks:
+        last, _ = await checks.unchecked(MAX_READINGS)
+    assert last == rows(archive.source.store, "SELECT max(id) FROM readings")[0][0]
+    assert rows(archive.source.store, "SELECT topic FROM quarantine ORDER BY id") == [(one.topic,) for one in refused]
 
 
 @pytest.mark.parametrize("place", [0.0, 0.002, 0.01, 0.3, 0.6, 0.9, 0.999, 1.0])
@@ -231,6 +249,15 @@ async def test_a_meter_whose_chain_goes_on_is_receipted_again_without_a_hand(tmp
     await archive.store(archive.sign(1))
     async with opened(archive) as store:
         assert await store.release([first, second]) == {second}
+
+
+@asynccontextmanager
+async def opened_checks(archive: Archive) -> AsyncIterator[CheckStore]:
+    database = await Database.open(archive.source.store)
+    try:
+        yield CheckStore(database)
+    finally:
+        await database.close()
 
 
 @asynccontextmanager
