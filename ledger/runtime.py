@@ -22,7 +22,7 @@ from ledger.execution import Execution
 from ledger.genesis import Genesis
 from ledger.merkle import Frontier
 from ledger.modules import MODULES, accounts, authorities, find_call, meters
-from ledger.modules.module import Context
+from ledger.modules.module import MAX_READINGS_PER_REPORT, Context
 from ledger.session import BlockTime, Session, blank_header
 from ledger.signatures import SignatureCache
 from ledger.state import Head, LedgerState, Overlay, Reader
@@ -83,11 +83,13 @@ class Runtime:
         transactions: Iterable[bytes],
         evidence: Iterable[bytes],
         last_commit: Commit | None,
+        round_: int = 0,
     ) -> tuple[Block, Execution]:
         """Return a block on *state* and its execution; drops what is not admissible, or does not fit any more.
 
-        *transactions* are tried in the order given (a sender's by nonce). Raises InvalidBlockError where height, time,
-        proposer or last commit do not fit *state*.
+        *transactions* are tried in the order given (a sender's by nonce). Every *round_* that failed before halves the
+        limits, so that a block too large for the network at hand gets small enough; one transaction always fits.
+        Raises InvalidBlockError where height, time, proposer or last commit do not fit *state*.
         """
         proven = authorities.choose_evidence(state, self.chain_id, height, evidence, MAX_BLOCK_EVIDENCE)
         when = BlockTime(height, time_ms, last_commit, proven)
@@ -98,7 +100,7 @@ class Runtime:
         readable = (decoded for raw in transactions if (decoded := self._decode(raw)) is not None)
         candidates = list(islice(readable, MAX_BLOCK_SIGNATURES))
         self._prefetch(state, candidates)
-        budget = _Budget(sum(map(len, proven)))
+        budget = _Budget(sum(map(len, proven)), round_)
         for candidate in candidates:
             if self._refuse(session.overlay, candidate, height, 0) is None and budget.take(candidate):
                 session.run(candidate)
@@ -227,10 +229,11 @@ class Runtime:
 class _Budget:
     """What is left of a block's limits."""
 
-    def __init__(self, evidence_bytes: int) -> None:
-        self._bytes = block.MAX_BLOCK_BYTES - _BLOCK_OVERHEAD_BYTES - evidence_bytes
-        self._signatures = MAX_BLOCK_SIGNATURES
-        self._transactions = block.MAX_BLOCK_TRANSACTIONS
+    def __init__(self, evidence_bytes: int, round_: int = 0) -> None:
+        longest = transaction.MAX_TRANSACTION_BYTES + _ITEM_OVERHEAD_BYTES
+        self._bytes = _halve(block.MAX_BLOCK_BYTES - _BLOCK_OVERHEAD_BYTES - evidence_bytes, round_, longest)
+        self._signatures = _halve(MAX_BLOCK_SIGNATURES, round_, 1 + MAX_READINGS_PER_REPORT)
+        self._transactions = _halve(block.MAX_BLOCK_TRANSACTIONS, round_, 1)
 
     def take(self, item: Transaction) -> bool:
         """Use up what *item* needs; tell whether it was there."""
@@ -241,6 +244,11 @@ class _Budget:
         self._signatures -= signatures
         self._transactions -= 1
         return True
+
+
+def _halve(limit: int, times: int, least: int) -> int:
+    """Return *limit* halved so many *times*, but no less than *least* of it."""
+    return min(limit, max(limit >> times, least))
 
 
 def _signed_arguments(item: Transaction) -> list[bytes]:

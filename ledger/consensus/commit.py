@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger import keys
 from ledger.authority import AuthoritySet
 from ledger.block import Commit
-from ledger.consensus.messages import Message, Vote
-from ledger.envelope import Kind, to_be_signed
+from ledger.consensus.messages import Message, SignatureCheck, Vote, is_signed_by
+from ledger.envelope import Kind
 
 
 def build_commit(height: int, round_: int, block_id: bytes, precommits: Iterable[Message]) -> Commit:
@@ -20,7 +19,9 @@ def build_commit(height: int, round_: int, block_id: bytes, precommits: Iterable
     return Commit(height, round_, block_id, tuple(sorted(signatures.items())))
 
 
-def verify_commit(commit: Commit, authorities: AuthoritySet, chain_id: bytes) -> bool:
+def verify_commit(
+    commit: Commit, authorities: AuthoritySet, chain_id: bytes, is_signed_by: SignatureCheck = is_signed_by
+) -> bool:
     """Tell whether *commit* holds at least Q signatures of distinct authorities and none that is bad.
 
     *authorities* is the set in force at `commit.height`. Never raises, whatever the certificate holds.
@@ -34,8 +35,3 @@ def verify_commit(commit: Commit, authorities: AuthoritySet, chain_id: bytes) ->
     return all(
         is_signed_by(authorities.members[index].vote_key, payload, signature) for index, signature in commit.signatures
     )
-
-
-def is_signed_by(vote_key: bytes, payload: bytes, signature: bytes) -> bool:
-    """Tell whether *signature* is *vote_key*'s over an envelope with *payload*."""
-    return keys.verify(vote_key, to_be_signed(keys.key_id(vote_key), payload), signature)

@@ -45,7 +45,7 @@ class Height:
     is_wanted: bool = False
     verdicts: dict[bytes, Verdict | None] = field(default_factory=dict)
     timers: set[Timer] = field(default_factory=set)
-    accused: set[int] = field(default_factory=set)
+    accused: set[tuple[int, int]] = field(default_factory=set)
     commit: Commit | None = None
 
     @property

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ledger.block import Commit
 from ledger.consensus import events as ev
 from ledger.consensus.commit import build_commit, verify_commit
 from ledger.consensus.effects import (
@@ -32,7 +33,16 @@ from ledger.consensus.effects import (
     ValidateBlock,
 )
 from ledger.consensus.height import Height, Lock, Verdict
-from ledger.consensus.messages import FRESH, Message, Proposal, Statement, Vote, VoteKind
+from ledger.consensus.messages import (
+    FRESH,
+    Message,
+    Proposal,
+    SignatureCheck,
+    Statement,
+    Vote,
+    VoteKind,
+    is_signed_by,
+)
 from ledger.consensus.resend import report, select_lacking
 from ledger.consensus.status import Status
 from ledger.consensus.tally import Ahead, Arrival, Tally
@@ -46,8 +56,11 @@ HEIGHTS_AHEAD: Final = 2
 class Machine:
     """The consensus core of one node. Idle until the first `HeightStarted`; no exception leaves `handle`."""
 
-    def __init__(self, chain_id: bytes, timing: Timing | None = None) -> None:
+    def __init__(
+        self, chain_id: bytes, timing: Timing | None = None, is_signed_by: SignatureCheck = is_signed_by
+    ) -> None:
         self._chain_id = chain_id
+        self._is_signed_by = is_signed_by
         self._timing = timing or Timing()
         self._height: Height | None = None
         self._early: dict[int, Ahead] = {}
@@ -101,7 +114,10 @@ class Machine:
             case ev.MessageSigned(message) if message.statement.height == at.number:
                 self._count(message, at)
             case ev.CommitReceived(commit) if commit.height == at.number and at.commit is None:
-                at.commit = commit if verify_commit(commit, at.authorities, self._chain_id) else None
+                at.commit = commit if self._holds(commit, at) else None
+
+    def _holds(self, commit: Commit, at: Height) -> bool:
+        return verify_commit(commit, at.authorities, self._chain_id, self._is_signed_by)
 
     def _start_height(self, event: ev.HeightStarted) -> None:
         before = self._height
@@ -152,8 +168,8 @@ class Machine:
         self._accuse(message, added.conflict, at)
 
     def _accuse(self, message: Message, earlier: Message | None, at: Height) -> None:
-        if earlier is not None and message.sender not in at.accused:
-            at.accused.add(message.sender)
+        if earlier is not None and (culprit := (message.statement.height, message.sender)) not in at.accused:
+            at.accused.add(culprit)
             self._effects.append(EvidenceFound(message.sender, earlier, message))
 
     def _time_out(self, timer: Timer, at: Height) -> None:

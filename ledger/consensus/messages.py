@@ -8,7 +8,7 @@ A `Statement` is what is said, a `Message` is a statement with its checked signa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
@@ -16,7 +16,7 @@ from typing import Final, Literal
 from ledger import cbor, keys
 from ledger.authority import AuthoritySet
 from ledger.block import HASH_BYTES
-from ledger.envelope import Envelope, Kind, assemble, fields, parse, seal
+from ledger.envelope import Envelope, Kind, assemble, fields, parse, seal, to_be_signed
 from ledger.errors import MalformedError
 
 FRESH: Final = -1
@@ -27,6 +27,9 @@ MAX_HEIGHT: Final = 2**63 - 1
 MAX_MESSAGE_BYTES: Final = 256
 
 VoteKind = Literal[Kind.PREVOTE, Kind.PRECOMMIT]
+SignatureCheck = Callable[[bytes, bytes, bytes], bool]
+"""(vote key, payload, signature) -> whether it is that key's: `is_signed_by`, or a simulation's stand-in."""
+
 Slot = tuple[int, int, int]
 """(height, round, kind): an authority ever signs at most one statement for it. The key of `sign_state`."""
 
@@ -133,7 +136,14 @@ def restore(
     )
 
 
-def decode(raw: bytes, sets: Mapping[int, AuthoritySet], chain_id: bytes) -> Message | Refusal:
+def is_signed_by(vote_key: bytes, payload: bytes, signature: bytes) -> bool:
+    """Tell whether *signature* is *vote_key*'s over an envelope with *payload*."""
+    return keys.verify(vote_key, to_be_signed(keys.key_id(vote_key), payload), signature)
+
+
+def decode(
+    raw: bytes, sets: Mapping[int, AuthoritySet], chain_id: bytes, is_signed_by: SignatureCheck = is_signed_by
+) -> Message | Refusal:
     """Return the message in the envelope *raw* if its signature holds, or why it is refused.
 
     *sets* maps each height whose messages are wanted to its authorities: for a node working on height h these are
@@ -148,7 +158,7 @@ def decode(raw: bytes, sets: Mapping[int, AuthoritySet], chain_id: bytes) -> Mes
     authorities = sets.get(statement.height)
     if authorities is None:
         return Refusal.OTHER_HEIGHT
-    return _verify(envelope, statement, authorities)
+    return _verify(envelope, statement, authorities, is_signed_by)
 
 
 def read_statement(payload: bytes) -> tuple[bytes, Statement]:
@@ -169,10 +179,12 @@ def read_statement(payload: bytes) -> tuple[bytes, Statement]:
     raise MalformedError("the payload is neither a proposal nor a vote")
 
 
-def _verify(envelope: Envelope, statement: Statement, authorities: AuthoritySet) -> Message | Refusal:
+def _verify(
+    envelope: Envelope, statement: Statement, authorities: AuthoritySet, is_signed_by: SignatureCheck
+) -> Message | Refusal:
     for sender, authority in enumerate(authorities.members):
         if keys.key_id(authority.vote_key) == envelope.key_id:
-            if not envelope.is_signed_by(authority.vote_key):
+            if not is_signed_by(authority.vote_key, envelope.payload, envelope.signature):
                 return Refusal.BAD_SIGNATURE
             if statement.kind == Kind.PROPOSAL and authorities.proposer(statement.height, statement.round) != sender:
                 return Refusal.NOT_THE_PROPOSER

@@ -16,9 +16,10 @@ from ledger import block, cbor, merkle, records, transaction
 from ledger.authority import AuthoritySet
 from ledger.block import Block, Commit, Header
 from ledger.codes import Code, Refusal
+from ledger.consensus.machine import HEIGHTS_AHEAD
 from ledger.errors import MalformedError
 from ledger.execution import Execution, Receipt
-from ledger.modules import accounts, find_call
+from ledger.modules import accounts, authorities, find_call
 from ledger.node.store import Decision, Leaf, Store, TransactionResult
 from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
@@ -82,11 +83,11 @@ class Chain:
         return self.state.header.height
 
     def build(self, time_ms: int, proposer: int, items: Iterable[bytes], evidence: Iterable[bytes],
-              last_commit: Commit | None) -> Candidate:  # fmt: skip
-        """Return a block for the next height made of the transactions *items* that it can hold."""
+              last_commit: Commit | None, round_: int = 0) -> Candidate:  # fmt: skip
+        """Return a block for the next height, proposed in *round_*, made of the transactions *items* that it holds."""
         built, execution = self.runtime.build(
             self.state, height=self.height + 1, time_ms=time_ms, proposer=proposer,
-            transactions=items, evidence=evidence, last_commit=last_commit,
+            transactions=items, evidence=evidence, last_commit=last_commit, round_=round_,
         )  # fmt: skip
         return Candidate(built, built.encode(), execution)
 
@@ -105,6 +106,12 @@ class Chain:
             return Candidate(proposed, body, self.runtime.execute(self.state, proposed))
         except InvalidBlockError as error:
             return Invalid(f"{error.code.name.lower()}: {error}")
+
+    def still_proving(self, evidence: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Return what of *evidence* proves something that is not on chain yet, now or within the heights ahead."""
+        height = self.height + 1 + HEIGHTS_AHEAD
+        kept = tuple(evidence)
+        return authorities.choose_evidence(self.state, self.runtime.chain_id, height, kept, len(kept))
 
     def advance(self, candidate: Candidate) -> Position:
         """Move on to the decided *candidate* and return the new position."""

@@ -25,6 +25,7 @@ from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence
 from ledger.consensus.machine import Machine
 from ledger.consensus.messages import Message, Proposal, Statement
+from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
@@ -36,7 +37,7 @@ from ledger.node.cosigning import Cosigning
 from ledger.node.disk import Disk
 from ledger.node.mempool import Mempool
 from ledger.node.peers import Peers
-from ledger.node.store import DoubleSigningError, Signed, SignedType
+from ledger.node.store import Signed, SignedType
 from ledger.node.sync import Sync
 
 MAX_QUEUED_JOBS: Final = 10_000
@@ -106,6 +107,7 @@ class Driver:
         stored = await self._parts.disk.read(partial(promises.read_height, height=self.height))
         for block_id, body in stored.candidates.items():
             self._parts.blocks.offer(self.height, block_id, body)
+        self._evidence = stored.evidence
         identity, authorities = self._parts.identity, self.position.authorities
         restored = promises.restore(stored, self._chain_id, authorities, identity.index)
         await self._start_height(stored.last_commit, restored)
@@ -197,7 +199,7 @@ class Driver:
             case fx.Decide():
                 await self._decide(effect)
             case fx.EvidenceFound():
-                self._keep_evidence(effect)
+                await self._keep_evidence(effect)
             case fx.Halt(reason, height, _):
                 self._raise_alarm(f"height {height}: {reason.value}")
             case _:
@@ -260,7 +262,7 @@ class Driver:
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
         parts.mempool.settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)), header.height)
-        self._forget_committed_evidence(candidate)
+        await self._forget_settled_evidence()
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
         if own is not None:
@@ -314,7 +316,7 @@ class Driver:
         time_ms = max(_now_ms(), parent_ms + 1)
         candidate = await self._parts.ledger.run(
             lambda chain: (
-                chain.build(time_ms, index, items, evidence, effect.last_commit)
+                chain.build(time_ms, index, items, evidence, effect.last_commit, effect.round)
                 if chain.height + 1 == effect.height
                 else None
             )
@@ -394,14 +396,22 @@ class Driver:
         if items and items[0] not in candidate.block.transactions[:1]:
             self._parts.mempool.drop([transaction.decode(items[0])])
 
-    def _keep_evidence(self, found: fx.EvidenceFound) -> None:
-        culprit = self.position.authorities.members[found.sender].name
-        log.error("an authority signed two values for one vote", authority=culprit)
-        if len(self._evidence) < MAX_PENDING_EVIDENCE:
-            self._evidence.append(Evidence.of(found.first, found.second).encode())
+    async def _keep_evidence(self, found: fx.EvidenceFound) -> None:
+        """Keep it, beyond a restart too, until some block holds it: it may be the only copy."""
+        height, round_, kind = found.first.statement.slot
+        log.error("an authority signed two values", index=found.sender, height=height, round=round_, kind=kind)
+        evidence = Evidence.of(found.first, found.second).encode()
+        if len(self._evidence) < MAX_PENDING_EVIDENCE and evidence not in self._evidence:
+            self._evidence.append(evidence)
+            await self._parts.disk.commit(lambda store: store.add_evidence(evidence))
 
-    def _forget_committed_evidence(self, candidate: Candidate) -> None:
-        self._evidence = [one for one in self._evidence if one not in candidate.block.evidence]
+    async def _forget_settled_evidence(self) -> None:
+        """Drop what a block has recorded, also by another pair of messages: else it would ask for blocks for ever."""
+        if self._evidence:
+            pending = self._evidence
+            self._evidence = list(await self._parts.ledger.run(lambda chain: chain.still_proving(pending)))
+            settled = [one for one in pending if one not in self._evidence]
+            await self._parts.disk.commit(lambda store: store.delete_evidence(settled))
 
     def _raise_alarm(self, text: str) -> None:
         self.alarm = text

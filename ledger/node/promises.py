@@ -27,6 +27,7 @@ class StoredHeight:
     signed: list[Signed]
     inputs: list[bytes]
     candidates: dict[bytes, bytes]
+    evidence: list[bytes]
 
 
 def store_promise(signed: Signed, inputs: Sequence[Message], blocks: Sequence[Candidate], store: Store) -> None:
@@ -48,7 +49,12 @@ def store_decision(candidate: Candidate, commit: Commit, own: Signed | None, sto
 def read_height(store: Store, height: int) -> StoredHeight:
     """Return what was stored of *height*."""
     return StoredHeight(
-        height, store.commit(height - 1), store.signed(height), store.inputs(height), store.candidates(height)
+        height,
+        store.commit(height - 1),
+        store.signed(height),
+        store.inputs(height),
+        store.candidates(height),
+        store.evidence(),
     )
 
 

@@ -17,6 +17,7 @@ from ledger import checkpoint, genesis
 from ledger.checkpoint import Checkpoint
 from ledger.codes import Refusal
 from ledger.consensus.machine import Machine
+from ledger.consensus.signing import first_height_to_sign
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.market import clearing
@@ -39,8 +40,6 @@ REPORT_INTERVAL_S: Final = 0.4
 MAX_QUEUED_GOSSIP: Final = 10_000
 MAX_GOSSIP_BATCH: Final = 200
 MAX_PASSED_ON: Final = 1_000
-UNSIGNED_HEIGHTS: Final = 2
-"""A node without data signs neither at the height that was in progress when it came, nor at the next."""
 SIGNATURE_THREADS: Final = 2
 DATABASE: Final = "ledger.sqlite"
 
@@ -157,7 +156,7 @@ class Node:
             await self._report_came.wait()
         height = max(self._heard.values(), default=1)
         if height > 1:
-            self.driver.signs_from = height + UNSIGNED_HEIGHTS
+            self.driver.signs_from = first_height_to_sign(self._heard.values())
             log.warning("no data here, but the chain runs: observing", signs_from=self.driver.signs_from)
             value = self.driver.signs_from.to_bytes(8, "big")
             await self.disk.commit(lambda store: store.set_meta("signs_from", value))

@@ -18,6 +18,8 @@ from typing import IO, Any, Final
 
 from ledger import cbor
 from ledger.block import Commit, decode, decode_commit
+from ledger.consensus import signing
+from ledger.consensus.signing import Signature
 from ledger.errors import CorruptedError, LedgerError
 from ledger.roots import Write
 
@@ -29,10 +31,6 @@ _SCHEMA: Final = resources.files("ledger.node") / "schema"
 
 class StoreError(LedgerError):
     """The database cannot be opened or written: the operator must act."""
-
-
-class DoubleSigningError(LedgerError):
-    """This node was about to sign a second value for one height, round and type; it must stop signing."""
 
 
 class SignedType(IntEnum):
@@ -166,15 +164,12 @@ class Store:
         """
         key = (signed.height, signed.round, int(signed.type))
         row = self._one("SELECT value, message FROM sign_state WHERE height = ? AND round = ? AND type = ?", key)
-        if row is None:
-            self._run("INSERT INTO sign_state VALUES (?, ?, ?, ?, ?)", (*key, signed.value, signed.message))
-            return signed.message
-        if row[0] != signed.value:
-            raise DoubleSigningError(
-                f"refused to sign a second {signed.type.name.lower()} at height {signed.height}, round {signed.round}: "
-                "this node stops signing; check that no other node runs with its key"
-            )
-        return bytes(row[1])
+        stored = Signature(*row) if row is not None else None
+        what = f"{signed.type.name.lower()} at height {signed.height}, round {signed.round}"
+        chosen = signing.choose(stored, Signature(signed.value, signed.message), what)
+        if stored is None:
+            self._run("INSERT INTO sign_state VALUES (?, ?, ?, ?, ?)", (*key, chosen.value, chosen.message))
+        return chosen.message
 
     def signed(self, height: int) -> list[Signed]:
         """Return what this node signed at *height*, ascending by round and type."""
@@ -198,6 +193,18 @@ class Store:
     def candidates(self, height: int) -> dict[bytes, bytes]:
         """Return the encoded blocks of *height* by their ids."""
         return dict(self._all("SELECT block_id, body FROM candidates WHERE height = ?", (height,)))
+
+    def add_evidence(self, evidence: bytes) -> None:
+        """Keep evidence that no block holds yet."""
+        self._run("INSERT OR IGNORE INTO evidence VALUES (?)", (evidence,))
+
+    def evidence(self) -> list[bytes]:
+        """Return the evidence that waits for a block."""
+        return [row[0] for row in self._all("SELECT data FROM evidence ORDER BY data", ())]
+
+    def delete_evidence(self, settled: Iterable[bytes]) -> None:
+        """Forget evidence that has nothing more to prove."""
+        self._many("DELETE FROM evidence WHERE data = ?", ((one,) for one in settled))
 
     def is_fresh(self) -> bool:
         """Tell whether this database has neither decided nor signed anything: it is new, or it was wiped."""

@@ -14,11 +14,11 @@ from ledger.block import decode
 from ledger.codes import Code, Refusal
 from ledger.execution import LoggedRecord, Receipt
 from ledger.modules import MODULES, accounts, describe_calls, money
-from ledger.modules.module import AccountId, Amount, Context
-from ledger.runtime import MAX_NONCE_AHEAD, InvalidBlockError, Runtime
+from ledger.modules.module import MAX_READINGS_PER_REPORT, AccountId, Amount, Context
+from ledger.runtime import MAX_NONCE_AHEAD, InvalidBlockError, Runtime, _Budget
 from ledger.signatures import SignatureCache
 from ledger.state import LedgerState
-from ledger.transaction import Transaction
+from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
 from tests.ledger.chain_kit import START_EPOCH, Chain, key_of, make_chain
 from tests.ledger.reached_by_anchors import make_anchors
 
@@ -212,6 +212,31 @@ def test_a_block_may_not_hold_more_signatures_than_its_limit(monkeypatch: pytest
     with pytest.raises(InvalidBlockError) as caught:
         chain.runtime.execute(chain.state, replace(block, transactions=tuple(raws)))
     assert caught.value.code is Code.BLOCK_TOO_LARGE
+
+
+def test_each_round_that_failed_halves_the_next_block_but_one_transaction_always_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain = make_chain()
+    monkeypatch.setattr("ledger.block.MAX_BLOCK_TRANSACTIONS", 8)
+    raws = [chain.sign("user0", "money", "transfer", chain.people["user1"].id, 1) for _ in range(9)]
+    header, commit = chain.state.header, chain.commit()
+
+    def build(round_: int) -> int:
+        block, _ = chain.runtime.build(
+            chain.state, height=header.height + 1, time_ms=header.time_ms + 1, proposer=0, evidence=(),
+            transactions=raws, last_commit=commit, round_=round_,
+        )  # fmt: skip
+        return len(block.transactions)
+
+    assert [build(round_) for round_ in (0, 1, 2, 3, 4, 30)] == [8, 4, 2, 1, 1, 1]
+
+
+def test_the_longest_transaction_with_the_most_readings_fits_a_block_of_any_round() -> None:
+    for round_ in (0, 1, 7, 30):
+        budget = _Budget(0, round_)
+        assert budget._bytes >= MAX_TRANSACTION_BYTES
+        assert budget._signatures > MAX_READINGS_PER_REPORT
 
 
 def test_of_a_full_mempool_no_more_is_looked_at_than_a_block_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import pytest_asyncio
 from ledger import transaction
 from ledger.block import Block, Commit
 from ledger.codes import Code, Refusal
-from ledger.consensus.messages import Vote, sign
+from ledger.consensus.evidence import Evidence
+from ledger.consensus.messages import Message, Vote, sign
 from ledger.envelope import Kind
 from ledger.node import settings, status, wire
 from ledger.node.chain import Chain
@@ -44,12 +45,17 @@ class Authorities:
         signatures = tuple((place, sign(vote, chain_id, place, self.keys[place]).signature) for place in signers)
         return Commit(block.header.height, 0, block.id, signatures)
 
-    def decide(self, *transactions: bytes) -> tuple[Block, Commit]:
+    def vote(self, place: int, value: bytes) -> Message:
+        """Return a prevote of round 0 at the next height."""
+        vote = Vote(Kind.PREVOTE, self.state.header.height + 1, 0, value)
+        return sign(vote, self.network.genesis.chain_id, place, self.keys[place])
+
+    def decide(self, *transactions: bytes, evidence: tuple[bytes, ...] = ()) -> tuple[Block, Commit]:
         """Return the next block with its certificate, and go on from it."""
         header = self.state.header
         block, execution = self.runtime.build(
             self.state, height=header.height + 1, time_ms=header.time_ms + 1000, proposer=1,
-            transactions=transactions, evidence=(), last_commit=self.last_commit,
+            transactions=transactions, evidence=evidence, last_commit=self.last_commit,
         )  # fmt: skip
         self.state.apply(execution)
         self.last_commit = self.certify(block)
@@ -93,6 +99,10 @@ async def lone(tmp_path: Path) -> AsyncIterator[tuple[Lone, Authorities]]:
         yield made
 
 
+def encode(block: Block, commit: Commit) -> tuple[bytes, Commit]:
+    return block.encode(), commit
+
+
 def transfer(network: Network, nonce: int, amount_aaip: int = 1) -> bytes:
     call = Call("money", "transfer", (OTHER, amount_aaip))
     return transaction.sign(network.genesis.chain_id, USER, nonce, 100, call, account_key(USER))
@@ -105,6 +115,29 @@ async def test_decided_blocks_are_taken_from_anybody_with_their_certificates(lon
         node.hear(NAMES[1 + nonce], wire.decided(block.encode(), commit))
         await node.reach(1 + nonce)
     assert node.node.driver.position.header == others.state.header
+
+
+async def test_evidence_is_stored_until_a_block_proves_the_offence_be_it_by_another_pair(tmp_path: Path) -> None:
+    network = make_network(tmp_path)
+    first, second, third = (bytes([number]) * 32 for number in range(3))
+    async with run_alone(network) as (node, others):
+        votes = [others.vote(1, value) for value in (first, second, third)]
+        for vote in votes[:2]:
+            node.hear(NAMES[1], wire.message(vote.raw))
+
+        async def is_stored() -> bool:
+            return await node.node.disk.read(Store.evidence) == [Evidence.of(votes[0], votes[1]).encode()]
+
+        await until(is_stored, "the evidence is on the disk", 10)
+    async with run_alone(network) as (node, _):
+        assert await node.node.disk.read(Store.evidence) != []
+        node.hear(NAMES[2], wire.decided(*encode(*others.decide(evidence=(Evidence.of(votes[0], votes[2]).encode(),)))))
+        await node.reach(1)
+
+        async def is_settled() -> bool:
+            return await node.node.disk.read(Store.evidence) == []
+
+        await until(is_settled, "the evidence is forgotten", 10)
 
 
 async def test_a_certificate_without_a_quorum_of_good_signatures_moves_nothing(lone: tuple[Lone, Authorities]) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ledger.consensus.signing import DoubleSigningError
 from ledger.errors import CorruptedError
 from ledger.node.chain import Chain
 from ledger.node.service import DATABASE
-from ledger.node.store import DoubleSigningError, Signed, SignedType, Store, StoreError
+from ledger.node.store import Signed, SignedType, Store, StoreError
 from ledger.runtime import Runtime
 from tests.ledger.node.network import make_network
 
@@ -44,6 +45,20 @@ def test_signing_the_same_again_gives_the_stored_signature_also_after_a_restart(
     with store.transaction():
         assert store.sign(vote(b"one", b"other")) == b"first"
         assert store.sign(vote(b"two", b"else", SignedType.PRECOMMIT)) == b"else"
+
+
+def test_evidence_waits_on_the_disk_until_it_is_settled(path: Path) -> None:
+    store = Store.open(path, CHAIN)
+    with store.transaction():
+        store.add_evidence(b"one")
+        store.add_evidence(b"two")
+        store.add_evidence(b"one")
+    store.close()
+    store = Store.open(path, CHAIN)
+    assert store.evidence() == [b"one", b"two"]
+    with store.transaction():
+        store.delete_evidence([b"one"])
+    assert store.evidence() == [b"two"]
 
 
 def test_a_transaction_that_fails_leaves_nothing_behind(path: Path) -> None:
