@@ -146,7 +146,11 @@ class Line:
 
     def send(self, topic: str, *payloads: bytes, qos: int = 1) -> None:
         """Publish *payloads* and return when the broker has acknowledged all."""
-        for sent in [self._client.publish(topic, payload, qos=qos) for payload in payloads]:
+        self.send_each([(topic, payload) for payload in payloads], qos)
+
+    def send_each(self, messages: Sequence[tuple[str, bytes]], qos: int = 1) -> None:
+        """Publish all (topic, payload) and return when the broker has acknowledged all."""
+        for sent in [self._client.publish(topic, payload, qos=qos) for topic, payload in messages]:
             sent.wait_for_publish(BOUND_S)
             assert sent.is_published()
 

@@ -1,7 +1,8 @@
 """The campaigns of the soak.
 
 A campaign is a number of units and a function that runs one unit by its number and returns what was violated in it, one
-text each. The number is the unit's only seed, so that a violation is run again by its number alone.
+text each. The number is the unit's only seed, so that a violation is run again by its number alone. A unit that counts
+what happened in it returns a `Tally`; what a campaign `must_count` and never did fails it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.soak import board_vectors, envelopes, hostile_bytes
+from tests.soak import board_vectors, envelopes, hostile_bytes, hostile_frames
+from tests.soak.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class Campaign:
 
     name: str
     target: int
-    run_unit: Callable[[int], Sequence[str]]
+    run_unit: Callable[[int], Sequence[str] | Tally]
+    must_count: frozenset[str] = frozenset()
 
 
 CAMPAIGNS = (
@@ -26,4 +29,5 @@ CAMPAIGNS = (
     Campaign("firmware.hostile_bytes_cpython", hostile_bytes.count_units(), hostile_bytes.attack_cpython),
     Campaign("firmware.hostile_bytes_micropython", hostile_bytes.count_units(), hostile_bytes.attack_micropython),
     Campaign("firmware.board_vectors", board_vectors.count_units(), board_vectors.ask_board),
+    Campaign("gateway.hostile_frames", hostile_frames.UNITS, hostile_frames.attack_intake, hostile_frames.REASONS),
 )
