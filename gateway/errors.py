@@ -23,6 +23,14 @@ class AccessError(GatewayError):
     """What somebody asked of people, passwords, links or keys cannot be done: they must ask for something else."""
 
 
+class ForbiddenError(AccessError):
+    """What somebody asked of people or keys is not for their role."""
+
+
+class UnknownError(AccessError):
+    """Somebody, a key or a meter that there is not, or not for who asks."""
+
+
 class BusyError(GatewayError):
     """More is asked at one moment than the gateway does at one moment: ask again later."""
 

@@ -80,6 +80,18 @@ def enable(name: Name, config: Config) -> None:
     typer.echo(f"{name} may log in again")
 
 
+@user_app.command("role")
+def change_role(name: Name, role: RoleName, config: Config, account: Account = None) -> None:
+    """Give a person another role; their sessions and own keys end.
+
+    Example: campusgrid gateway user role anna --role admin --config gateway.toml
+    """
+    settings = load_gateway(config)
+    chosen = _read_role(role), _read_account(settings, account)
+    _on_people(settings, lambda people: people.change_role(name, *chosen, command_line_actor()))
+    typer.echo(f"{name} is {role} now and has to log in again; own API keys are revoked")
+
+
 @user_app.command("reset-link")
 def reset_link(name: Name, config: Config) -> None:
     """Print a new one-time link with which a person chooses a new password.

@@ -13,7 +13,7 @@ from gateway.access import audit, tokens
 from gateway.access.audit import Actor
 from gateway.access.roles import NARROW, PERMISSIONS, Access, Role
 from gateway.access.tokens import Kind
-from gateway.errors import AccessError
+from gateway.errors import AccessError, UnknownError
 from gateway.store.database import Database
 
 DAY_S: Final = 86_400
@@ -97,7 +97,7 @@ class Keys:
                 (at, key_id, person, person),
             )
             if done.rowcount != 1:
-                raise AccessError(
+                raise UnknownError(
                     f"there is no key {key_id[:12]!r}; campusgrid gateway api-key list tells which there are"
                 )
             await audit.append(connection, at, actor, "revoke key", key_id)

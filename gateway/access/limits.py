@@ -30,6 +30,12 @@ class Limiter:
             self._buckets.popitem(last=False)
         return wait_s
 
+    def give_back(self, name: str) -> None:
+        """Let what *name* did last not count."""
+        if name in self._buckets:
+            left, at_s = self._buckets[name]
+            self._buckets[name] = (min(self._burst, left + 1), at_s)
+
 
 def network_of(address: str) -> str:
     """Return the name under which *address* is limited."""

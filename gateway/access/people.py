@@ -13,9 +13,9 @@ import aiosqlite
 
 from gateway.access import audit, tokens
 from gateway.access.audit import Actor
-from gateway.access.roles import PERSONAL_ROLES, Role
+from gateway.access.roles import PERSONAL_ROLES, Access, Role
 from gateway.access.tokens import Kind, Token
-from gateway.errors import AccessError
+from gateway.errors import AccessError, ForbiddenError, UnknownError
 from gateway.store.database import Database
 
 LINK_LIFETIME_S: Final = 24 * 3600
@@ -72,7 +72,7 @@ class People:
     async def get(self, name: str) -> Person:
         """Return the person called *name*; raises AccessError if there is none."""
         if (person := await self.find(name)) is None:
-            raise AccessError(f"there is nobody called {name!r}; campusgrid gateway user list tells who there is")
+            raise UnknownError(f"there is nobody called {name[:MAX_NAME]!r}; campusgrid gateway user list tells who is")
         return person
 
     async def add(self, name: str, role: Role, account: bytes | None, actor: Actor) -> str:
@@ -116,6 +116,19 @@ class People:
         async with self._database.transaction() as connection:
             await connection.execute("UPDATE people SET disabled_at = NULL WHERE id = ?", (person.id,))
             await audit.append(connection, self._second(), actor, "enable person", person.name)
+
+    async def change_role(self, name: str, role: Role, account: bytes | None, actor: Actor) -> None:
+        """Give a person another role; raises AccessError. Sessions and own keys, which have the old one, end."""
+        check_role(role, account)
+        person, at = await self.get(name), self._second()
+        async with self._database.transaction() as connection:
+            await connection.execute("UPDATE people SET role = ?, account = ? WHERE id = ?", (role, account, person.id))
+            await connection.execute("DELETE FROM sessions WHERE person = ?", (person.id,))
+            await connection.execute(
+                "UPDATE api_keys SET revoked_at = ? WHERE person = ? AND revoked_at IS NULL", (at, person.id)
+            )
+            detail = {"role": role, "before": person.role, "account": account.hex() if account else None}
+            await audit.append(connection, at, actor, "change role", person.name, **detail)
 
     async def has_admin(self) -> bool:
         """Tell whether an admin can log in."""
@@ -185,6 +198,12 @@ class People:
 
     def _second(self) -> int:
         return int(self._now())
+
+
+def require_another(access: Access, name: str) -> None:
+    """Raise ForbiddenError where *name* is whose session *access* is: so one who can let others in is always left."""
+    if access.session is not None and name.casefold() == access.name:
+        raise ForbiddenError("that is yourself: another admin has to do this, so that nobody shuts the last one out")
 
 
 def check_name(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
@@ -11,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from gateway.access.doorkeeper import Doorkeeper
+from gateway.access.issuing import allow_scope, keys_of, owner_of_new, require_owner
 from gateway.access.keys import DEFAULT_DAYS, MAX_DAYS, MAX_METERS, Key, Scope
 from gateway.access.passwords import MAX_CHARACTERS
-from gateway.access.people import MAX_NAME, Person
+from gateway.access.people import MAX_NAME, Person, require_another
 from gateway.access.roles import Access, Permission, Role
 from gateway.api.doors import access_of, actor_of, require
 from gateway.api.entrance import clear_cookie, set_cookie
@@ -43,6 +43,13 @@ class NewPerson(_Body):
     account: Identifier | None = None
 
 
+class NewRole(_Body):
+    """Another role for somebody; `account` is the ledger account of a tenant, and of nobody else."""
+
+    role: Role
+    account: Identifier | None = None
+
+
 class NewKey(_Body):
     """An API key to make. Only an admin gives another role than the own one, and `account`, a tenant's."""
 
@@ -52,6 +59,12 @@ class NewKey(_Body):
     meters: Annotated[list[Identifier], Field(min_length=1, max_length=MAX_METERS)] | None = None
     read_only: bool = True
     days: Annotated[int, Field(ge=1, le=MAX_DAYS)] = DEFAULT_DAYS
+
+    def scope(self, access: Access) -> Scope:
+        """Return what is asked for by *access*."""
+        meters = None if self.meters is None else frozenset(bytes.fromhex(meter) for meter in self.meters)
+        account = None if self.account is None else bytes.fromhex(self.account)
+        return Scope(self.name, self.role or access.role, account, meters, self.read_only, self.days)
 
 
 def add(application: FastAPI, overview: Overview, door: Doorkeeper, settings: ApiSettings) -> None:
@@ -124,6 +137,7 @@ def _add_people(application: FastAPI, overview: Overview, door: Doorkeeper, sett
         request: Request, name: str, access: Access = require(Permission.PEOPLE, to_write=True)
     ) -> dict[str, Any]:
         """Shut somebody out at once."""
+        require_another(access, name)
         await door.people.disable(name, actor_of(request, access))
         return _describe_person(await door.people.get(name))
 
@@ -135,27 +149,37 @@ def _add_people(application: FastAPI, overview: Overview, door: Doorkeeper, sett
         await door.people.enable(name, actor_of(request, access))
         return _describe_person(await door.people.get(name))
 
+    @application.post("/api/people/{name}/role", tags=["people"])
+    async def change_role(
+        request: Request, name: str, new: NewRole, access: Access = require(Permission.PEOPLE, to_write=True)
+    ) -> dict[str, Any]:
+        """Give somebody another role; their sessions and own keys end."""
+        require_another(access, name)
+        account = _read_account(overview, new.account)
+        await door.people.change_role(name, new.role, account, actor_of(request, access))
+        return _describe_person(await door.people.get(name))
+
 
 def _add_keys(application: FastAPI, overview: Overview, door: Doorkeeper) -> None:
     @application.get("/api/keys", tags=["keys"])
     async def keys(access: Access = require(Permission.KEYS)) -> dict[str, Any]:
         """The own API keys, without their secrets; for an admin, everybody's."""
-        return {"keys": [_describe_key(key) for key in await door.keys.all(_own(access))]}
+        return {"keys": [_describe_key(key) for key in await door.keys.all(keys_of(access))]}
 
     @application.post("/api/keys", tags=["keys"], status_code=201)
     async def add_key(
         request: Request, new: NewKey, access: Access = require(Permission.KEYS, to_write=True)
     ) -> dict[str, Any]:
         """Make an API key; `key` is shown here alone. An admin's belong to nobody, others' to who makes them."""
-        scope = _read_scope(overview, new, access)
-        return {"key": await door.keys.add(scope, _own(access), actor_of(request, access))}
+        scope = allow_scope(overview.roster, access, new.scope(access))
+        return {"key": await door.keys.add(scope, owner_of_new(access), actor_of(request, access))}
 
     @application.delete("/api/keys/{key_id}", tags=["keys"], status_code=204)
     async def revoke(
         request: Request, key_id: str, access: Access = require(Permission.KEYS, to_write=True)
     ) -> Response:
         """Make a key worth nothing, from the next request on."""
-        await door.keys.revoke(key_id, actor_of(request, access), _own(access))
+        await door.keys.revoke(key_id, actor_of(request, access), keys_of(access))
         return Response(status_code=204)
 
 
@@ -178,39 +202,9 @@ def _add_audit(application: FastAPI, door: Doorkeeper) -> None:
         }  # fmt: skip
 
 
-def _own(access: Access) -> int | None:
-    """Return the person whose keys *access* works on, None for everybody's; raises HTTPException."""
-    if access.may(Permission.PEOPLE):
-        return None
-    if access.person is None or access.is_key:
-        raise HTTPException(403, "a key makes no keys; log in at /login, or ask an admin")
-    return access.person
-
-
-def _read_scope(overview: Overview, new: NewKey, access: Access) -> Scope:
-    meters = None if new.meters is None else frozenset(bytes.fromhex(meter) for meter in new.meters)
-    scope = Scope(new.name, new.role or access.role, access.account, meters, new.read_only, new.days)
-    if access.may(Permission.PEOPLE):
-        return replace(scope, account=_read_account(overview, new.account))
-    if scope.role is not access.role or new.account is not None:
-        raise HTTPException(
-            403, f"{access.name} makes keys of the role {access.role} alone; leave role and account out"
-        )
-    for meter_id in meters or ():
-        meter = overview.roster.meters.get(meter_id)
-        if meter is None or not access.sees(meter):
-            raise HTTPException(
-                404, f"meter {meter_id.hex()} is not in the roster; GET /api/meters lists those that are"
-            )
-    return scope
-
-
 def _read_account(overview: Overview, account: str | None) -> bytes | None:
-    if account is None:
-        return None
-    found = bytes.fromhex(account)
-    if all(meter.account != found for meter in overview.roster):
-        raise HTTPException(422, f"account: {account} owns no meter in the roster; GET /api/meters lists the owners")
+    found = None if account is None else bytes.fromhex(account)
+    require_owner(overview.roster, found)
     return found
 
 

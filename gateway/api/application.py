@@ -7,11 +7,14 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from gateway.access.doorkeeper import Doorkeeper
+from gateway.access.roles import PERMISSIONS, Permission, Role
 from gateway.api import accounts, alarms, entrance, export, operations, readings, stream
 from gateway.api.cursors import Cursors
+from gateway.api.doors import permission_of
 from gateway.api.gate import Gate, cookie_name
 from gateway.api.problems import RESPONSES, add_handlers
 from gateway.api.stream import Streams
@@ -58,7 +61,7 @@ def _add_fallback(application: FastAPI) -> None:
 
 
 def _describe(application: FastAPI, settings: ApiSettings) -> dict[str, Any]:
-    """Return the OpenAPI document, with the two ways to log in."""
+    """Return the OpenAPI document, with the two ways to log in and the roles that each operation is for."""
     if application.openapi_schema is None:
         schema = get_openapi(
             title=application.title, version="1", description=application.description, routes=application.routes
@@ -68,5 +71,17 @@ def _describe(application: FastAPI, settings: ApiSettings) -> dict[str, Any]:
             "key": {"type": "http", "scheme": "bearer"},
         }
         schema["security"] = [{"session": []}, {"key": []}]
+        for route in application.routes:
+            if isinstance(route, APIRoute) and route.include_in_schema:
+                for method in route.methods or ():
+                    _tell_roles(schema["paths"][route.path][method.lower()], permission_of(route))
         application.openapi_schema = schema
     return application.openapi_schema
+
+
+def _tell_roles(operation: dict[str, Any], permission: Permission | None) -> None:
+    """Add to the description of *operation* for whom it is: as text, and as `x-roles` for programs."""
+    roles = [role for role in Role if permission is None or permission in PERMISSIONS[role]]
+    operation["x-roles"] = [str(role) for role in roles]
+    told = "everybody" if permission is None else ", ".join(roles)
+    operation["description"] = f"{operation['description']}\n\nFor: {told}."

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from gateway.access.audit import Actor
@@ -13,11 +14,16 @@ from gateway.access.roles import Access, Permission
 from gateway.api.gate import address_of
 
 
-def require(permission: Permission, *, to_write: bool = False) -> Any:
-    """Return the dependency that gives an operation the `Access` of who asks, or refuses them."""
+def require(permission: Permission, *, to_write: bool = False, is_open_here: bool = False) -> Any:
+    """Return the dependency that gives an operation the `Access` of who asks, or refuses them.
 
-    def check(request: Request) -> Access:
+    One that *is_open_here* answers this machine without a log-in too, where the gate let it through: with None.
+    """
+
+    def check(request: Request) -> Access | None:
         access = access_of(request)
+        if access is None and is_open_here:
+            return None
         if access is None:
             raise HTTPException(401, "log in at /login, or send an API key as `Authorization: Bearer`")
         if not access.may(permission):
@@ -26,9 +32,15 @@ def require(permission: Permission, *, to_write: bool = False) -> Any:
             raise HTTPException(403, f"{access.name} may read only")
         return access
 
-    marked: Callable[..., Access] = check
+    marked: Callable[..., Access | None] = check
     marked.permission = permission  # type: ignore[attr-defined]
     return Depends(marked)
+
+
+def permission_of(route: APIRoute) -> Permission | None:
+    """Return what *route* demands, or None where it is for everybody."""
+    found = (getattr(needed.call, "permission", None) for needed in route.dependant.dependencies)
+    return next((permission for permission in found if permission is not None), None)
 
 
 def access_of(request: Request) -> Access | None:

@@ -81,17 +81,12 @@ def _add_log_in(application: FastAPI, door: Doorkeeper, settings: ApiSettings) -
 
 def _add_enrolment(application: FastAPI, door: Doorkeeper, settings: ApiSettings) -> None:
     @application.get("/enrol/{link}", include_in_schema=False)
-    async def show(request: Request, link: str) -> Response:
-        if wait_s := door.must_wait_to_log_in(address_of(request.scope)):
-            return _notice_page(f"Too many tries. Try again in {int(wait_s) + 1} s.", 429)
+    async def show(link: str) -> Response:
         invitation = await door.people.read_link(link)
         return _notice_page(_USED, 404) if invitation is None else _enrolment_page(invitation)
 
     @application.post("/enrol/{link}", include_in_schema=False)
     async def enrol(request: Request, link: str) -> Response:
-        address = address_of(request.scope)
-        if wait_s := door.must_wait_to_log_in(address):
-            return _notice_page(f"Too many tries. Try again in {int(wait_s) + 1} s.", 429)
         invitation = await door.people.read_link(link)
         if invitation is None:
             return _notice_page(_USED, 404)
@@ -99,7 +94,9 @@ def _add_enrolment(application: FastAPI, door: Doorkeeper, settings: ApiSettings
         if form.get("password") != form.get("again"):
             return _enrolment_page(invitation, form, "The two passwords differ. Type the same one twice.", 422)
         try:
-            token = await door.enrol(invitation, form.get("name", ""), form.get("password", ""), address)
+            token = await door.enrol(
+                invitation, form.get("name", ""), form.get("password", ""), address_of(request.scope)
+            )
         except (AccessError, BusyError) as error:
             return _enrolment_page(invitation, form, _sentence(str(error)), 422)
         return _enter(token, settings, "/")

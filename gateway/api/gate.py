@@ -33,6 +33,8 @@ OF_THIS_MACHINE: Final = ("/health", "/metrics")
 """For this machine without a log-in, so that what watches it needs no secret."""
 FOR_PROGRAMS: Final = ("/api/", "/health", "/metrics", "/openapi.json")
 """What a key opens; the rest is for people."""
+_PAGE_MACHINERY: Final = "/_nicegui"
+"""What an open page asks for by itself, whether somebody sits before it or not."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FORWARDED: Final = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"})
 _HEADERS: Final = {
@@ -88,15 +90,15 @@ class Gate:
         access = await identify(headers, self._door, self._settings)
         scope.setdefault("state", {})["access"] = access
         address, path = address_of(scope), scope["path"]
-        if access is None and "authorization" in headers and (wait_s := self._door.must_wait_to_log_in(address)):
-            return too_many(wait_s)
         if wait_s := self._door.must_wait(access, address):
             return too_many(wait_s)
         if access is not None and access.is_key and not _is_below(path, FOR_PROGRAMS):
             return problem(403, "pages are for people; a key opens /api/")
+        if access is not None and not path.startswith(_PAGE_MACHINERY):
+            await self._door.sessions.use(access)
         if access is not None or _is_below(path, PUBLIC) or self._is_watching(scope, headers):
             return None
-        if scope["type"] == "websocket" or path.startswith("/_nicegui") or _is_below(path, FOR_PROGRAMS):
+        if scope["type"] == "websocket" or path.startswith(_PAGE_MACHINERY) or _is_below(path, FOR_PROGRAMS):
             challenge = {"WWW-Authenticate": 'Bearer realm="campusgrid"'}
             return problem(401, "log in at /login, or send an API key as `Authorization: Bearer`", challenge)
         return RedirectResponse("/login" if path == "/" else f"/login?to={quote(path)}", 303)
@@ -110,7 +112,7 @@ class Gate:
         )
 
     def _with_headers(self, scope: Scope, send: Send) -> Send:
-        is_private = not scope["path"].startswith("/_nicegui")
+        is_private = not scope["path"].startswith(_PAGE_MACHINERY)
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -192,14 +194,15 @@ def _is_same_site(headers: Headers) -> bool:
 
 
 def _limited(receive: Receive) -> Receive:
-    """Return *receive* for bodies of at most MAX_BODY_BYTES that come within BODY_TIMEOUT_S of each other."""
+    """Return *receive* for a body of at most MAX_BODY_BYTES that is whole within BODY_TIMEOUT_S."""
     received: dict[str, Any] = {"bytes": 0, "whole": False}
+    deadline = asyncio.get_running_loop().time() + BODY_TIMEOUT_S
 
     async def limited() -> Message:
         if received["whole"]:
             return await receive()
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout_at(deadline):
                 message = await receive()
         except TimeoutError as error:
             raise HTTPException(408, "the request's body did not come in time") from error

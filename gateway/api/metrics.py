@@ -46,7 +46,7 @@ class _Numbers(Collector):
         yield _counter("readings_duplicate", "Readings that were stored already.", counts["duplicates"])
         yield _counter("quarantine_evicted", "Quarantined messages dropped for newer ones.", counts["evicted"])
         yield _counter("receipts_dropped", "Receipts dropped on a full queue.", self._overview.link.dropped_receipts)
-        yield _counter("login_failures", "Log-ins refused since the start.", self._door.failures)
+        yield _counter("login_failures", "Log-ins refused since the start.", self._door.failures.count)
         yield _counter("hints_dropped", "Status messages that are no hint of a meter.", self._overview.hints.dropped)
         refused = CounterMetricFamily("campusgrid_gateway_refused", "Messages refused, by reason.", labels=["reason"])
         noted = CounterMetricFamily("campusgrid_gateway_noted", "Readings to look at, by reason.", labels=["reason"])

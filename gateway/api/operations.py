@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from starlette.exceptions import HTTPException
 
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.roles import Access, Permission
 from gateway.api import metrics, resources
-from gateway.api.doors import access_of, require
+from gateway.api.doors import require
 from gateway.readings.faults import Faults
 from gateway.readings.overview import Overview
+
+_WATCH: Final = require(Permission.METRICS, is_open_here=True)
 
 
 def add(application: FastAPI, overview: Overview, door: Doorkeeper, faults: Faults) -> None:
@@ -37,23 +38,14 @@ def _add_watched(application: FastAPI, overview: Overview, door: Doorkeeper, fau
     """Add what programs watch: from this machine without a key."""
 
     @application.get("/health", tags=["operations"])
-    async def health(request: Request) -> Response:
+    async def health(_access: Access | None = _WATCH) -> Response:
         """Whether the gateway takes readings in (else 503), and whether it does all its other work."""
-        _let_watch(request)
         found = await faults.newest()
         is_ready = all(fault.area != "intake" for fault in found)
         status = ("degraded" if found else "ready") if is_ready else "unready"
         return JSONResponse({"status": status, "reasons": [fault.text for fault in found]}, 200 if is_ready else 503)
 
     @application.get("/metrics", tags=["operations"])
-    async def measure(request: Request) -> Response:
+    async def measure(_access: Access | None = _WATCH) -> Response:
         """Everything countable, for Prometheus."""
-        _let_watch(request)
         return PlainTextResponse(await metrics.render(overview, door), media_type=metrics.CONTENT_TYPE)
-
-
-def _let_watch(request: Request) -> None:
-    """Refuse one who may not watch; the gate let nobody through without a log-in but this machine itself."""
-    access = access_of(request)
-    if access is not None and not access.may(Permission.METRICS):
-        raise HTTPException(403, f"{access.name} is {access.role} here, which does not allow to {Permission.METRICS}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,7 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from gateway.errors import AccessError, BusyError
+from gateway.errors import AccessError, BusyError, ForbiddenError, UnknownError
 
 MEDIA_TYPE: Final = "application/problem+json"
 log = structlog.get_logger()
@@ -32,10 +33,13 @@ _MEANINGS: Final = {
     401: "Not logged in, or the session or key does not hold (any more).",
     403: "The role does not allow this, or the request comes from another site.",
     404: "There is no such thing, or none that this role sees.",
+    408: "The request's body did not come in time.",
     413: "The body is larger than any request needs.",
     422: "The request is not well-formed; the detail names the parameter.",
     429: "Too many requests; Retry-After says when to try again.",
-    503: "Busy; Retry-After says when to try again.",
+    431: "Address and headers are larger than any request needs.",
+    500: "The gateway failed; its log says why.",
+    503: "Busy, or the database cannot be written; Retry-After says when to try again.",
 }
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {"description": text, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
@@ -61,7 +65,10 @@ def add_handlers(application: FastAPI) -> None:
     application.add_exception_handler(HTTPException, _answer_refusal)
     application.add_exception_handler(RequestValidationError, _answer_invalid)
     application.add_exception_handler(AccessError, _answer_access)
+    application.add_exception_handler(ForbiddenError, _answer_forbidden)
+    application.add_exception_handler(UnknownError, _answer_unknown)
     application.add_exception_handler(BusyError, _answer_busy)
+    application.add_exception_handler(sqlite3.OperationalError, _answer_unwritable)
     application.add_exception_handler(Exception, _answer_fault)
 
 
@@ -78,6 +85,21 @@ async def _answer_invalid(_request: Request, error: Exception) -> Response:
 
 async def _answer_access(_request: Request, error: Exception) -> Response:
     return problem(422, str(error))
+
+
+async def _answer_forbidden(_request: Request, error: Exception) -> Response:
+    return problem(403, str(error))
+
+
+async def _answer_unknown(_request: Request, error: Exception) -> Response:
+    return problem(404, str(error))
+
+
+async def _answer_unwritable(request: Request, error: Exception) -> Response:
+    """Answer where the database refuses: with a full disk nothing is written that the audit log could not tell of."""
+    log.warning("a request could not be written", path=request.url.path, cause=str(error))
+    detail = f"the database refuses: {error}; is the disk full? campusgrid doctor --config gateway.toml says more"
+    return problem(503, detail, {"Retry-After": "60"})
 
 
 async def _answer_busy(_request: Request, error: Exception) -> Response:

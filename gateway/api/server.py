@@ -12,6 +12,7 @@ import uvicorn
 
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.api.application import make_application
+from gateway.api.connections import MAX_CONNECTIONS, Connection
 from gateway.api.gate import MAX_HEAD_BYTES
 from gateway.dashboard import page
 from gateway.errors import SettingsError
@@ -22,8 +23,6 @@ BACKLOG: Final = 128
 SHUTDOWN_S: Final = 2
 MAX_FRAME_BYTES: Final = 256 * 1024
 """Of the dashboard's websockets."""
-MAX_CONNECTIONS: Final = 200
-"""Requests in hand at one time; further ones are answered 503."""
 
 
 class ApiServer:
@@ -37,7 +36,7 @@ class ApiServer:
         self._server = _QuietServer(
             uvicorn.Config(
                 self._application, log_level="warning", limit_concurrency=MAX_CONNECTIONS,
-                timeout_graceful_shutdown=SHUTDOWN_S, http="h11", h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+                timeout_graceful_shutdown=SHUTDOWN_S, http=Connection, h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                 ws_max_size=MAX_FRAME_BYTES, server_header=False, proxy_headers=settings.behind_proxy,
                 forwarded_allow_ips=settings.trusted_proxy or "127.0.0.1", **_tls(settings),
             )

@@ -19,7 +19,7 @@ from tests.gateway.test_run import run
 
 PASSWORD = "correct horse battery"
 COMMANDS = (
-    *("user add", "user list", "user disable", "user enable", "user reset-link"),
+    *("user add", "user list", "user disable", "user enable", "user role", "user reset-link"),
     *("api-key add", "api-key list", "api-key revoke", "audit"),
 )
 

@@ -19,6 +19,17 @@ def test_a_burst_then_the_rate_and_others_are_not_touched() -> None:
     assert [limiter.take("a", 200.0) for _ in range(4)] == [0, 0, 0, 2]
 
 
+def test_what_is_given_back_may_be_done_again_and_no_more() -> None:
+    limiter = Limiter(rate_per_s=0.5, burst=2)
+    for _ in range(10):
+        assert limiter.take("a", 100.0) == 0
+        limiter.give_back("a")
+    limiter.give_back("a")
+    limiter.give_back("stranger")
+    assert [limiter.take("a", 100.0) for _ in range(3)] == [0, 0, 2]
+    assert [limiter.take("stranger", 100.0) for _ in range(3)] == [0, 0, 2]
+
+
 def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     limiter = Limiter(rate_per_s=1, burst=1)
     assert limiter.take("a", 100.0) == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 
 import pytest
 
+from gateway.access import failures, passwords, sessions, tokens
 from gateway.access import keys as keys_module
-from gateway.access import passwords, sessions, tokens
 from gateway.access.audit import Actor
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.keys import DAY_S, Scope
@@ -119,18 +120,114 @@ async def test_who_is_disabled_is_out_at_once_with_sessions_and_keys(door: Doork
     assert await door.log_in("anna", PASSWORD, "x") is not None
 
 
+async def opened(door: Doorkeeper, name: str) -> str:
+    token = await door.sessions.open(await door.people.get(name), "x")
+    assert token is not None
+    return token
+
+
 async def test_sessions_end_after_their_time_and_one_person_has_a_bounded_number(
     door: Doorkeeper, clock: Clock
 ) -> None:
     oldest = await enrolled(door, "anna")
-    person = await door.people.get("anna")
     for _ in range(sessions.MAX_OF_ONE):
         clock.now_s += 1
-        newest = await door.sessions.open(person, "x")
+        newest = await opened(door, "anna")
     assert await door.sessions.find(oldest) is None
-    assert await door.sessions.find(newest) is not None
-    clock.now_s += sessions.LIFETIME_S
+    for _ in range(sessions.LIFETIME_S // sessions.IDLE_S * 2):
+        access = await door.sessions.find(newest)
+        assert access is not None  # in use, it lasts for its whole time
+        await door.sessions.use(access)
+        clock.now_s += sessions.IDLE_S // 2
     assert await door.sessions.find(newest) is None
+
+
+async def test_a_session_that_nobody_uses_ends_and_no_restart_brings_it_back(
+    door: Doorkeeper, database: Database, clock: Clock
+) -> None:
+    left, used = await enrolled(door, "anna"), await enrolled(door, "otto")
+    clock.now_s += sessions.IDLE_S - 1
+    access = await door.sessions.find(used)
+    assert access is not None
+    assert await door.sessions.find(left) is not None  # who only looks does not use it
+    await door.sessions.use(access)
+    clock.now_s += 1
+    after = await Doorkeeper.over(database, clock)
+    for one in (door, after):
+        assert await one.sessions.find(left) is None
+        assert await one.sessions.find(used) is not None
+
+
+async def test_a_database_that_refuses_ends_no_session_in_use(
+    door: Doorkeeper, database: Database, clock: Clock
+) -> None:
+    session = await enrolled(door, "anna")
+    async with database.transaction() as connection:
+        await connection.execute("PRAGMA query_only = ON")
+    for _ in range(3):
+        clock.now_s += sessions.IDLE_S - 1
+        access = await door.sessions.find(session)
+        assert access is not None
+        await door.sessions.use(access)
+    assert await door.log_in("anna", "wrong horse battery", "10.0.0.9") is None  # no row, and no crash
+
+
+async def test_who_was_shut_out_or_got_another_password_while_theirs_was_checked_gets_no_session(
+    door: Doorkeeper,
+) -> None:
+    await enrolled(door, "anna")
+    found = await door.people.get("anna")
+    invitation = await door.people.read_link(await door.people.renew_link("anna", ADMIN))
+    assert invitation is not None
+    await door.enrol(invitation, "", "another long password", "x")
+    assert await door.sessions.open(found, "x") is None
+    found = await door.people.get("anna")
+    await door.people.disable("anna", ADMIN)
+    assert await door.sessions.open(found, "x") is None
+
+
+async def test_another_role_ends_the_sessions_and_own_keys_of_the_old_one(door: Doorkeeper) -> None:
+    session = await enrolled(door, "anna", Role.OPERATOR)
+    access = await door.sessions.find(session)
+    assert access is not None
+    key = await door.keys.add(Scope("mine", Role.OPERATOR), access.person, ADMIN)
+    other = await door.keys.add(Scope("nobody's", Role.OPERATOR), None, ADMIN)
+    with pytest.raises(AccessError, match="a tenant needs the account"):
+        await door.people.change_role("anna", Role.TENANT, None, ADMIN)
+    assert await door.sessions.find(session) is not None
+    await door.people.change_role("Anna", Role.TENANT, bytes(8), ADMIN)
+    assert await door.sessions.find(session) is None
+    assert await door.keys.find(key) is None
+    assert await door.keys.find(other) is not None
+    now = await door.sessions.find(await door.log_in("anna", PASSWORD, "x") or "")
+    assert now is not None
+    assert (now.role, now.account) == (Role.TENANT, bytes(8))
+    (row,) = [row for row in await door.audit.page(None, 10) if row.action == "change role"]
+    assert (row.subject, '"before": "operator"' in row.detail, '"role": "tenant"' in row.detail) == ("anna", True, True)
+
+
+async def test_failed_log_ins_are_in_the_audit_log_without_what_was_typed_and_never_too_many(
+    door: Doorkeeper, clock: Clock
+) -> None:
+    await enrolled(door, "anna")
+    for name in ("anna", "my secret passphrase"):
+        assert await door.log_in(name, "wrong horse battery", "10.0.0.7") is None
+    rows = [row for row in await door.audit.page(None, 10) if row.action == "fail to log in"]
+    assert [(row.who, row.origin, row.subject) for row in rows] == [
+        ("somebody", "10.0.0.7", "nobody of that name"), ("somebody", "10.0.0.7", "anna"),
+    ]  # fmt: skip
+    for _ in range(50):
+        await door.failures.note("anna", "10.0.0.7")
+    for number in range(300):
+        await door.failures.note(None, f"10.0.{number}.1")
+    rows = [row for row in await door.audit.page(None, 1000) if row.action == "fail to log in"]
+    assert len(rows) == failures.ALL_ROWS_AT_ONCE
+    assert sum(row.origin == "10.0.0.7" for row in rows) == failures.ROWS_AT_ONCE
+    clock.now_s += 1 / failures.ALL_ROWS_PER_S
+    await door.failures.note(None, "10.1.0.1")
+    told = [json.loads(row.detail)["untold"] for row in await door.audit.page(None, 1000) if "untold" in row.detail]
+    assert sum(told) + len(told) == door.failures.count == 353
+    assert (await door.audit.verify())[1] == []
 
 
 async def test_keys_end_with_time_and_revocation_and_are_listed_without_their_secret(

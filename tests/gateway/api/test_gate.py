@@ -100,10 +100,20 @@ def test_log_ins_of_one_address_are_limited_and_others_go_on(guarded: Guarded) -
         assert "Too many tries" in tries[-1].text
         api = client.post("/api/session", json={"name": "eve", "password": "x"})
         assert (api.status_code, int(api.headers["retry-after"]) > 0) == (429, True)
-        assert client.get("/enrol/cgl_0").status_code == 429
-        assert client.get("/api/meters", headers={"Authorization": "Bearer cgk_guess"}).status_code == 429
     with guarded.client(address="127.0.2.6") as client:
         assert client.post("/login", data={"name": "eve", "password": "x"}).status_code == 401
+
+
+def test_neither_log_ins_that_succeed_nor_a_program_with_an_old_key_keep_others_of_the_address_out(
+    guarded: Guarded,
+) -> None:
+    with guarded.enrolled("early", Role.OPERATOR, "127.0.2.8"):
+        pass
+    with guarded.client(address="127.0.2.8") as client:
+        for _ in range(LOGIN_BURST + 3):
+            assert client.get("/api/meters", headers={"Authorization": "Bearer cgk_old"}).status_code == 401
+            answer = client.post("/api/session", json={"name": "early", "password": PASSWORD})
+            assert answer.status_code == 201
 
 
 async def test_requests_are_limited_for_each_key_and_each_address(tmp_path: Path) -> None:
