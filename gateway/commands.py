@@ -106,8 +106,14 @@ def restore(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="The private key that backup-key made.")],
     is_check: Annotated[bool, typer.Option("--check", help="Only try it; change nothing.")] = False,
     may_be_older: Annotated[bool, typer.Option("--older", help="Replace a whole database that knows more.")] = False,
+    keeps_access: Annotated[
+        bool, typer.Option("--keep-access", help="Let passwords and API keys of the backup hold, revoked since or not.")
+    ] = False,
 ) -> None:
-    """Put a backup in the place of the database. The gateway must be stopped; the database before is kept."""
+    """Put a backup in the place of the database. The gateway must be stopped; the database before is kept.
+
+    Example: campusgrid gateway restore gateway-….backup --key backup.key --config gateway.toml
+    """
     from gateway.ops import restore as restoring  # noqa: PLC0415
     from gateway.ops.backup import read_source  # noqa: PLC0415
     from gateway.settings import load_gateway, read_secret  # noqa: PLC0415
@@ -117,7 +123,9 @@ def restore(
     if is_check:
         typer.echo(restoring.try_backup(file, private, source))
     else:
-        done = restoring.restore(file, private, source, may_be_older=may_be_older, now=time.time())
+        done = restoring.restore(
+            file, private, source, may_be_older=may_be_older, now=time.time(), keeps_access=keeps_access
+        )
         typer.echo(restoring.describe(done, settings, config))
 
 

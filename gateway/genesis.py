@@ -25,5 +25,5 @@ def load_genesis(path: Path) -> Genesis:
     """Return the genesis in the file at *path*; raises SettingsError."""
     try:
         return genesis_file.load(path)
-    except (LedgerError, OSError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+    except LedgerError as error:
+        raise SettingsError(str(error)) from error

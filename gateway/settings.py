@@ -9,14 +9,20 @@ from __future__ import annotations
 import ipaddress
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gateway.errors import SettingsError
 from ledger.keys import SEED_BYTES, PrivateKey
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 M = TypeVar("M", bound=BaseModel)
+MAX_FAULTS = 5
+"""How many faults of one file are told of at once."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -32,6 +38,14 @@ def _decode_public_key(text: str) -> str:
     return text
 
 
+def _check_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError(f"{text!r} is no address, write it as http://127.0.0.1:9933")
+    return text
+
+
+Url = Annotated[str, AfterValidator(_check_url)]
 Identifier = Annotated[str, AfterValidator(_decode_id)]
 """An account or meter id as 16 lower-case hex digits."""
 
@@ -74,7 +88,7 @@ class BrokerSettings(_Section):
 class LedgerSettings(_Section):
     """Which ledger nodes to speak to, and as whom the gateway reports."""
 
-    urls: Annotated[list[str], Field(min_length=1, examples=[["http://127.0.0.1:26611"]])]
+    urls: Annotated[list[Url], Field(min_length=1, examples=[["http://127.0.0.1:26611"]])]
     """The HTTP addresses of ledger nodes, the preferred one first; more than one outlives a node."""
     genesis: Path = Field(examples=["../genesis.json"])
     """What the ledger started from: names the ledger beyond doubt."""
@@ -229,7 +243,7 @@ class BiddingUser(_Section):
 class BiddingLedger(_Section):
     """Which ledger nodes the agents speak to."""
 
-    urls: Annotated[list[str], Field(min_length=1)]
+    urls: Annotated[list[Url], Field(min_length=1)]
     genesis: Path
 
 
@@ -297,7 +311,7 @@ def _resolve(section: M, folder: Path) -> M:
 
 def _resolve_value(value: Any, folder: Path) -> Any:
     if isinstance(value, Path):
-        return folder / value
+        return _place(folder, value)
     if isinstance(value, BaseModel):
         return _resolve(value, folder)
     if isinstance(value, list):
@@ -305,14 +319,25 @@ def _resolve_value(value: Any, folder: Path) -> Any:
     return value
 
 
+def _place(folder: Path, path: Path) -> Path:
+    """Return *path* as it is from *folder* on, which takes no detours, without its own leading ones."""
+    while path.parts[:1] == ("..",):
+        folder, path = folder.parent, Path(*path.parts[1:])
+    return folder / path
+
+
 def _describe(path: Path, error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "(file)"
+    faults = [_describe_fault(fault) for fault in error.errors()]
+    more = len(faults) - MAX_FAULTS
+    return "\n".join(f"{path}: {fault}" for fault in faults[:MAX_FAULTS]) + (f" (and {more} more)" if more > 0 else "")
+
+
+def _describe_fault(fault: ErrorDetails) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "(file)"
     text = {"extra_forbidden": "is not a known key; remove it", "missing": "is missing; add it"}.get(
-        first["type"], first["msg"].removeprefix("Value error, ")
+        fault["type"], fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     )
-    more = error.error_count() - 1
-    return f"{path}: {key}: {text}" + (f" (and {more} more)" if more else "")
+    return f"{key}: {text}"
 
 
 def _cause(error: Exception) -> str:

@@ -155,8 +155,11 @@ def update(
 @app.command()
 def configure(
     folder: Folder,
-    telemetry_s: Annotated[int, typer.Option(min=1, max=MAX_TELEMETRY_S, help="Seconds between periodic readings.")],
     names: Names = None,
+    telemetry_s: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_TELEMETRY_S, help="Seconds between periodic readings; default: the plan's."),
+    ] = None,
     resend: Annotated[
         tuple[int, int] | None,
         typer.Option(min=0, max=MAX_EPOCH, metavar="FIRST LAST", help="Epochs whose boundary readings come again."),
@@ -176,7 +179,8 @@ def configure(
     own_key = keys.read(folder / "gateway" / "receipt.key").public_key
     chosen = [_public_key(key) for key in gateway_key or []] or [own_key]
     meters_ = found.find_meters(names or [])
-    missing = sending.send_configuration(found, meters_, telemetry_s, chosen, resend, wait_s)
+    period_s = telemetry_s or found.plan.parameters.telemetry_s
+    missing = sending.send_configuration(found, meters_, period_s, chosen, resend, wait_s)
     for meter in meters_:
         typer.echo(f"{meter.plan.label}: {missing.get(meter, 'echoed')}")
     raise typer.Exit(1 if missing else 0)

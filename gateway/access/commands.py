@@ -18,6 +18,7 @@ from gateway.access.operator import command_line_actor
 from gateway.access.people import LINK_LIFETIME_S, People
 from gateway.access.roles import Role
 from gateway.errors import AccessError
+from gateway.ops.backup import require_memory
 from gateway.roster import Meter, read_roster
 from gateway.settings import GatewaySettings, load_gateway
 from gateway.store.database import Database
@@ -237,15 +238,16 @@ def _on_audit(settings: GatewaySettings, work: Callable[[AuditLog], Awaitable[T]
 
 def _on_store(settings: GatewaySettings, work: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
-        async with _opened(settings.store) as database:
+        async with _opened(settings) as database:
             return await work(database)
 
     return asyncio.run(run())
 
 
 @asynccontextmanager
-async def _opened(path: Path) -> AsyncIterator[Database]:
-    database = await Database.open_beside(path)
+async def _opened(settings: GatewaySettings) -> AsyncIterator[Database]:
+    require_memory(settings)
+    database = await Database.open_beside(settings.store)
     try:
         yield database
     finally:

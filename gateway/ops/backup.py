@@ -161,13 +161,22 @@ def _make(source: Source, settings: BackupSettings, work: Path, now: int) -> Rec
             copy.unlink()  # makes room for the trial
             with create_private(trial) as target:
                 sealing.unseal(sealed, name, session, target, source.key.public_key)
-        found = inspection.inspect(trial, name, source.roster)
+        found = _inspect(source, trial, name)
         if found.counts != manifest.counts:
             raise BackupError(f"{name}: its trial restore gave {found.counts}, not {manifest.counts}; make a new one")
         partial.replace(settings.folder / name)
     finally:
         partial.unlink(missing_ok=True)
     return _write_record(settings.folder, name, now, found)
+
+
+def _inspect(source: Source, trial: Path, name: str) -> Inspection:
+    try:
+        return inspection.inspect(trial, name, source.roster)
+    except BackupError as error:
+        raise BackupError(
+            f"no backup was made, for {source.store} is not whole: {error}, as `campusgrid doctor --config FILE` prints"
+        ) from error
 
 
 def _copy(source: Source, target: Path, now: int) -> Manifest:

@@ -13,8 +13,8 @@ from typing import Final
 import gateway
 from gateway.errors import GatewayError
 from gateway.genesis import read_genesis
-from gateway.ops import clock, custody, disk, entrance, neighbours
-from gateway.ops.configuration import check_files
+from gateway.ops import clock, custody, disk, entrance, neighbours, service
+from gateway.ops.configuration import find_faults
 from gateway.ops.finding import Finding, Severity
 from gateway.roster import read_roster
 from gateway.settings import load_gateway
@@ -83,14 +83,18 @@ def check_disk(folder: Path) -> Finding:
 
 def check_gateway(config: Path) -> Iterator[Finding]:
     """Yield what is wrong with a gateway's files, disk, clock, custody of what it took in, and neighbours."""
+    mend = f"campusgrid gateway config check --config {config}"
     try:
         settings = load_gateway(config)
-        check_files(settings)
-        genesis, roster = read_genesis(settings), read_roster(settings.roster)
     except GatewayError as error:
-        yield Finding("configuration", Severity.FAULT, str(error), f"campusgrid gateway config check --config {config}")
+        yield from (Finding("configuration", Severity.FAULT, fault, mend) for fault in str(error).splitlines())
         return
+    if faults := find_faults(settings):
+        yield from (Finding("configuration", Severity.FAULT, fault, mend) for fault in faults)
+        return
+    genesis, roster = read_genesis(settings), read_roster(settings.roster)
     yield Finding("configuration", Severity.WELL, str(config))
+    yield from service.check_gateway(settings.api)
     yield check_disk(settings.store.parent)
     yield clock.check_offset(settings.clock.time_servers, settings.ledger.urls, settings.epoch_s)
     yield from custody.check_store(settings, config, genesis, roster)

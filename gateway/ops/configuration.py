@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -29,14 +29,31 @@ _INTRODUCTION: Final = """\
 
 
 def check_files(settings: GatewaySettings) -> int:
-    """Read every file that *settings* name and return the number of enrolled meters; raises SettingsError."""
-    read_genesis(settings)
-    read_key(settings.receipt_key)
-    read_key(settings.ledger.key)
-    settings.broker.read_password()
-    make_tls_context(settings.broker)
-    make_server_context(settings.api)
+    """Read every file that *settings* name and return the number of enrolled meters; raises SettingsError for all."""
+    if faults := find_faults(settings):
+        raise SettingsError("\n".join(faults))
     return len(read_roster(settings.roster))
+
+
+def find_faults(settings: GatewaySettings) -> list[str]:
+    """Return what is wrong with the files that *settings* name, a line for each."""
+    reads: list[Callable[[], object]] = [
+        lambda: read_roster(settings.roster),
+        lambda: read_genesis(settings),
+        lambda: read_key(settings.receipt_key),
+        lambda: read_key(settings.ledger.key),
+        settings.broker.read_password,
+        lambda: make_tls_context(settings.broker),
+        lambda: make_server_context(settings.api),
+        lambda: _check_store(settings.store),
+    ]
+    faults = []
+    for read in reads:
+        try:
+            read()
+        except SettingsError as error:
+            faults.append(str(error))
+    return faults
 
 
 def describe(path: Path, settings: GatewaySettings) -> Iterator[str]:
@@ -59,6 +76,13 @@ def template() -> str:
     """Return a gateway.toml with every key, what it means, and its default or, where it needs a value, an example."""
     tables = [_table(name, field) for name, field in GatewaySettings.model_fields.items() if section_of(field)]
     return "\n".join([_INTRODUCTION, _keys(GatewaySettings, is_active=True), *tables])
+
+
+def _check_store(store: Path) -> None:
+    """Raise SettingsError where there can be no database at *store*."""
+    folder = next(parent for parent in store.parents if parent.exists())
+    if store.is_dir() or not folder.is_dir():
+        raise SettingsError(f"{store}: cannot be the database (`store`): name a file in a folder of its own")
 
 
 def _describe(prefix: str, section: BaseModel, given: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.errors import BackupError
-from gateway.ops.backup import read_record
+from gateway.ops.backup import read_record, require_memory
 from gateway.ops.finding import Finding, Severity
 from gateway.readings.overview import GAP_TOLERATED_S, describe_restore, steps_after_restore
 from gateway.roster import Roster
@@ -33,8 +33,7 @@ _HELD: Final = (
 def check_store(settings: GatewaySettings, config: Path, genesis: Genesis, roster: Roster) -> Iterator[Finding]:
     """Yield whether the database is whole, and what waits in it for meters or ledger."""
     if not settings.store.exists():
-        text = f"{settings.store} is not there yet: the gateway never ran, or lost it"
-        yield Finding("database", Severity.WARNING, text, "systemctl start campusgrid-gateway, or restore a backup")
+        yield _judge_missing(settings, config)
         return
     try:
         with closing(sqlite3.connect(f"file:{settings.store}?mode=ro", uri=True, timeout=LOOKED_FOR_S)) as connection:
@@ -64,9 +63,19 @@ def check_backup(settings: GatewaySettings, config: Path) -> Finding:
         text = f"{settings.backup.folder / record.file}, the last one that was restored on trial, is gone"
         return Finding("backup", Severity.FAULT, text, mend)
     age_s = int(time.time()) - record.made_at
-    text = f"the last one restored on trial is {age_s // 3600} h old, with {record.readings} readings"
+    text = f"the last one restored on trial is {_describe_age(age_s)} old, with {record.readings} readings"
     severity = Severity.FAULT if age_s > BACKUP_OLD_S else Severity.WARNING if age_s > BACKUP_LATE_S else Severity.WELL
     return Finding("backup", severity, text, mend if severity else "")
+
+
+def _judge_missing(settings: GatewaySettings, config: Path) -> Finding:
+    try:
+        require_memory(settings)
+    except BackupError:
+        text = f"{settings.store} is gone, and was backed up"
+        return Finding("database", Severity.FAULT, text, _restore_command(settings, config))
+    text = f"{settings.store} is not there yet: the gateway never ran"
+    return Finding("database", Severity.WARNING, text, "systemctl start campusgrid-gateway")
 
 
 def _check_pages(connection: sqlite3.Connection, store: Path) -> Finding:
@@ -134,6 +143,13 @@ def _check_restore(connection: sqlite3.Connection, epoch_s: int, enrolled: int) 
         last = Restore(*row)
         text = describe_restore(last, enrolled - beyond, enrolled)
         yield Finding("restore", Severity.WARNING, text, steps_after_restore(last, epoch_s))
+
+
+def _describe_age(age_s: int) -> str:
+    for name, seconds in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if age_s >= 2 * seconds:
+            return f"{age_s // seconds} {name}"
+    return f"{age_s} s"
 
 
 def _restore_command(settings: GatewaySettings, config: Path) -> str:

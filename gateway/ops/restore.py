@@ -2,7 +2,8 @@
 
 The mark (table `restores`) is what keeps a gateway with an old memory honest: it gives a meter no receipt before the
 meter's chain reaches beyond every receipt that may have been given since the backup was made, and the ids of what it
-stores from now on are above all that were ever given.
+stores from now on are above all that were ever given. Nor can it know who was shut out since: so nobody comes in by
+what was given out before, unless the operator wants that.
 """
 
 from __future__ import annotations
@@ -22,11 +23,22 @@ from gateway.ops.backup import Source, create_private, sync_folder
 from gateway.ops.inspection import Inspection
 from gateway.ops.sealing import Manifest
 from gateway.settings import GatewaySettings
-from gateway.store.database import claim, restored_beside
+from gateway.store.database import claim, give_to_owner, restored_beside
 
 ID_SHIFT: Final = 20
 """Ids after a restore start at its time in seconds, shifted by this: above whatever was stored before it."""
 _LOGS: Final = ("-wal", "-shm")
+_NEW_ACCESS: Final = """\
+Who was shut out since the backup cannot be known, so no password and no API key holds any more. For each person and
+each program that shall come in again, beginning with an admin:
+   campusgrid gateway user list --config {config}
+   campusgrid gateway user reset-link NAME --config {config}
+   campusgrid gateway api-key list --config {config}
+   campusgrid gateway api-key add NAME --role ROLE --config {config}"""
+_KEPT_ACCESS: Final = (
+    "People, passwords and API keys are as they were when the backup was made: disable and revoke again what was\n"
+    "disabled or revoked since (campusgrid gateway user list, campusgrid gateway api-key list)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Restored:
     made_at: int
     found: Inspection
     replaced: Path | None
+    keeps_access: bool
 
 
 def check_backup(backup: Path, private: bytes, source: Source) -> Opened:
@@ -71,11 +84,13 @@ def check_backup(backup: Path, private: bytes, source: Source) -> Opened:
         raise
 
 
-def restore(backup: Path, private: bytes, source: Source, *, may_be_older: bool, now: float) -> Restored:
+def restore(
+    backup: Path, private: bytes, source: Source, *, may_be_older: bool, now: float, keeps_access: bool = False
+) -> Restored:
     """Replace the database of a stopped gateway by what is in *backup*; raises BackupError, and changes nothing then.
 
     A healthy database that holds more than the backup is replaced only if it *may_be_older*. The database before is
-    kept beside the new one.
+    kept beside the new one. Passwords and API keys are worth nothing any more, unless it *keeps_access*.
     """
     with closing(claim(source.store)):
         opened = check_backup(backup, private, source)
@@ -89,13 +104,13 @@ def restore(backup: Path, private: bytes, source: Source, *, may_be_older: bool,
                     " to give them up all the same, add --older"
                 )
             generation = max(int(now), opened.found.generation + 1, _generation(source.store) + 1)
-            _mark(opened, generation, backup.name, int(now))
+            _mark(opened, generation, backup.name, int(now), keeps_access=keeps_access)
             replaced = _swap(opened.path, source.store, generation)
         except (OSError, sqlite3.Error) as error:
             raise BackupError(f"{source.store}: the restore failed: {error}; mend that, and restore again") from error
         finally:
             opened.path.unlink(missing_ok=True)
-    return Restored(generation, opened.manifest.made_at, opened.found, replaced)
+    return Restored(generation, opened.manifest.made_at, opened.found, replaced, keeps_access)
 
 
 def try_backup(backup: Path, private: bytes, source: Source) -> str:
@@ -113,12 +128,11 @@ def describe(done: Restored, settings: GatewaySettings, config: Path) -> str:
         f"{settings.store}: restored, as of {done.generation - done.made_at} s ago; {_describe(done.found)}.\n{kept}"
         f"Next: 1. start the gateway.\n"
         f"2. have the boundary readings of the time between sent again, in the campus folder:\n"
-        f"   campusgrid provision configure CAMPUS --telemetry-s SECONDS --resend {first} {last}\n"
+        f"   campusgrid provision configure CAMPUS --resend {first} {last}\n"
         f"3. GET /health names what still waits. Stop the gateway, give up what nobody can send again, and start it:\n"
         f"   campusgrid gateway adopt --all --config {config}\n"
         f"Until then a meter gets no receipt, so that none takes back an earlier one.\n"
-        f"People, passwords and API keys are as they were when the backup was made: disable and revoke again what was\n"
-        f"disabled or revoked since (campusgrid gateway user list, campusgrid gateway api-key list)."
+        + (_KEPT_ACCESS if done.keeps_access else _NEW_ACCESS.format(config=config))
     )
 
 
@@ -158,8 +172,8 @@ def _generation(store: Path) -> int:
         return 0
 
 
-def _mark(opened: Opened, generation: int, name: str, now: int) -> None:
-    """Set the mark, lift the ids, end all sessions: in one transaction of the file that is not in its place yet."""
+def _mark(opened: Opened, generation: int, name: str, now: int, *, keeps_access: bool) -> None:
+    """Set the mark, lift the ids, end all access: in one transaction of the file that is not in its place yet."""
     actor, made_at = command_line_actor(), opened.manifest.made_at
     base = generation << ID_SHIFT
     with closing(sqlite3.connect(opened.path, isolation_level=None)) as connection:
@@ -170,7 +184,11 @@ def _mark(opened: Opened, generation: int, name: str, now: int) -> None:
         connection.execute("INSERT INTO restores VALUES (?, ?, ?)", (generation, made_at, actor.who))
         connection.execute("DELETE FROM sessions")  # who has logged out since, or was disabled, stays out
         connection.execute("DELETE FROM links")
-        audit.append_at_rest(connection, now, actor, "restore backup", name, made_at=made_at, generation=generation)
+        if not keeps_access:
+            connection.execute("UPDATE people SET password = NULL")
+            connection.execute("UPDATE api_keys SET revoked_at = ? WHERE revoked_at IS NULL", (now,))
+        detail = {"made_at": made_at, "generation": generation, "keeps_access": keeps_access}
+        audit.append_at_rest(connection, now, actor, "restore backup", name, **detail)
         (newest,) = connection.execute("SELECT max(id) FROM readings").fetchone()
         connection.execute("UPDATE outbox SET reading = ? WHERE reading = ?", (base, newest))
         connection.execute("UPDATE readings SET id = ? WHERE id = ?", (base, newest))
@@ -200,14 +218,6 @@ def _swap(opened: Path, store: Path, generation: int) -> Path | None:
     if has_old:
         os.link(store, aside)
     restored.replace(store)
-    _give_to_owner(store.parent, store, store.with_suffix(".lock"))
+    give_to_owner(store.parent, store, store.with_suffix(".lock"))
     sync_folder(store.parent)
     return aside if has_old else None
-
-
-def _give_to_owner(folder: Path, *files: Path) -> None:
-    """Let the gateway, which does not run as root, open what root has restored."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        for file in files:
-            os.chown(file, owner.st_uid, owner.st_gid)

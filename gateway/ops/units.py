@@ -41,7 +41,7 @@ Environment=NUMBA_CACHE_DIR=/var/cache/campusgrid NICEGUI_STORAGE_PATH=/var/cach
 
 def gateway(program: Path, config: Path, folder: Path) -> str:
     """Return the unit of a gateway whose database lies in *folder*."""
-    command = f"{program} gateway run --config {config}"
+    command = f"{program} gateway run --config {config}\nExecReload=/bin/kill -HUP $MAINPID"  # reads the roster again
     return _service("campusgrid gateway", command, [folder], " mosquitto.service")
 
 

@@ -178,7 +178,7 @@ def describe_restore(last: Restore, held: int, enrolled: int) -> str:
 def steps_after_restore(last: Restore, epoch_s: int) -> str:
     """Return how to close it."""
     return (
-        "have what was lost sent again: campusgrid provision configure CAMPUS --telemetry-s SECONDS --resend"
+        "have what was lost sent again: campusgrid provision configure CAMPUS --resend"
         f" {last.made_at // epoch_s} {last.generation // epoch_s}; then stop the gateway and give up the rest:"
         " campusgrid gateway adopt --all"
     )

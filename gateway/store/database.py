@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -54,6 +55,7 @@ class Database:
             opened.callback(lock.close)
             writer = await _connect(path, f"file:{path}")
             opened.push_async_callback(writer.close)
+            give_to_owner(path.parent, path)
             await _check(writer, path)
             try:
                 await _migrate(writer, path)
@@ -125,11 +127,20 @@ def count_schema_files() -> int:
     return len(_read_schema())
 
 
+def give_to_owner(folder: Path, *files: Path) -> None:
+    """Let the gateway, which does not run as root, open what root has made in its *folder*."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        for file in files:
+            os.chown(file, owner.st_uid, owner.st_gid)
+
+
 def claim(path: Path) -> IO[bytes]:
     """Claim the database for this process until the returned file is closed; raises StoreError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_suffix(".lock").open("wb")
+        give_to_owner(path.parent, path.with_suffix(".lock"))
     except OSError as error:
         raise StoreError(
             f"{path.parent}: cannot hold the gateway's database: {error.strerror}; mend that, or change `store`"
@@ -184,7 +195,10 @@ async def _check(connection: aiosqlite.Connection, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         finding = str(error)
     if finding != "ok":
-        raise StoreError(f"{path}: the database is damaged ({finding}); restore it from a backup before starting")
+        raise StoreError(
+            f"{path}: the database is damaged ({finding}); restore it from a backup before starting: campusgrid"
+            " doctor --config FILE prints the command"
+        )
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:

@@ -166,9 +166,9 @@ def test_what_the_campus_did_not_sign_for_this_meter_is_refused(plant: Plant) ->
 
 
 def test_a_configuration_is_sent_and_echoed_in_a_signed_reading(plant: Plant) -> None:
-    arguments = ["configure", str(plant.campus.folder), "--telemetry-s", "2", "--resend", "0", "7", "oven"]
-    for _ in range(2):
-        done = plant.provision(*arguments)
+    arguments = ["configure", str(plant.campus.folder), "--resend", "0", "7", "oven"]
+    for period in (["--telemetry-s", "2"], []):
+        done = plant.provision(*arguments, *period)
         assert (done.returncode, done.stdout, done.stderr) == (0, "oven: echoed\n", "")
     numbers = [event["number"] for event in plant.meter.events if event["event"] == "configured"]
     assert numbers == [1, 2]

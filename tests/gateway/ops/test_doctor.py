@@ -34,7 +34,35 @@ def test_the_worst_finding_is_the_exit_code(
         "check": "b", "severity": worst.name.lower(), "text": "so so", "mend": "do this",
     }  # fmt: skip
     cli.run(["doctor"])
-    assert "to mend it: do this" in capsys.readouterr().out
+    said = capsys.readouterr().out.splitlines()
+    assert "to mend it: do this" in said[-2]
+    assert said[-1] == f"{int(code == 2)} faults, {int(code == 1)} warnings, {1 + (code == 0)} well"
+
+
+def test_a_gateway_that_does_not_run_or_cannot_work_is_a_fault_in_its_own_words(plant: Plant) -> None:
+    stopped = findings(plant)["gateway"]
+    assert (stopped.severity, "does not run" in stopped.text) == (Severity.FAULT, True)
+    assert "journalctl -u campusgrid-gateway" in stopped.mend
+    plant.start()
+    wait_for(lambda: "no ledger node answers" in findings(plant)["gateway"].text, "the ledger to be missed")
+    assert findings(plant)["gateway"].severity is Severity.WARNING
+    plant.broker.stop()
+    wait_for(lambda: findings(plant)["gateway"].severity is Severity.FAULT, "the broker to be missed")
+
+
+def test_a_lost_database_is_a_fault_with_its_backup_named_and_no_command_makes_an_empty_one(
+    archive: Archive, plant: Plant
+) -> None:
+    made = make_backup(archive.source, archive.settings, time.time())
+    plant.config.write_text(
+        plant.config.read_text()
+        + f'[backup]\nfolder = "{archive.settings.folder}"\npublic_key = "{archive.settings.public_key}"\n'
+    )
+    found = findings(plant)["database"]
+    assert found.severity is Severity.FAULT
+    assert f"campusgrid gateway restore {archive.settings.folder / made.file}" in found.mend
+    assert cli.run(["gateway", "user", "list", "--config", str(plant.config)]) == 1
+    assert not plant.store.exists()
 
 
 def test_a_gateway_that_works_with_its_neighbours_is_well(settling_plant: Plant, node: LedgerNode) -> None:
@@ -53,7 +81,7 @@ def test_a_gateway_that_works_with_its_neighbours_is_well(settling_plant: Plant,
     assert [f"{one.check}: {one.text}" for one in found if one.severity is not Severity.WELL] == []
     assert {one.check for one in found} == {
         *("configuration", "disk", "clock offset", "database", "intake", "outbox", "backup", "broker", "certificate"),
-        *("broker rights", "ledger", "ledger blocks", "login"),
+        *("broker rights", "gateway", "ledger", "ledger blocks", "login"),
     }
 
 
@@ -72,7 +100,9 @@ def test_what_is_missing_is_found_with_what_mends_it(plant: Plant) -> None:
     plant.broker.stop()
     assert findings(plant)["broker"].severity is Severity.FAULT
     (plant.config.parent / "account.key").unlink()
-    assert [f.check for f in checks.check_gateway(plant.config)] == ["configuration"]
+    (plant.folder / "roster.json").unlink()
+    named = [(one.check, Path(one.text.split(":")[0]).name) for one in checks.check_gateway(plant.config)]
+    assert named == [("configuration", "roster.json"), ("configuration", "account.key")]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def test_a_dry_run_prints_the_units_and_writes_nothing(plant: Plant, target: Pat
     text = "\n".join(lines)
     assert "would do   /etc/systemd/system/campusgrid-gateway.service" in text
     assert "           | Type=notify" in text
+    assert "           | ExecReload=/bin/kill -HUP $MAINPID" in text
     assert f"would do   user campusgrid: systemd-sysusers --root={target}" in text
     assert lines[-2:] == [
         "next: systemctl enable --now campusgrid-gateway.service campusgrid-backup.timer",

@@ -15,6 +15,7 @@ from nacl.public import PrivateKey as OpeningKey
 
 from gateway.access.audit import Actor
 from gateway.access.doorkeeper import Doorkeeper
+from gateway.access.keys import Scope
 from gateway.access.operator import command_line_actor
 from gateway.access.roles import Role
 from gateway.checks.checker import MAX_READINGS
@@ -92,6 +93,32 @@ async def test_after_a_restore_what_comes_is_checked_at_once_and_the_quarantine_
         last, _ = await checks.unchecked(MAX_READINGS)
     assert last == rows(archive.source.store, "SELECT max(id) FROM readings")[0][0]
     assert rows(archive.source.store, "SELECT topic FROM quarantine ORDER BY id") == [(one.topic,) for one in refused]
+
+
+@pytest.mark.parametrize("keeps_access", [False, True])
+async def test_who_was_shut_out_since_the_backup_stays_out_unless_the_operator_wants_otherwise(
+    archive: Archive, *, keeps_access: bool
+) -> None:
+    admin = Actor("admin", "test")
+    async with opened_access(archive) as door:
+        link = await door.people.add("anna", Role.ADMIN, None, admin)
+        invitation = await door.people.read_link(link)
+        assert invitation is not None
+        await door.enrol(invitation, "", "correct horse battery", "test")
+        key = await door.keys.add(Scope("program", Role.OPERATOR), None, admin)
+    file = backed_up(archive)
+    async with opened_access(archive) as door:
+        await door.people.disable("anna", admin)
+        (made,) = await door.keys.all()
+        await door.keys.revoke(made.id, admin)
+    restored(archive, file, keeps_access=keeps_access)
+    async with opened_access(archive) as door:
+        assert (await door.log_in("anna", "correct horse battery", "test") is not None) == keeps_access
+        assert (await door.keys.find(key) is not None) == keeps_access
+        invitation = await door.people.read_link(await door.people.renew_link("anna", admin))
+        assert invitation is not None
+        await door.enrol(invitation, "", "correct horse battery", "test")
+        assert await door.log_in("anna", "correct horse battery", "test") is not None
 
 
 @pytest.mark.parametrize("place", [0.0, 0.002, 0.01, 0.3, 0.6, 0.9, 0.999, 1.0])
@@ -284,8 +311,13 @@ def backed_up(archive: Archive) -> Path:
     return archive.settings.folder / make_backup(archive.source, archive.settings, time.time() - 1000).file
 
 
-def restored(archive: Archive, file: Path, *, may_be_older: bool = False) -> restore.Restored:
-    return restore.restore(file, bytes(archive.opening), archive.source, may_be_older=may_be_older, now=time.time())
+def restored(
+    archive: Archive, file: Path, *, may_be_older: bool = False, keeps_access: bool = False
+) -> restore.Restored:
+    return restore.restore(
+        file, bytes(archive.opening), archive.source, may_be_older=may_be_older, now=time.time(),
+        keeps_access=keeps_access,
+    )  # fmt: skip
 
 
 def refused(archive: Archive, file: Path, said: str) -> None:
