@@ -27,9 +27,11 @@ from gateway.ops.backup import require_memory
 from gateway.ops.retention import Retention
 from gateway.readings.overview import Overview
 from gateway.settings import GatewaySettings, read_key
+from gateway.settlement.anchors import AnchorCourier, AnchorMaker
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
 from gateway.store.adoption import AdoptionStore
+from gateway.store.anchors import AnchorStore
 from gateway.store.checks import CheckStore
 from gateway.store.database import Database
 from gateway.store.outbox import OutboxStore
@@ -56,6 +58,9 @@ class Parts:
     pipeline: Pipeline
     follower: LedgerFollower
     reporter: Reporter
+    maker: AnchorMaker
+    courier: AnchorCourier
+    client: LedgerClient
     retention: Retention
     checker: Checker
     server: ApiServer
@@ -76,6 +81,7 @@ async def run(settings: GatewaySettings, pipeline_type: type[Pipeline] = Pipelin
         await _run_parts(parts, stopping)
     finally:
         parts.verifier.close()
+        await parts.client.close()
         await parts.database.close()
     log.info("gateway stopped")
 
@@ -86,7 +92,9 @@ async def _run_parts(parts: Parts, stopping: asyncio.Event) -> None:
         group.create_task(parts.link.run())
         intake = group.create_task(parts.pipeline.run())
         serving = group.create_task(parts.server.serve())
-        endless = (parts.follower, parts.reporter, parts.retention, parts.enrolment, parts.checker)
+        endless = (
+            parts.follower, parts.reporter, parts.maker, parts.courier, parts.retention, parts.enrolment, parts.checker,
+        )  # fmt: skip
         others = [group.create_task(part.run()) for part in endless]
         others.append(group.create_task(_stay_alive(parts, notifier)))
         log.info("gateway started", api=parts.server.url)
@@ -111,6 +119,7 @@ async def _stay_alive(parts: Parts, notifier: Notifier) -> None:
     notifier.tell(READY=1)
     progress = {
         "intake": parts.pipeline.progress, "reports": parts.reporter.progress, "ledger": parts.follower.progress,
+        "anchors": parts.maker.progress, "anchors to the ledger": parts.courier.progress,
     }  # fmt: skip
     await watch(notifier, progress, lambda: _describe(parts))
 
@@ -134,14 +143,21 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     enrolment.database = database
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
     verifier = Verifier(enrolment)
-    follower = LedgerFollower(settings.ledger.urls, calendar)
-    receipts = Receipts(receipt_key, follower.newest_beacon, time.time)
+    follower = LedgerFollower(settings.ledger.urls, calendar, genesis.parameters.heartbeat_ms / 1000)
+    gateway_id = bytes.fromhex(settings.ledger.account)
+    anchors = AnchorStore(database, gateway_id)
+    await anchors.load()
+    maker = AnchorMaker(anchors, calendar, follower, settings.retention.raw_days)
+    receipts = Receipts(receipt_key, maker.newest_beacon, time.time)
     pipeline = pipeline_type(link, verifier, store, receipts, enrolment, settings.epoch_s)
     checks = CheckStore(database)
     checker = Checker(enrolment, calendar, checks)
     client = LedgerClient(settings.ledger.urls)
-    account = AccountClient(client, genesis.chain_id, bytes.fromhex(settings.ledger.account), account_key)
-    reporter = Reporter(client, account, outbox, calendar, checker.catch_up, genesis)
+    account = AccountClient(client, genesis.chain_id, gateway_id, account_key)
+    reporter = Reporter(
+        client, account, outbox, settings.epoch_s, lambda: follower.agreed_time, checker.catch_up, genesis
+    )
+    courier = AnchorCourier(client, account, anchors, gateway_id, genesis)
     adoptions = AdoptionStore(database)
     retention = Retention(
         RetentionStore(database, store), settings.store.parent, settings.retention.raw_days, calendar.now,
@@ -161,9 +177,15 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
         follower,
         reporter,
         retention,
+        anchors,
+        maker,
+        courier,
     )
     door = await Doorkeeper.over(database)
     if settings.api.login == "required":
         await invite_first_admin(door.people, settings.api)
     server = ApiServer(overview, door, settings.api, listening)
-    return Parts(database, enrolment, verifier, link, pipeline, follower, reporter, retention, checker, server)
+    return Parts(
+        database, enrolment, verifier, link, pipeline, follower, reporter, maker, courier, client, retention, checker,
+        server,
+    )  # fmt: skip

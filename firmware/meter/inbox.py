@@ -86,6 +86,11 @@ class Inbox:
         return False
 
     def _hold_beacon(self, beacon):
-        """Keep the newest beacon: the one whose anchor, then block, is the latest."""
-        if beacon and (self.beacon is None or (beacon[3], beacon[0]) > (self.beacon[3], self.beacon[0])):
+        """Keep the beacon that bounds what comes from now on best, whichever gateway it came from: the latest one."""
+        if beacon and (self.beacon is None or _latest(beacon) > _latest(self.beacon)):
             self.beacon = beacon
+
+
+def _latest(beacon):
+    """Return the time of a beacon's block or anchor, the later one; of equals the higher block is the newer one."""
+    return max(beacon[1], beacon[4]), beacon[0]

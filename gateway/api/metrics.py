@@ -22,18 +22,20 @@ async def render(overview: Overview, door: Doorkeeper) -> bytes:
     """Return all metrics as text."""
     registry = CollectorRegistry()
     alarms = await overview.checks.count_alarms()
-    registry.register(_Numbers(overview, door, await overview.outbox.count_open(), alarms))
+    outbox, anchors = await overview.outbox.count_open(), await overview.anchors.count_open()
+    registry.register(_Numbers(overview, door, outbox, anchors, alarms))
     return generate_latest(registry)
 
 
 class _Numbers(Collector):
     def __init__(
-        self, overview: Overview, door: Doorkeeper, outbox: int, alarms: Mapping[tuple[str, str], int]
+        self, overview: Overview, door: Doorkeeper, outbox: int, anchors: int, alarms: Mapping[tuple[str, str], int]
     ) -> None:
         self._alarms = alarms
         self._overview = overview
         self._door = door
         self._outbox = outbox
+        self._anchors = anchors
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -59,6 +61,8 @@ class _Numbers(Collector):
         overview = self._overview
         yield _gauge("in_flight", "Messages received and not acknowledged yet.", overview.link.in_flight)
         yield _gauge("outbox", "Boundary readings that the ledger has not answered for.", self._outbox)
+        yield _gauge("anchors_open", "Anchors that the ledger has not answered for.", self._anchors)
+        yield _gauge("anchor_time", "When the newest anchor was made (Unix seconds).", overview.anchors.newest.time)
         yield _gauge("broker_connected", "1 while the broker is connected.", int(overview.link.is_connected))
         yield _gauge("meters", "Enrolled meters.", len(overview.roster))
         yield _gauge("disk_free_bytes", "Free bytes on the disk of the database.", overview.retention.free_bytes())

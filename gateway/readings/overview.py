@@ -15,9 +15,11 @@ from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.ops.retention import Retention
 from gateway.roster import Meter, Roster
+from gateway.settlement.anchors import AnchorCourier, AnchorMaker
 from gateway.settlement.follower import LedgerFollower
 from gateway.settlement.reporter import Reporter
 from gateway.store.adoption import AdoptionStore, Gap
+from gateway.store.anchors import AnchorStore
 from gateway.store.checks import CheckStore
 from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
@@ -77,6 +79,9 @@ class Overview:
     follower: LedgerFollower
     reporter: Reporter
     retention: Retention
+    anchors: AnchorStore
+    maker: AnchorMaker
+    courier: AnchorCourier
 
     @property
     def roster(self) -> Roster:
@@ -105,8 +110,9 @@ class Overview:
         faults = []
         if self.follower.is_silent:
             faults.append("no ledger node answers, boundary readings wait here; start a node, or mend ledger.urls")
-        elif self.reporter.fault:
-            faults.append(self.reporter.fault)
+        else:
+            parts = (self.reporter.fault, self.courier.fault, self.maker.fault)
+            faults += [fault for fault in parts if fault]
         if self.follower.roots_agree is False:
             faults.append("ledger nodes have different state roots at one height; call the authorities")
         statuses = [node.status for node in self.follower.nodes if node.status is not None]

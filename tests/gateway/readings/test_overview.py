@@ -22,8 +22,9 @@ def status(alarm: str | None) -> NodeStatus:
 def faults_with(node: NodeStatus | None) -> list[str]:
     follower = LedgerFollower([URL], Calendar(5))
     follower.nodes = (NodeView(URL, node),)
-    follower._has_polled = True
-    parts = SimpleNamespace(follower=follower, reporter=SimpleNamespace(fault=None))
+    follower.has_polled = True
+    well = SimpleNamespace(fault=None)
+    parts = SimpleNamespace(follower=follower, reporter=well, courier=well, maker=well)
     return Overview.ledger_faults(cast("Overview", parts))
 
 
