@@ -157,9 +157,15 @@ class LedgerClient:
         """Return the proof of a final transaction; raises RefusedError (status 409 while not provable yet)."""
         return (await self._request("GET", f"/v1/proofs/transactions/{transaction_id.hex()}")).content
 
-    def leave_node(self) -> None:
-        """Ask the next node from now on: this one answered what does not hold."""
-        self._current = (self._current + 1) % len(self._urls)
+    @property
+    def node(self) -> str:
+        """The node that is asked first."""
+        return self._urls[self._current]
+
+    def leave_node(self, node: str) -> None:
+        """Ask the next node from now on, unless *node* was left already: it answered what does not hold."""
+        if node == self.node:
+            self._current = (self._current + 1) % len(self._urls)
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
         fault = ""
@@ -172,7 +178,7 @@ class LedgerClient:
                 fault = f"{url} answered {response.status_code}"
             except (httpx.TransportError, ClientError) as error:
                 fault = f"{url}: {str(error) or type(error).__name__}"
-            self.leave_node()
+            self.leave_node(url)
         raise ClientError(f"no ledger node answered {method} {path}; the last one tried, {fault}")
 
 

@@ -70,6 +70,7 @@ class Courier:
             receipt = await self._client.wait_final(transaction_id, FINAL_TIMEOUT_S)
         if receipt.status != "final" or receipt.code != Code.DONE:
             raise NotExecutedError(f"some are {receipt.status}: {receipt.code_name or 'no code'} {receipt.text or ''}")
+        node = self._client.node
         try:
             return receipt_proof.verify(
                 await self._client.transaction_proof(transaction_id), transaction_id, self._verifiers
@@ -79,7 +80,7 @@ class Courier:
                 return None
             raise
         except ProofRefusedError as error:
-            self._client.leave_node()
+            self._client.leave_node(node)
             raise ReportError(
                 f"a ledger node's proof of what became of the {self._goods} does not hold: {error}"
             ) from error
