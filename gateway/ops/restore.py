@@ -27,8 +27,6 @@ from gateway.store.database import claim, give_to_owner, restored_beside
 
 ID_SHIFT: Final = 20
 """Ids after a restore start at its time in seconds, shifted by this: above whatever was stored before it."""
-ANCHORS_SINCE: Final = 7
-"""The schema from which on a database has anchors, which name readings by their ids."""
 _LOGS: Final = ("-wal", "-shm")
 _NEW_ACCESS: Final = """\
 Who was shut out since the backup cannot be known, so no password and no API key holds any more. For each person and
@@ -194,7 +192,7 @@ def _mark(opened: Opened, generation: int, name: str, now: int, *, keeps_access:
         (newest,) = connection.execute("SELECT max(id) FROM readings").fetchone()
         connection.execute("UPDATE outbox SET reading = ? WHERE reading = ?", (base, newest))
         connection.execute("UPDATE readings SET id = ? WHERE id = ?", (base, newest))
-        if opened.found.schema >= ANCHORS_SINCE:
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'anchors'").fetchone():  # else an older schema
             connection.execute("UPDATE anchors SET last = ? WHERE last = ?", (base, newest))
             connection.execute("UPDATE anchor_chain SET reading = ? WHERE reading = ?", (base, newest))
         connection.execute("UPDATE evidence SET id = ? WHERE id = (SELECT max(id) FROM evidence)", (base,))
