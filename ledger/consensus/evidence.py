@@ -15,7 +15,15 @@ from typing import Final
 
 from ledger import cbor, keys
 from ledger.authority import AuthoritySet
-from ledger.consensus.messages import MAX_MESSAGE_BYTES, Message, Slot, Statement, read_statement
+from ledger.consensus.messages import (
+    MAX_MESSAGE_BYTES,
+    Message,
+    SignatureCheck,
+    Slot,
+    Statement,
+    is_signed_by,
+    read_statement,
+)
 from ledger.envelope import Envelope, parse
 from ledger.errors import MalformedError
 
@@ -68,6 +76,7 @@ def check(
     height: int,
     authorities_at: Callable[[int], AuthoritySet | None],
     committed: Container[Offence],
+    is_signed_by: SignatureCheck = is_signed_by,
 ) -> Offence | EvidenceRefusal:
     """Return the offence that *data* (`Evidence.encode`) proves in a block of *height*, or why it proves none.
 
@@ -86,17 +95,21 @@ def check(
         return EvidenceRefusal.TOO_NEW
     if first.height < height - MAX_AGE_BLOCKS:
         return EvidenceRefusal.TOO_OLD
-    return _judge(envelopes, first.slot, authorities_at(first.height), committed)
+    return _judge(envelopes, first.slot, authorities_at(first.height), committed, is_signed_by)
 
 
 def _judge(
-    envelopes: list[Envelope], slot: Slot, authorities: AuthoritySet | None, committed: Container[Offence]
+    envelopes: list[Envelope],
+    slot: Slot,
+    authorities: AuthoritySet | None,
+    committed: Container[Offence],
+    is_signed_by: SignatureCheck,
 ) -> Offence | EvidenceRefusal:
     members = authorities.members if authorities is not None else ()
     culprit = next((one for one in members if keys.key_id(one.vote_key) == envelopes[0].key_id), None)
     if culprit is None:
         return EvidenceRefusal.UNKNOWN_AUTHORITY
-    if not all(envelope.is_signed_by(culprit.vote_key) for envelope in envelopes):
+    if not all(is_signed_by(culprit.vote_key, one.payload, one.signature) for one in envelopes):
         return EvidenceRefusal.BAD_SIGNATURE
     offence = Offence(culprit.id, slot)
     return EvidenceRefusal.ALREADY_COMMITTED if offence in committed else offence

@@ -126,7 +126,7 @@ class Machine:
         ahead = self._early.pop(event.height, Ahead())
         self._early = {height: kept for height, kept in self._early.items() if height > event.height}
         signing = event.signing and self._may_sign and event.own is not None
-        tally = Tally(event.authorities, ahead)
+        tally = Tally(event.authorities, event.own, ahead)
         at = self._height = Height(event.height, event.authorities, event.own, signing, tally, event.last_commit)
         if before is not None:
             at.add_late_precommits(before)
@@ -195,7 +195,7 @@ class Machine:
         if event.status.height < at.number:
             self._effects.append(SendDecided(event.peer, event.status.height))
         elif event.status.height == at.number:
-            messages = select_lacking(event.status, at.tally, at.own, at.valid.round)
+            messages = select_lacking(event.status, at.tally, at.valid.round)
             if messages:
                 self._effects.append(SendTo(event.peer, messages))
 
@@ -255,8 +255,10 @@ class Machine:
 
     def _prevote_fresh(self, at: Height) -> bool:
         """L22: a fresh proposal, valid and timely, unless locked on another value."""
+        if at.step is not Step.PROPOSE:
+            return False
         arrival, proposal = self._proposal(at)
-        if at.step is not Step.PROPOSE or arrival is None or proposal is None or proposal.valid_round != FRESH:
+        if arrival is None or proposal is None or proposal.valid_round != FRESH:
             return False
         verdict = self._verdict(proposal.block_id, at)
         if verdict is None:
@@ -272,8 +274,10 @@ class Machine:
 
         The lock is compared with the *valid round*: comparing with the current round forks, after three rounds.
         """
+        if at.step is not Step.PROPOSE:
+            return False
         _, proposal = self._proposal(at)
-        if at.step is not Step.PROPOSE or proposal is None or proposal.valid_round == FRESH:
+        if proposal is None or proposal.valid_round == FRESH:
             return False
         verdict = self._verdict(proposal.block_id, at)
         if verdict is None or not at.tally.has_quorum(proposal.valid_round, Kind.PREVOTE, proposal.block_id):

@@ -29,14 +29,14 @@ def report(height: int, step: Step, tally: Tally, valid_round: int) -> Status:
     return Status(height, tally.round, step, frozenset(proposals), listed)
 
 
-def select_lacking(status: Status, tally: Tally, own: int | None, valid_round: int) -> tuple[Message, ...]:
+def select_lacking(status: Status, tally: Tally, valid_round: int) -> tuple[Message, ...]:
     """Return what a peer at the same height lacks: own messages, the proposal held, the prevotes for the valid round.
 
     Of rounds that the peer has not reached it keeps each sender's highest only, so no other is sent.
     """
-    votes = {held: frozenset(senders) for held, senders in status.votes}
+    votes = dict(status.votes)
     lacking: dict[bytes, Message] = {}
-    for message in _candidates(status, tally, own, valid_round):
+    for message in _candidates(status, tally, valid_round):
         if isinstance(message.statement, Proposal):
             is_held = message.statement.round in status.proposals
         else:
@@ -46,12 +46,10 @@ def select_lacking(status: Status, tally: Tally, own: int | None, valid_round: i
     return tuple(sorted(lacking.values(), key=lambda one: (one.statement.round, one.statement.kind, one.sender)))
 
 
-def _candidates(status: Status, tally: Tally, own: int | None, valid_round: int) -> Iterator[Message]:
+def _candidates(status: Status, tally: Tally, valid_round: int) -> Iterator[Message]:
     recent = range(status.round - REPORTED_ROUNDS + 1, status.round + 1)
-    mine = [message for _, votes in tally.votes() for sender, message in votes.items() if sender == own]
-    mine += [message for message in tally.proposals() if message.sender == own]
-    newest = max((message.statement.round for message in mine), default=0)
-    for message in mine:
+    newest = max((message.statement.round for message in tally.mine), default=0)
+    for message in tally.mine:
         if message.statement.round in recent or message.statement.round == newest:
             yield message
     proposal = tally.proposal(status.round)

@@ -57,9 +57,15 @@ class Ahead:
 
     def take(self, round_: int, senders: int) -> list[Arrival]:
         """Remove and return what was said for rounds up to *round_* by authorities with an index below *senders*."""
+        if not self._by_sender:
+            return []
         reached = [sender for sender, held in self._by_sender.items() if _top_round(held) <= round_]
         taken = [arrival for sender in sorted(reached) for arrival in self._by_sender.pop(sender).values()]
         return [arrival for arrival in taken if arrival.message.sender < senders]
+
+    def __len__(self) -> int:
+        """The number of senders."""
+        return len(self._by_sender)
 
     def messages(self) -> Iterator[Message]:
         """Yield every message held."""
@@ -70,24 +76,31 @@ class Ahead:
 
 @dataclass(slots=True)
 class Tally:
-    """All messages of one height that a node holds. `round` is the round it has reached."""
+    """All messages of one height that a node holds. `round` is the round it has reached, `mine` what it said itself."""
 
     authorities: AuthoritySet
+    own: int | None = None
     ahead: Ahead = field(default_factory=Ahead)
     round: int = 0
+    mine: list[Message] = field(default_factory=list)
     prevote_quorums: list[tuple[int, bytes]] = field(default_factory=list)
     precommit_quorums: list[tuple[int, bytes]] = field(default_factory=list)
     _proposals: dict[int, Arrival] = field(default_factory=dict)
     _votes: dict[tuple[int, int], dict[bytes | None, dict[int, Message]]] = field(default_factory=dict)
+    _voters: dict[tuple[int, int], set[int]] = field(default_factory=dict)
 
     def add(self, arrival: Arrival) -> Added:
         """Count a message of this height."""
-        statement = arrival.message.statement
-        if statement.round > self.round:
+        message = arrival.message
+        if message.statement.round > self.round:
             return self.ahead.add(arrival)
-        if isinstance(statement, Proposal):
-            return self._add_proposal(arrival)
-        return self._add_vote(arrival.message, statement)
+        if isinstance(message.statement, Proposal):
+            added = self._add_proposal(arrival)
+        else:
+            added = self._add_vote(message, message.statement)
+        if added.taken and message.sender == self.own:
+            self.mine.append(message)
+        return added
 
     def reach(self, round_: int) -> list[Message]:
         """Go to *round_*; return the messages kept for it, or for rounds on the way, which count from now on."""
@@ -109,13 +122,12 @@ class Tally:
 
     def has_quorum_of_any(self, round_: int, kind: Kind) -> bool:
         """Tell whether Q distinct authorities voted at all."""
-        values = self._votes.get((round_, kind), {}).values()
-        return len({sender for votes in values for sender in votes}) >= self.authorities.quorum
+        return len(self._voters.get((round_, kind), ())) >= self.authorities.quorum
 
     def round_to_skip_to(self) -> int | None:
         """Return the highest round not reached for which W distinct senders are at it or above (L55)."""
-        rounds, needed = self.ahead.rounds(), self.authorities.weak_quorum
-        return rounds[needed - 1] if len(rounds) >= needed else None
+        needed = self.authorities.weak_quorum
+        return self.ahead.rounds()[needed - 1] if len(self.ahead) >= needed else None
 
     def holds(self, message: Message) -> bool:
         """Tell whether the same statement of the same sender is held."""
@@ -154,11 +166,14 @@ class Tally:
         backers = values.get(vote.block_id, {})
         if message.sender in backers:
             return Added(taken=False)
-        conflict = next((votes[message.sender] for votes in values.values() if message.sender in votes), None)
+        has_voted = message.sender in self._voters.get((vote.round, vote.kind), ())
+        earlier = (held[message.sender] for held in values.values() if message.sender in held)
+        conflict = next(earlier, None) if has_voted else None
         if conflict is not None and len(backers) < self.authorities.weak_quorum:
             return Added(taken=False, conflict=conflict)
         votes = values.setdefault(vote.block_id, {})
         votes[message.sender] = message
+        self._voters.setdefault((vote.round, vote.kind), set()).add(message.sender)
         if vote.block_id is not None and len(votes) == self.authorities.quorum:
             self._note_quorum(vote.kind, vote.round, vote.block_id)
         return Added(taken=True, conflict=conflict)

@@ -7,7 +7,7 @@ from typing import Final
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
 from ledger.consensus.height import Lock
-from ledger.consensus.messages import FRESH, Message, Proposal, Statement, Vote, sign
+from ledger.consensus.messages import FRESH, Message, Proposal, Statement, Vote
 from ledger.envelope import Kind
 from ledger.simulation.application import Candidate
 from ledger.simulation.frames import Frame, MessageFrame
@@ -29,13 +29,19 @@ class Twin(Node):
 
     def receive(self, source: str, frame: Frame) -> None:
         """Take in what does not come from the other copy, or speak of it."""
-        message = self.decode(frame.raw) if isinstance(frame, MessageFrame) else None
-        if message is None or message.sender != self.index:
+        message = self.world.decode(frame.raw, self.sets) if isinstance(frame, MessageFrame) else None
+        if message is None or not self.is_own(message):
             super().receive(source, frame)
 
+    def is_own(self, message: Message) -> bool:
+        """Tell whether the other copy said it."""
+        own = {key.public_key for key in self.keys}
+        return self.sets[message.statement.height].members[message.sender].vote_key in own
+
     def _send(self, target: str, frame: Frame) -> None:
-        peer = self.world.network.receivers[target]
-        if (peer.index + self.world.timeline.now_ms // TWIN_TURN_MS) % 2 == self._side:
+        member, schedule = self.world.network.receivers[target].member, self.world.schedule
+        side = (member + self.world.timeline.now_ms // TWIN_TURN_MS) % 2
+        if side == self._side or schedule.rounds:
             super()._send(target, frame)
 
 
@@ -51,7 +57,7 @@ class ByzantineNode(Node):
     def receive(self, source: str, frame: Frame) -> None:
         """Take in a frame and remember it, to use it against its sender."""
         if isinstance(frame, MessageFrame):
-            message = self.decode(frame.raw)
+            message = self.world.decode(frame.raw, self.sets)
             if message is not None and message.sender == self.index:
                 return
             self._remember(message)
@@ -62,6 +68,7 @@ class ByzantineNode(Node):
         rivals = [message]
         if Habit.EQUIVOCATE in self._habits and self._happens(70):
             rivals.append(self._contradict(message))
+            self._count(Habit.EQUIVOCATE)
         if Habit.LIE in self._habits and isinstance(message.statement, Proposal) and message.statement.round:
             rivals = [self._claim_support(message.statement)]
         for name in self.world.network.receivers:
@@ -72,32 +79,37 @@ class ByzantineNode(Node):
         """Return a block, valid or not."""
         candidate = super().make_block(effect)
         is_bad = Habit.BAD_BLOCK in self._habits and self._happens(50)
+        if is_bad:
+            self._count(Habit.BAD_BLOCK)
         return self.application.sabotage(candidate) if is_bad else candidate
 
     def is_acceptable(self, height: int, raw: bytes) -> bool:
         """Find good what nobody else would."""
         return Habit.BAD_BLOCK in self._habits or super().is_acceptable(height, raw)
 
-    def _handle(self, event: ev.Event, *, perform: bool) -> None:
+    def _handle(self, event: ev.Event, perform: bool) -> None:
         at = self.machine.state if self.machine is not None else None
-        if at is not None and Habit.FORGET_LOCKS in self._habits:
+        if at is not None and Habit.FORGET_LOCKS in self._habits and at.locked.block_id is not None:
             at.locked = at.valid = Lock()
-        super()._handle(event, perform=perform)
+            self._count(Habit.FORGET_LOCKS)
+        super()._handle(event, perform)
 
     def _tick(self) -> None:
         super()._tick()
         for habit, act in ((Habit.LIE, self._lie), (Habit.FLOOD, self._flood), (Habit.CORRUPT, self._corrupt)):
             if habit in self._habits:
                 act()
+                self._count(habit)
         if Habit.REPLAY in self._habits and self._remembered:
-            self._send_anywhere(MessageFrame(self.world.random.choice(self._remembered), Kind.PREVOTE))
+            self._send_anywhere(MessageFrame(self.world.random.choice(self._remembered), Kind.PREVOTE, 0))
+            self._count(Habit.REPLAY)
 
     def _contradict(self, message: Message) -> Message:
         statement = message.statement
         if isinstance(statement, Proposal):
             at = self.machine.state if self.machine is not None else None
             last_commit = at.last_commit if at is not None else None
-            rival = self.application.build(statement.height, self.clock_ms() + 1, self.index, last_commit, ())
+            rival = self.application.build(statement.height, self.clock_ms() + 1, self.index or 0, last_commit, ())
             self._bodies[rival.block_id] = rival.raw
             return self._sign(Proposal(statement.height, statement.round, statement.valid_round, rival.block_id))
         others = [value for value in (None, *self._values) if value != statement.block_id]
@@ -132,7 +144,7 @@ class ByzantineNode(Node):
         if self._remembered:
             raw = bytearray(self.world.random.choice(self._remembered))
             raw[self.world.random.randrange(len(raw))] ^= 1 << self.world.random.randrange(8)
-            self._send_anywhere(MessageFrame(bytes(raw), Kind.PREVOTE))
+            self._send_anywhere(MessageFrame(bytes(raw), Kind.PREVOTE, 0))
 
     def _remember(self, message: Message | None) -> None:
         if message is None or len(self._remembered) >= MAX_REMEMBERED:
@@ -142,12 +154,15 @@ class ByzantineNode(Node):
             self._values = [*self._values[-3:], message.statement.block_id]
 
     def _sign(self, statement: Statement) -> Message:
-        message = sign(statement, self.world.chain_id, self.index, self.key)
+        message = self.world.signatures.sign(statement, self.index or 0, self.key)
         self.world.witness.signed(self, message)
         return message
 
     def _send_anywhere(self, frame: Frame) -> None:
         self._send(self.world.random.choice(sorted(self.world.network.receivers)), frame)
+
+    def _count(self, habit: Habit) -> None:
+        self.world.network.faults[habit.value] += 1
 
     def _happens(self, percent: int) -> bool:
         return self.world.random.randrange(100) < percent

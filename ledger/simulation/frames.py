@@ -1,19 +1,21 @@
-"""What travels between simulated nodes: bytes, as on the wire."""
+"""What travels between simulated nodes: consensus messages as the bytes of the wire, the rest as it is read there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from ledger.block import Commit
+from ledger.consensus.status import Status
 from ledger.envelope import Kind
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFrame:
-    """A consensus message; with a proposal comes its block. The network may have something against its `kind`."""
+    """A consensus message; with a proposal comes its block. The network may have something against `kind`, `round`."""
 
     raw: bytes
     kind: Kind
+    round: int
     block: bytes | None = None
 
 
@@ -21,7 +23,7 @@ class MessageFrame:
 class StatusFrame:
     """A status report."""
 
-    raw: bytes
+    status: Status
 
 
 @dataclass(frozen=True, slots=True)

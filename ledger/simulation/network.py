@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from ledger.envelope import Kind
 from ledger.simulation.frames import Frame, MessageFrame
@@ -17,10 +18,10 @@ HEALED_DELAY_MS = 50
 
 
 class Receiver(Protocol):
-    """Whoever is plugged into the network."""
+    """Whoever is plugged into the network: a process `name` of the authority `member`."""
 
     name: str
-    index: int
+    member: int
 
     def receive(self, source: str, frame: Frame) -> None:
         """Take in a frame from the peer named *source*."""
@@ -32,32 +33,31 @@ class Timeline:
 
     now_ms: int = 0
     _count: int = 0
-    _heap: list[tuple[int, int, Callable[[], None]]] = field(default_factory=list)
+    _heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
 
-    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+    def after(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
         """Plan *action* for *delay_ms* from now."""
         self._count += 1
-        heapq.heappush(self._heap, (self.now_ms + delay_ms, self._count, action))
+        heapq.heappush(self._heap, (self.now_ms + delay_ms, self._count, action, arguments))
 
     def step(self) -> None:
         """Go to the next planned action and do it."""
-        self.now_ms, _, action = heapq.heappop(self._heap)
-        action()
+        self.now_ms, _, action, arguments = heapq.heappop(self._heap)
+        action(*arguments)
 
 
-@dataclass(slots=True)
 class Network:
     """Loses, doubles, delays and cuts as the schedule says, until `faulty_ms`; after that it is merely a network."""
 
-    schedule: Schedule
-    timeline: Timeline
-    random: Random
-    receivers: dict[str, Receiver] = field(default_factory=dict)
+    def __init__(self, schedule: Schedule, timeline: Timeline, random: Random) -> None:
+        self.receivers: dict[str, Receiver] = {}
+        self.faults: Counter[str] = Counter()
+        self._schedule, self._timeline, self._random = schedule, timeline, random
 
     @property
     def is_healed(self) -> bool:
         """Whether the time of faults is over."""
-        return self.timeline.now_ms >= self.schedule.faulty_ms
+        return self._timeline.now_ms >= self._schedule.faulty_ms
 
     def plug_in(self, receiver: Receiver) -> None:
         """Connect *receiver* under its name."""
@@ -66,25 +66,49 @@ class Network:
     def send(self, source: Receiver, target: str, frame: Frame) -> None:
         """Send *frame*; whether and when it arrives is up to the schedule."""
         receiver = self.receivers.get(target)
-        if receiver is None or self._is_lost(source.index, receiver.index, frame):
+        if receiver is None:
             return
-        for _ in range(2 if self._happens(self.schedule.duplication_percent) else 1):
-            self.timeline.after(self._delay_ms(frame), lambda: receiver.receive(source.name, frame))
+        schedule, timeline = self._schedule, self._timeline
+        if timeline.now_ms >= schedule.faulty_ms:
+            timeline.after(1 + int(self._random.random() * HEALED_DELAY_MS), receiver.receive, source.name, frame)
+        elif not self._is_lost(source, receiver, frame):
+            self._deliver(source, receiver, frame)
+            if schedule.duplication_percent and self._happens(schedule.duplication_percent):
+                self.faults["duplicated"] += 1
+                self._deliver(source, receiver, frame)
 
-    def _is_lost(self, source: int, target: int, frame: Frame) -> bool:
-        now_ms = self.timeline.now_ms
-        is_cut = any(partition.cuts(now_ms, source, target) for partition in self.schedule.partitions)
-        is_disliked = isinstance(frame, MessageFrame) and frame.kind == self.schedule.disliked
-        return is_cut or self._happens(self.schedule.disliked_percent if is_disliked else self.schedule.loss_percent)
+    def _deliver(self, source: Receiver, receiver: Receiver, frame: Frame) -> None:
+        self._timeline.after(self._delay_ms(frame), receiver.receive, source.name, frame)
+
+    def _is_lost(self, source: Receiver, target: Receiver, frame: Frame) -> bool:
+        schedule, now_ms = self._schedule, self._timeline.now_ms
+        if schedule.rounds:
+            return not isinstance(frame, MessageFrame) or not schedule.lets_pass(frame.round, source.name, target.name)
+        for partition in schedule.partitions:
+            if partition.cuts(now_ms, source.member, target.member):
+                self.faults["cut off" if partition.is_symmetric else "cut off one way"] += 1
+                return True
+        is_disliked = isinstance(frame, MessageFrame) and frame.kind == schedule.disliked
+        percent = schedule.disliked_percent if is_disliked else schedule.loss_percent
+        if percent and self._happens(percent):
+            self.faults["lost"] += 1
+            return True
+        return False
 
     def _delay_ms(self, frame: Frame) -> int:
-        schedule, longest_ms = self.schedule, HEALED_DELAY_MS
+        schedule, longest_ms = self._schedule, _longest_delay_ms(self._schedule)
         is_proposal = isinstance(frame, MessageFrame) and frame.kind == Kind.PROPOSAL
-        if is_proposal and schedule.proposal_delay_ms and not self.is_healed:
+        if is_proposal and schedule.proposal_delay_ms:
             longest_ms = schedule.proposal_delay_ms
-        elif self._happens(schedule.slow_percent):
+        elif schedule.slow_percent and self._happens(schedule.slow_percent):
+            self.faults["delayed"] += 1
             longest_ms = schedule.max_delay_ms
-        return self.random.randint(schedule.min_delay_ms, longest_ms)
+        return schedule.min_delay_ms + int(self._random.random() * longest_ms)
 
     def _happens(self, percent: int) -> bool:
-        return not self.is_healed and percent > 0 and self.random.randrange(100) < percent
+        return self._random.random() * 100 < percent
+
+
+def _longest_delay_ms(schedule: Schedule) -> int:
+    """Return the longest delay of a message that nothing happens to."""
+    return 0 if schedule.rounds else HEALED_DELAY_MS

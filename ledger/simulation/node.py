@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from ledger.authority import AuthoritySet
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
+from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence
-from ledger.consensus.machine import HEIGHTS_AHEAD, Machine
-from ledger.consensus.messages import Message, Proposal, sign
+from ledger.consensus.machine import Machine
+from ledger.consensus.messages import Message, Proposal
+from ledger.consensus.signing import first_height_to_sign
 from ledger.errors import MalformedError
 from ledger.keys import PrivateKey
 from ledger.simulation.application import Application, Candidate
-from ledger.simulation.disk import Disk
+from ledger.simulation.disk import Disk, DiskFull
 from ledger.simulation.frames import BlockFrame, DecidedFrame, FetchFrame, Frame, MessageFrame, StatusFrame
 from ledger.simulation.surroundings import PowerCut, Surroundings
 
 STATUS_MS: Final = 400
-RESTART_MS: Final = 700
+RESTART_MS: Final = 500
 MAX_BODIES: Final = 64
 MAX_EVIDENCE: Final = 4
 EPOCH_MS: Final = 1_700_000_000_000
@@ -30,28 +32,29 @@ EPOCH_MS: Final = 1_700_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a node is: its name on the network, its index in the set, its vote key."""
+    """Who a process is: its name on the network, the member it runs for, that member's vote keys, oldest first."""
 
     name: str
-    index: int
-    key: PrivateKey
+    member: int
+    keys: tuple[PrivateKey, ...]
 
 
 class Node:
-    """A correct node."""
+    """A correct node. `index` is its place in the set of the height in progress (None: it has none there)."""
 
     def __init__(self, world: Surroundings, identity: Identity) -> None:
         self.world = world
-        self.name, self.index, self.key = identity.name, identity.index, identity.key
+        self.name, self.member, self.keys = identity.name, identity.member, identity.keys
+        self.key, self.index = identity.keys[0], None if identity.member else 0
         self.disk = Disk()
         self.life = 0
         self.machine: Machine | None = None
         self.application: Application = world.new_application()
+        self.sets: dict[int, AuthoritySet] = {}
         self._queue: deque[do.Effect] = deque()
         self._bodies: dict[bytes, bytes] = {}
         self._wanted: set[bytes] = set()
-        self._evidence: deque[bytes] = deque(maxlen=MAX_EVIDENCE)
-        self._observes_until: int | None = None
+        self._signs_from = 1
         self._heights_heard: dict[str, int] | None = None
 
     # --- life -------------------------------------------------------------------------------------------------------
@@ -59,20 +62,32 @@ class Node:
     def start(self) -> None:
         """Boot: everything in memory comes anew from the disk."""
         self.life += 1
-        self.machine = self.world.make_machine(self.world.chain_id, self.world.schedule.timing)
+        self.machine = self.world.new_machine()
         self.application = self.world.new_application()
         for block, _ in self.disk.chain:
             self.application.apply(block)
         self._queue.clear()
         self._bodies, self._wanted = dict(self.disk.blocks), set()
-        self._guard(lambda: self._start_height(self.disk.restored_log(), perform=True))
-        self._later(self.world.random.randrange(STATUS_MS), self._tick)
+        self._guard(self._start_height, self.disk.restored_log(), True)
+        self._later(int(self.world.random.random() * STATUS_MS), self._tick)
 
-    def wipe(self) -> None:
-        """Replace the disk: the node must observe before it signs again (LEDGER rule 11)."""
-        self.disk = Disk()
+    def replace_disk(self, disk: Disk) -> None:
+        """Go on with an empty disk or an old one: the node must observe before it signs again (LEDGER rule 11)."""
+        self.disk = disk
         self._heights_heard = {}
-        self.world.witness.wiped(self)
+        self.world.witness.forgot(self)
+        if self.machine is not None:
+            self.crash()
+
+    def join(self, chain_of: Node, *, by_snapshot: bool) -> None:
+        """Boot for the first time; a snapshot is checked block by block, certificate by certificate."""
+        for block, commit in chain_of.disk.chain if by_snapshot else ():
+            height = self.application.authorities(self.disk.height)
+            if not verify_commit(commit, height, self.world.chain_id, self.world.signatures.is_signed_by):
+                break
+            self.application.apply(block)
+            self.disk.chain.append((block, commit))
+        self.start()
 
     def crash(self) -> None:
         """Lose power, come back a little later."""
@@ -83,11 +98,11 @@ class Node:
 
     def clock_ms(self) -> int:
         """Return the node's wall clock."""
-        return EPOCH_MS + self.world.timeline.now_ms + self.world.schedule.clock_offsets_ms[self.index]
+        return EPOCH_MS + self.world.schedule.clock(self.member).read_ms(self.world.timeline.now_ms)
 
     def feed(self, event: ev.Event) -> None:
         """Hand *event* to the core and perform what it asks for."""
-        self._guard(lambda: self._handle(event, perform=True))
+        self._guard(self._handle, event, True)
 
     # --- network ----------------------------------------------------------------------------------------------------
 
@@ -95,48 +110,35 @@ class Node:
         """Take in a frame."""
         if self.machine is None:
             return
-        match frame:
-            case MessageFrame(raw, _, block):
-                self._receive_message(raw, block)
-            case StatusFrame(raw):
-                self._receive_status(source, raw)
-            case DecidedFrame(block, commit) if commit.height == self.disk.height:
-                self.feed(ev.CommitReceived(commit))
-                self._keep_body(block)
-            case FetchFrame(block_id):
-                block = self._bodies.get(block_id)
-                if block is not None:
-                    self._send(source, BlockFrame(block))
-            case BlockFrame(block):
-                self._keep_body(block)
+        if isinstance(frame, MessageFrame):
+            self._receive_message(frame.raw, frame.block)
+        elif isinstance(frame, StatusFrame):
+            self._receive_status(source, frame)
+        elif isinstance(frame, FetchFrame):
+            block = self._bodies.get(frame.block_id)
+            if block is not None:
+                self._send(source, BlockFrame(block))
+        elif isinstance(frame, BlockFrame):
+            self._keep_body(frame.block)
+        elif frame.commit.height == self.disk.height:
+            self.feed(ev.CommitReceived(frame.commit))
+            self._keep_body(frame.block)
 
     def _receive_message(self, raw: bytes, block: bytes | None) -> None:
-        message = self.decode(raw)
+        message = self.world.decode(raw, self.sets)
         if message is None:
             return
         if block is not None and isinstance(message.statement, Proposal):
             self._keep_body(block, message.statement.block_id)
         self.feed(ev.MessageReceived(message))
 
-    def _receive_status(self, source: str, raw: bytes) -> None:
-        status = self.world.read_status(raw)
+    def _receive_status(self, source: str, frame: StatusFrame) -> None:
         if self._heights_heard is not None:
-            self._heights_heard[source] = status.height
-            if len(self._heights_heard) >= self.authorities.weak_quorum:
-                self._observes_until = max(self._heights_heard.values()) + 1
+            self._heights_heard[source] = frame.status.height
+            if len(self._heights_heard) >= self.sets[self.disk.height].weak_quorum:
+                self._signs_from = first_height_to_sign(self._heights_heard.values())
                 self._heights_heard = None
-        self.feed(ev.StatusReceived(source, status))
-
-    def decode(self, raw: bytes) -> Message | None:
-        """Return the message in *raw* as the real shell reads it, or None."""
-        height = self.disk.height
-        known = range(max(height - 1, 1), height + HEIGHTS_AHEAD)
-        return self.world.decode(raw, {number: self.application.authorities(number) for number in known})
-
-    @property
-    def authorities(self) -> AuthoritySet:
-        """The set of the height in progress."""
-        return self.application.authorities(self.disk.height)
+        self.feed(ev.StatusReceived(source, frame.status))
 
     def _send(self, target: str, frame: Frame) -> None:
         self.world.network.send(self, target, frame)
@@ -148,23 +150,25 @@ class Node:
 
     def _tick(self) -> None:
         status = self.machine.status() if self.machine is not None else None
-        if status is not None:
-            self._broadcast(StatusFrame(status.encode()))
-        for block_id in sorted(self._wanted - self._bodies.keys()):
-            self._broadcast(FetchFrame(block_id))
+        if status is not None and self.world.may_report:
+            self._broadcast(StatusFrame(status))
+            for block_id in sorted(self._wanted - self._bodies.keys()):
+                self._broadcast(FetchFrame(block_id))
         self._later(STATUS_MS, self._tick)
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
-    def _handle(self, event: ev.Event, *, perform: bool) -> None:
-        if self.machine is None:
+    def _handle(self, event: ev.Event, perform: bool) -> None:
+        machine = self.machine
+        if machine is None:
             return
         before = self.world.witness.look(self)
-        asked = self.machine.handle(event, self.clock_ms())
+        asked = machine.handle(event, self.clock_ms())
         self._queue.extend(asked)
         self.world.witness.check_event(self, before, event, asked)
         while perform and self._queue:
-            self.world.maybe_cut_power(self.name, self.index)
+            if self.world.may_crash:
+                self.world.maybe_cut_power(self.name, self.member)
             self._perform(self._queue.popleft())
 
     def _perform(self, effect: do.Effect) -> None:
@@ -173,34 +177,50 @@ class Node:
                 self.disk.record(message)
             case do.Cast():
                 self._cast(effect)
-            case do.BuildBlock():
-                self._plan_build(effect)
-            case do.ValidateBlock(_, block_id):
-                self._wanted.add(block_id)
-                self._plan_validation(block_id)
             case do.SetTimer(timer, delay_ms):
-                self._later(delay_ms, lambda: self.feed(ev.TimeoutFired(timer)))
-            case do.SendTo(peer, messages):
-                self._send_all(peer, messages)
-            case do.SendDecided(peer, height):
-                self._send(peer, DecidedFrame(*self.disk.chain[height - 1]))
+                self._later(delay_ms, self.feed, ev.TimeoutFired(timer))
             case do.Decide():
                 self._decide(effect)
             case do.EvidenceFound() | do.Halt():
                 self._hear(effect)
+            case _:
+                self._begin(effect)
+
+    def _begin(self, effect: do.BuildBlock | do.ValidateBlock | do.SendTo | do.SendDecided) -> None:
+        """Perform an effect that makes nothing durable."""
+        match effect:
+            case do.BuildBlock():
+                wait_ms = max(0, self.application.last_time_ms + 1 - self.clock_ms())
+                self._later(wait_ms + self.world.schedule.execution_ms, self._build, effect)
+            case do.ValidateBlock(_, block_id):
+                self._wanted.add(block_id)
+                self._plan_validation(block_id)
+            case do.SendTo(peer, messages):
+                for message in messages:
+                    self._send(peer, MessageFrame(message.raw, message.statement.kind, message.statement.round))
+            case do.SendDecided(peer, height):
+                self._send(peer, DecidedFrame(*self.disk.chain[height - 1]))
 
     def _cast(self, cast: do.Cast) -> None:
-        message = self.disk.signed(cast.statement) or self.sign(cast)
-        self.world.maybe_cut_power(self.name, self.index)
-        self.disk.commit(message)
-        self.world.witness.signed(self, message)
-        self.world.maybe_cut_power(self.name, self.index)
-        self._handle(ev.MessageSigned(message), perform=False)
-        self.publish(message)
+        world = self.world
+        fresh = self.sign(cast)
+        if world.may_crash:
+            world.maybe_cut_power(self.name, self.member)
+        world.remember(fresh, self.sets[cast.statement.height])
+        message = self.disk.sign(cast.statement, fresh)
+        world.witness.signed(self, message)
+        if world.may_crash:
+            world.maybe_cut_power(self.name, self.member)
+        self._handle(ev.MessageSigned(message), False)
+        if world.schedule.sync_ms:
+            world.network.faults["slow sync"] += 1
+            self._later(world.schedule.sync_ms, self.publish, message)
+        else:
+            self.publish(message)
 
     def sign(self, cast: do.Cast) -> Message:
         """Return the statement signed."""
-        return sign(cast.statement, self.world.chain_id, self.index, self.key)
+        return self.world.signatures.sign(cast.statement, self.index or 0, self.key)
 
     def publish(self, message: Message) -> None:
         """Send an own message to everybody."""
@@ -210,20 +230,12 @@ class Node:
         """Return the frame that carries an own message: a proposal takes its block along."""
         statement = message.statement
         block = self._bodies.get(statement.block_id) if isinstance(statement, Proposal) else None
-        return MessageFrame(message.raw, statement.kind, block)
-
-    def _send_all(self, peer: str, messages: tuple[Message, ...]) -> None:
-        for message in messages:
-            self._send(peer, MessageFrame(message.raw, message.statement.kind))
+        return MessageFrame(message.raw, statement.kind, statement.round, block)
 
     def _hear(self, effect: do.EvidenceFound | do.Halt) -> None:
         self.world.witness.heard(self, effect)
-        if isinstance(effect, do.EvidenceFound):
-            self._evidence.append(Evidence.of(effect.first, effect.second).encode())
-
-    def _plan_build(self, effect: do.BuildBlock) -> None:
-        wait_ms = max(0, self.application.last_time_ms + 1 - self.clock_ms())
-        self._later(wait_ms + self.world.schedule.execution_ms, lambda: self._build(effect))
+        if isinstance(effect, do.EvidenceFound) and len(self.disk.evidence) < MAX_EVIDENCE:
+            self.disk.keep_evidence(Evidence.of(effect.first, effect.second).encode())
 
     def _build(self, effect: do.BuildBlock) -> None:
         if effect.height == self.disk.height:
@@ -234,7 +246,7 @@ class Node:
     def make_block(self, effect: do.BuildBlock) -> Candidate:
         """Return the block to propose."""
         return self.application.build(
-            effect.height, self.clock_ms(), self.index, effect.last_commit, tuple(self._evidence)
+            effect.height, self.clock_ms(), self.index or 0, effect.last_commit, tuple(self.disk.evidence)
         )
 
     def _keep_body(self, raw: bytes, proposed: bytes | None = None) -> None:
@@ -250,8 +262,7 @@ class Node:
     def _plan_validation(self, block_id: bytes) -> None:
         if block_id in self._wanted and block_id in self._bodies:
             self._wanted.discard(block_id)
-            height = self.disk.height
-            self._later(self.world.schedule.execution_ms, lambda: self._validate(height, block_id))
+            self._later(self.world.schedule.execution_ms, self._validate, self.disk.height, block_id)
 
     def _validate(self, height: int, block_id: bytes) -> None:
         raw = self._bodies.get(block_id)
@@ -268,35 +279,42 @@ class Node:
     def _decide(self, effect: do.Decide) -> None:
         raw = self._bodies[effect.block_id]
         self.world.witness.decided(self, effect, self.application.read(raw))
+        self.disk.decide(raw, effect.commit, self.application.pending_evidence(raw, tuple(self.disk.evidence)))
         self.application.apply(raw)
-        self.disk.decide(raw, effect.commit)
         self.world.witness.applied(self)
         self._bodies, self._wanted = {effect.block_id: raw}, set()
-        self.world.maybe_cut_power(self.name, self.index)
-        self._start_height((), perform=False)
+        if self.world.may_crash:
+            self.world.maybe_cut_power(self.name, self.member)
+        self._start_height((), False)
 
-    def _start_height(self, log: tuple[Message, ...], *, perform: bool) -> None:
+    def _start_height(self, log: tuple[Message, ...], perform: bool) -> None:
         height = self.disk.height
+        known = range(max(height - 1, 1), height + 2)
+        self.sets = {number: self.application.authorities(number) for number in known}
+        authorities = self.sets[height]
+        places = {member.vote_key: index for index, member in enumerate(authorities.members)}
+        self.key = next((key for key in self.keys if key.public_key in places), self.keys[-1])
+        self.index = places.get(self.key.public_key)
         commit = self.disk.chain[-1][1] if self.disk.chain else None
-        is_restored = self._heights_heard is None and height > (self._observes_until or 0)
-        interval_ms = self.world.schedule.interval_ms
-        started = ev.HeightStarted(height, self.authorities, self.index, is_restored, interval_ms, commit, log)
-        self._handle(started, perform=perform)
-        self._later(self.world.random.randrange(500), lambda: self.feed(ev.WorkAvailable(height)))
+        may_sign = self._heights_heard is None and height >= self._signs_from
+        interval_ms = self.world.schedule.wait_before(height)
+        self._handle(ev.HeightStarted(height, authorities, self.index, may_sign, interval_ms, commit, log), perform)
+        self._later(int(self.world.random.random() * interval_ms), self.feed, ev.WorkAvailable(height))
 
     # --- simulated time ---------------------------------------------------------------------------------------------
 
-    def _later(self, delay_ms: int, action: Callable[[], None]) -> None:
-        life = self.life
+    def _later(self, delay_ms: int, action: Callable[..., None], *arguments: Any) -> None:
+        self.world.timeline.after(delay_ms, self._act, self.life, action, arguments)
 
-        def act() -> None:
-            if self.life == life and self.machine is not None:
-                action()
+    def _act(self, life: int, action: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if self.life == life and self.machine is not None:
+            action(*arguments)
 
-        self.world.timeline.after(delay_ms, act)
-
-    def _guard(self, action: Callable[[], None]) -> None:
+    def _guard(self, action: Callable[..., None], *arguments: Any) -> None:
         try:
-            action()
+            action(*arguments)
         except PowerCut:
+            self.crash()
+        except DiskFull:
+            self.world.network.faults["disk full"] += 1
             self.crash()

@@ -1,19 +1,15 @@
-"""One seed's faults, sampled so that each run has a few kinds of them and all runs together have all."""
+"""Everything that goes wrong in one run, as data: `sampling.py` draws it, `twins.py` enumerates it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from random import Random
 from typing import Final
 
 from ledger.consensus.timing import Timing
 from ledger.envelope import Kind
 
-FAULTY_MS: Final = 6_000
-MAX_PARTITIONS: Final = 3
-IMPATIENT: Final = Timing(propose_ms=120, prevote_ms=40, precommit_ms=40, growth_ms=60)
-"""Timeouts near the delays of the network: rounds fail often, and locks with them."""
+FOREVER_MS: Final = 10**9
 
 
 class Habit(Enum):
@@ -33,7 +29,7 @@ class Habit(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """From *start_ms* to *end_ms* nothing passes from *sources* to *targets* (and back, where symmetric)."""
+    """From *start_ms* to *end_ms* nothing passes from *sources* to the others (nor back, where symmetric)."""
 
     start_ms: int
     end_ms: int
@@ -41,11 +37,73 @@ class Partition:
     is_symmetric: bool
 
     def cuts(self, now_ms: int, source: int, target: int) -> bool:
-        """Tell whether a message from *source* to *target* (authority indices) is lost now."""
+        """Tell whether a message from member *source* to member *target* is lost now."""
         if not self.start_ms <= now_ms < self.end_ms:
             return False
         crosses = (source in self.sources) != (target in self.sources)
         return crosses and (self.is_symmetric or source in self.sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """One member's wall clock: wrong by *offset_ms*, gaining *drift_ppm*, stepped by *step_ms* at *step_at_ms*."""
+
+    offset_ms: int = 0
+    drift_ppm: int = 0
+    step_ms: int = 0
+    step_at_ms: int = 0
+
+    def read_ms(self, now_ms: int) -> int:
+        """Return what it shows, in ms since the start of the run."""
+        step_ms = self.step_ms if now_ms >= self.step_at_ms else 0
+        return now_ms + self.offset_ms + step_ms + now_ms * self.drift_ppm // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """At *at_ms* a member's disk is replaced: by what it held at *backup_ms*, or by an empty one (None)."""
+
+    member: int
+    at_ms: int
+    backup_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A member's disk takes nothing from *start_ms* to *end_ms*."""
+
+    member: int
+    start_ms: int
+    end_ms: int
+
+
+class Change(Enum):
+    """What becomes of the set of authorities in mid-run."""
+
+    ADD = "add"
+    REMOVE = "remove"
+    ROTATE = "rotate"
+
+
+@dataclass(frozen=True, slots=True)
+class SetChange:
+    """The first block of *at_height* or more changes the set: the last member joins, leaves, or gets another key.
+
+    Who joins has copied the chain before, at *joins_ms*, block by block or (`by_snapshot`) at once.
+    """
+
+    change: Change
+    at_height: int
+    joins_ms: int
+    by_snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round of the twins method: who leads it, and which processes are on one side of the network."""
+
+    leader: int
+    side: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,114 +112,47 @@ class Schedule:
 
     The network drops `disliked_percent` of the messages of one kind, and proposals take up to `proposal_delay_ms`: near
     timeoutPropose some nodes prevote the block and some nil, some then see Q prevotes and lock, and others do not.
-    `crash_at` (authority index, n) cuts one node's power at its n-th opportunity, between two effects or inside one;
-    at `blackout_ms` all nodes lose power at once.
+    `crash_at` (member, n) cuts one node's power at its n-th opportunity, between two effects or inside one; at
+    `blackout_ms` all nodes lose power at once. With `rounds` the network does what these say and nothing else.
     """
 
     seed: int
     count: int
     habits: dict[int, frozenset[Habit]]
-    loss_percent: int
-    disliked: Kind
-    disliked_percent: int
-    proposal_delay_ms: int
-    duplication_percent: int
-    min_delay_ms: int
-    max_delay_ms: int
-    slow_percent: int
-    partitions: tuple[Partition, ...]
-    crash_permille: int
-    wiped: int | None
-    clock_offsets_ms: tuple[int, ...]
-    execution_ms: int
-    interval_ms: int
     timing: Timing
-    faulty_ms: int = FAULTY_MS
+    faulty_ms: int
+    loss_percent: int = 0
+    disliked: Kind = Kind.PREVOTE
+    disliked_percent: int = 0
+    proposal_delay_ms: int = 0
+    duplication_percent: int = 0
+    min_delay_ms: int = 1
+    max_delay_ms: int = 20
+    slow_percent: int = 0
+    partitions: tuple[Partition, ...] = ()
+    crash_permille: int = 0
     crash_at: tuple[int, int] | None = None
     blackout_ms: int | None = None
+    loss: Loss | None = None
+    shortage: Shortage | None = None
+    sync_ms: int = 0
+    clocks: tuple[Clock, ...] = ()
+    execution_ms: int = 1
+    interval_ms: int = 200
+    change: SetChange | None = None
+    rounds: tuple[Round, ...] = ()
 
+    def wait_before(self, height: int) -> int:
+        """Return how long after the last block round 0 of *height* may start; `rounds` are about height 1 alone."""
+        return self.interval_ms if height == 1 or not self.rounds else FOREVER_MS
 
-def sample(seed: int) -> Schedule:
-    """Return the schedule of *seed*."""
-    random = Random(seed)
-    count = random.choice([4, 4, 4, 4, 5, 6, 7])
-    faults = (count - 1) // 3
-    bad = random.sample(range(count), random.choice([0, faults, faults]))
-    habits = {index: _habits(random) for index in bad}
-    wiped = random.randrange(count) if not bad and random.random() < 0.3 else None
-    max_delay_ms = random.choice([20, 100, 400, 1_000, 2_500])
-    loss_percent = random.choice([0, 0, 5, 15, 30])
-    is_contentious = random.random() < 0.25
-    timing = IMPATIENT if is_contentious else random.choice([Timing(), IMPATIENT])
-    return Schedule(
-        seed=seed,
-        count=count,
-        habits=habits,
-        loss_percent=loss_percent,
-        disliked=random.choice([Kind.PREVOTE, Kind.PRECOMMIT]),
-        disliked_percent=random.choice([30, 50, 70] if is_contentious else [loss_percent, 50]),
-        proposal_delay_ms=random.choice([0, timing.propose_ms, timing.propose_ms * 6 // 5]),
-        duplication_percent=random.choice([0, 0, 10, 50]),
-        min_delay_ms=1,
-        max_delay_ms=max_delay_ms,
-        slow_percent=random.choice([0, 10, 40]),
-        partitions=tuple(_partition(random, count) for _ in range(random.choice([0, 0, 1, MAX_PARTITIONS]))),
-        crash_permille=random.choice([0, 0, 5, 20]),
-        wiped=wiped,
-        clock_offsets_ms=_clock_offsets(random, count),
-        execution_ms=random.choice([1, 20, 200]),
-        interval_ms=random.choice([200, 1_000]),
-        timing=timing,
-        blackout_ms=random.randrange(FAULTY_MS) if random.random() < 0.1 else None,
-    )
+    def lets_pass(self, round_: int, source: str, target: str) -> bool:
+        """Tell whether *rounds* let a message of *round_* pass between two processes."""
+        if round_ >= len(self.rounds):
+            return True
+        side = self.rounds[round_].side
+        return (source in side) == (target in side)
 
-
-def calm(seed: int, *, crash_at: tuple[int, int] | None = None, blackout_ms: int | None = None) -> Schedule:
-    """Return a schedule of four correct nodes on a good network, with at most one power cut or one blackout."""
-    return Schedule(
-        seed=seed,
-        count=4,
-        habits={},
-        loss_percent=0,
-        disliked=Kind.PREVOTE,
-        disliked_percent=0,
-        proposal_delay_ms=0,
-        duplication_percent=0,
-        min_delay_ms=1,
-        max_delay_ms=20,
-        slow_percent=0,
-        partitions=(),
-        crash_permille=0,
-        wiped=None,
-        clock_offsets_ms=(0, 0, 0, 0),
-        execution_ms=1,
-        interval_ms=200,
-        timing=Timing(),
-        faulty_ms=1_500,
-        crash_at=crash_at,
-        blackout_ms=blackout_ms,
-    )
-
-
-def _habits(random: Random) -> frozenset[Habit]:
-    alone = random.random()
-    if alone < 0.2:
-        return frozenset({Habit.SILENT})
-    if alone < 0.4:
-        return frozenset({Habit.TWIN})
-    active = [habit for habit in Habit if habit not in (Habit.SILENT, Habit.TWIN)]
-    return frozenset(random.sample(active, random.choice([1, 2, 3, 5, 7])))
-
-
-def _partition(random: Random, count: int) -> Partition:
-    start_ms = random.randrange(FAULTY_MS)
-    sources = frozenset(random.sample(range(count), random.randint(1, count - 1)))
-    return Partition(start_ms, min(start_ms + random.randint(500, 5_000), FAULTY_MS), sources, random.random() < 0.6)
-
-
-def _clock_offsets(random: Random, count: int) -> tuple[int, ...]:
-    """Clocks mostly agree within the precision; now and then one is seconds off."""
-    offsets = [random.randint(-200, 200) for _ in range(count)]
-    if random.random() < 0.1:
-        offsets[random.randrange(count)] = random.choice([-5_000, 5_000])
-    return tuple(offsets)
+    def clock(self, member: int) -> Clock:
+        """Return a member's clock."""
+        return self.clocks[member] if member < len(self.clocks) else Clock()

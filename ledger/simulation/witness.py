@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,9 +15,10 @@ from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence, Offence, check
 from ledger.consensus.height import Height, Lock
 from ledger.consensus.machine import Machine
-from ledger.consensus.messages import FRESH, Message, Proposal, Slot, Statement, Vote
+from ledger.consensus.messages import FRESH, Message, Proposal, SignatureCheck, Slot, Statement, Vote
 from ledger.envelope import Kind
 from ledger.simulation.application import Application, Candidate
+from ledger.simulation.coverage import count_event
 from ledger.simulation.disk import Disk
 
 MESSAGES_PER_SENDER_AND_ROUND = 7
@@ -25,6 +26,9 @@ MESSAGES_PER_SENDER_AND_ROUND = 7
 
 MESSAGES_AHEAD = 3
 """What is kept of a sender's highest round that is not reached."""
+
+MAX_TIME_AHEAD_MS = 30_000
+"""No decided block's time is further than this from the true time: a wrong clock, and the drift the core allows."""
 
 
 class Violation(AssertionError):  # noqa: N818 - what a run shows
@@ -39,6 +43,13 @@ class Watched(Protocol):
     disk: Disk
     application: Application
 
+    def clock_ms(self) -> int:
+        """Return its wall clock."""
+
+
+Listener = Callable[[Watched, ev.Event, tuple[do.Effect, ...]], None]
+"""Whoever wants to hear of every event."""
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -51,13 +62,18 @@ class Look:
 
 
 class Witness:
-    """Watches one run. `correct` names the nodes that keep the rules."""
+    """Watches one run. `correct` names the nodes that keep the rules, `byzantine` the vote keys of the others."""
 
-    def __init__(self, authorities: AuthoritySet, chain_id: bytes, correct: Iterable[str], byzantine: set[int]) -> None:
+    def __init__(
+        self, chain_id: bytes, is_signed_by: SignatureCheck, correct: Iterable[str], byzantine: set[bytes]
+    ) -> None:
         self.coverage: Counter[str] = Counter()
         self.chain: dict[int, Candidate] = {}
-        self._authorities, self._chain_id = authorities, chain_id
+        self.max_round = 0
+        self.listener: Listener | None = None
+        self._chain_id, self._is_signed_by = chain_id, is_signed_by
         self._correct, self._byzantine = frozenset(correct), byzantine
+        self._sets: dict[int, AuthoritySet] = {}
         self._said: dict[tuple[str, Slot], Statement] = {}
         self._backers: dict[Statement, set[int]] = {}
         self._values: dict[tuple[int, int], set[tuple[int, bytes]]] = {}
@@ -66,25 +82,31 @@ class Witness:
 
     def look(self, node: Watched) -> Look | None:
         """Return where *node* stands, to compare with afterwards."""
-        at = node.machine.state if node.machine is not None else None
-        return Look(at.number, at.round, at.step, at.locked) if at is not None else None
+        at = node.machine.state if node.machine is not None and node.name in self._correct else None
+        return Look(at.number, at.tally.round, at.step, at.locked) if at is not None else None
 
     def check_event(self, node: Watched, before: Look | None, event: ev.Event, asked: tuple[do.Effect, ...]) -> None:
         """Check what one event did to a node."""
+        if self.listener is not None:
+            self.listener(node, event, asked)
         at = node.machine.state if node.machine is not None else None
         if at is None or node.name not in self._correct:
             return
-        self._count(before, at, event, asked)
-        if before is not None and before.height == at.number:
-            self._require(at.locked.round >= before.locked.round, node, "a lock was released within a height")
-        floor = self._last_lock.get((node.name, at.number), FRESH)
-        self._require(at.locked.round >= floor, node, "a lock lies below a precommit that was signed")
+        if isinstance(event, ev.HeightStarted):
+            known = self._sets.setdefault(event.height, event.authorities)
+            self._require(known == event.authorities, node, f"nodes differ on the set of height {event.height}")
+        round_ = at.tally.round
+        self.max_round = max(self.max_round, round_)
+        if asked or before is None or before.round != round_ or before.height != at.number:
+            count_event(self.coverage, before, at, event, asked)
+        if before is None or before.height != at.number or before.locked is not at.locked:
+            self._check_lock(node, before, at)
         for effect in asked:
             if isinstance(effect, do.Cast) and effect.statement.kind == Kind.PREVOTE:
                 self._check_prevote(node, effect.statement, before, at)
-        if isinstance(event, ev.MessageReceived):
-            bound = len(self._authorities) * (MESSAGES_PER_SENDER_AND_ROUND * (at.round + 1) + MESSAGES_AHEAD)
-            self._require(len(at.tally) <= bound, node, "the tally grew beyond its bound")
+            elif isinstance(effect, do.Decide | do.SetTimer):
+                bound = len(at.authorities) * (MESSAGES_PER_SENDER_AND_ROUND * (round_ + 1) + MESSAGES_AHEAD)
+                self._require(len(at.tally) <= bound, node, "the tally grew beyond its bound")
 
     def signed(self, node: Watched, message: Message) -> None:
         """Note a signature that is about to leave *node*."""
@@ -95,25 +117,31 @@ class Witness:
             if statement.kind == Kind.PRECOMMIT and statement.block_id is not None:
                 key = (node.name, statement.height)
                 self._last_lock[key] = max(self._last_lock.get(key, FRESH), statement.round)
-        if isinstance(statement, Vote) and statement.block_id is not None:
+        authorities = self._sets.get(statement.height)
+        if isinstance(statement, Vote) and statement.block_id is not None and authorities is not None:
             backers = self._backers.setdefault(statement, set())
             backers.add(message.sender)
-            if len(backers) >= self._authorities.quorum:
+            if len(backers) >= authorities.quorum:
                 self._check_quorum(node, statement, statement.block_id)
 
     def decided(self, node: Watched, effect: do.Decide, block: Candidate) -> None:
         """Check a decision of *node*."""
         if node.name not in self._correct:
             return
-        height = effect.height
+        height, authorities = effect.height, self._sets[effect.height]
         known = self.chain.setdefault(height, block)
         self._require(known.block_id == effect.block_id, node, f"height {height} was decided twice, differently")
         self._require(block.block_id == effect.commit.block_id, node, "the certificate is for another block")
-        self._require(verify_commit(effect.commit, self._authorities, self._chain_id), node, "a bad certificate")
+        holds = verify_commit(effect.commit, authorities, self._chain_id, self._is_signed_by)
+        self._require(holds, node, "a bad certificate")
+        self._require(node.application.is_valid(height, block.raw), node, "decided an invalid block")
+        self._require(abs(block.time_ms - node.clock_ms()) < MAX_TIME_AHEAD_MS + self.max_round * 10_000, node,
+                      "the block's time is far from the true time")  # fmt: skip
         parent = self.chain.get(height - 1)
         self._require(parent is None or parent.time_ms < block.time_ms, node, "time does not grow")
         self.coverage["decided"] += 1
         self.coverage["decided after round 1"] += effect.round > 1
+        self.coverage["decided under a changed set"] += authorities != self._sets.get(1, authorities)
         at = node.machine.state if node.machine is not None else None
         self.coverage["late decide"] += at is not None and effect.round < at.round
 
@@ -131,13 +159,17 @@ class Witness:
         self._require(not isinstance(effect, do.Halt), node, f"stopped: {effect}")
         if isinstance(effect, do.EvidenceFound):
             self.coverage["evidence"] += 1
-            self._require(effect.sender in self._byzantine, node, "evidence names a correct node")
+            height = effect.first.statement.height
+            authorities = self._sets.get(height) or node.application.authorities(height)
+            culprit = authorities.members[effect.sender].vote_key
+            self._require(culprit in self._byzantine, node, "evidence names a correct node")
             offence = check(
                 Evidence.of(effect.first, effect.second).encode(),
                 chain_id=self._chain_id,
-                height=effect.first.statement.height,
-                authorities_at=lambda _: self._authorities,
+                height=height,
+                authorities_at=lambda _: authorities,
                 committed=(),
+                is_signed_by=self._is_signed_by,
             )
             self._require(isinstance(offence, Offence), node, f"evidence does not hold: {offence}")
 
@@ -147,10 +179,16 @@ class Witness:
         self.coverage["crash"] += 1
         self.coverage["crash while locked"] += at is not None and at.locked.round != FRESH
 
-    def wiped(self, node: Watched) -> None:
+    def forgot(self, node: Watched) -> None:
         """Note that *node* lost its disk: its locks are gone, what it signed must still never be contradicted."""
-        self.coverage["wiped"] += 1
+        self.coverage["lost its disk"] += 1
         self._last_lock = {key: round_ for key, round_ in self._last_lock.items() if key[0] != node.name}
+
+    def _check_lock(self, node: Watched, before: Look | None, at: Height) -> None:
+        if before is not None and before.height == at.number:
+            self._require(at.locked.round >= before.locked.round, node, "a lock was released within a height")
+        floor = self._last_lock.get((node.name, at.number), FRESH)
+        self._require(at.locked.round >= floor, node, "a lock lies below a precommit that was signed")
 
     def _check_prevote(self, node: Watched, vote: Statement, before: Look | None, at: Height) -> None:
         if before is None or before.height != at.number or vote.block_id is None:
@@ -171,33 +209,6 @@ class Witness:
         quorums.add((vote.round, block_id))
         rivals = {value for round_, value in quorums if round_ == vote.round or vote.kind == Kind.PRECOMMIT}
         self._require(len(rivals) == 1, node, f"quorums for two values at height {vote.height}")
-
-    def _count(self, before: Look | None, at: Height, event: ev.Event, asked: tuple[do.Effect, ...]) -> None:
-        for effect in asked:
-            name = type(effect).__name__
-            self.coverage[name] += 1
-            if isinstance(effect, do.Cast):
-                self._count_cast(effect.statement, event)
-        if before is None or before.height != at.number:
-            self.coverage["resumed while locked"] += at.locked.round != FRESH
-            self.coverage["observed"] += not at.signing
-            return
-        if at.round > before.round:
-            self.coverage["round skip"] += not isinstance(event, ev.TimeoutFired)
-            self.coverage["locked into another round"] += at.locked.round != FRESH
-            self.coverage["round timeout"] += isinstance(event, ev.TimeoutFired)
-        if at.locked != before.locked and before.locked.round != FRESH:
-            self.coverage["relock"] += 1
-            self.coverage["relock on another value"] += at.locked.block_id != before.locked.block_id
-        self.coverage["decided by certificate"] += at.step is do.Step.DECIDED and isinstance(event, ev.CommitReceived)
-
-    def _count_cast(self, statement: Statement, event: ev.Event) -> None:
-        if isinstance(statement, Proposal):
-            self.coverage["re-proposal"] += statement.valid_round != FRESH
-            return
-        cause = "timeout" if isinstance(event, ev.TimeoutFired) else "rule"
-        value = "nil" if statement.block_id is None else "block"
-        self.coverage[f"{statement.kind.name.lower()} {value} by {cause}"] += 1
 
     def _require(self, holds: bool, node: Watched, text: str) -> None:
         if not holds:

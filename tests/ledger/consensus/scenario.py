@@ -23,6 +23,7 @@ from ledger.consensus.messages import FRESH, Message, Proposal, Statement, Vote,
 from ledger.consensus.status import Held, Status
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
+from ledger.simulation.trace import describe_effect
 
 FOLDER = Path(__file__).parents[2] / "scenarios" / "consensus"
 CHAIN_ID = b"scenario"
@@ -54,13 +55,6 @@ def value_of(name: str) -> bytes | None:
 
 def name_of(value: bytes | None) -> str:
     return "nil" if value is None else NAMES[value]
-
-
-def say(statement: Statement) -> str:
-    if isinstance(statement, Proposal):
-        valid = "" if statement.valid_round == FRESH else f" valid {statement.valid_round}"
-        return f"proposal {statement.round} {name_of(statement.block_id)}{valid}"
-    return f"{statement.kind.name.lower()} {statement.round} {name_of(statement.block_id)}"
 
 
 @dataclass
@@ -96,28 +90,7 @@ class Stage:
         return sign(statement, CHAIN_ID, sender, key(sender))
 
     def describe(self, effect: do.Effect) -> str:
-        match effect:
-            case do.Record(message):
-                return f"record {say(message.statement)} of {message.sender}"
-            case do.Cast(statement):
-                return f"cast {say(statement)}"
-            case do.BuildBlock(_, round_, commit):
-                signers = "" if commit is None else f" after {' '.join(str(index) for index, _ in commit.signatures)}"
-                return f"build {round_}{signers}"
-            case do.ValidateBlock(_, value):
-                return f"validate {name_of(value)}"
-            case do.SetTimer(timer, delay_ms):
-                return f"timer {timer.step.name.lower()} {timer.round} {delay_ms} ms"
-            case do.SendTo(peer, messages):
-                return f"send to {peer}: " + ", ".join(f"{say(one.statement)} of {one.sender}" for one in messages)
-            case do.SendDecided(peer, height):
-                return f"send block {height} to {peer}"
-            case do.Decide(_, round_, value, commit):
-                return f"decide {round_} {name_of(value)} by {' '.join(str(index) for index, _ in commit.signatures)}"
-            case do.EvidenceFound(sender, first, second):
-                return f"evidence against {sender}: {say(first.statement)}, {say(second.statement)}"
-            case do.Halt(reason):
-                return f"halt {reason.value}"
+        return describe_effect(effect, name_of)
 
     # --- verbs: each returns the events that it stands for ---
 

@@ -1,53 +1,30 @@
-"""The same faults, with the real runtime behind the core."""
+"""The same faults, with the real runtime and real signatures behind the core."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from ledger import block
-from ledger.authority import AuthoritySet
-from ledger.consensus.machine import Machine
-from ledger.genesis import Role
-from ledger.simulation.node import EPOCH_MS
-from ledger.simulation.runtime import Executed
-from ledger.simulation.schedule import Habit, Schedule, calm, sample
-from ledger.simulation.world import World, run
-from tests.ledger.chain_kit import Chain, make_genesis
+from ledger.simulation.batch import run_seeds
+from ledger.simulation.ideal import Real
+from ledger.simulation.runtime import TRANSFERS, with_transfers
+from ledger.simulation.sampling import calm
+from ledger.simulation.schedule import Habit
+from ledger.simulation.surroundings import membership_of
+from ledger.simulation.world import World
 
-SEEDS = 12
-TRANSFERS = 5
+SEEDS = 30
 
 
-def applications() -> Callable[[AuthoritySet], Executed]:
-    """Return a factory of nodes' ledgers with a few transfers to do."""
-    genesis, people = make_genesis()
-    accounts = tuple(account for account in genesis.accounts if Role.AUTHORITY not in account.roles)
-
-    def create(authorities: AuthoritySet) -> Executed:
-        changed = replace(genesis, time_ms=EPOCH_MS - 60_000, authorities=authorities, accounts=accounts)
-        people["user0"].nonce = 0
-        chain = Chain(changed, people)
-        return Executed(
-            changed, [chain.sign("user0", "money", "transfer", people["user1"].id, 5) for _ in range(TRANSFERS)]
-        )
-
-    return create
+def test_the_real_runtime_comes_to_the_same_roots_everywhere_and_every_transfer_is_final_once() -> None:
+    report = run_seeds("runtime", range(SEEDS))
+    assert report.violations == {}
+    assert report.heights_decided >= SEEDS
 
 
-def busy(seed: int) -> Schedule:
-    """Return a schedule with a second of faults: executing takes its time."""
-    return replace(sample(seed), faulty_ms=2_000)
-
-
-def test_the_real_runtime_comes_to_the_same_root_everywhere_whatever_fails() -> None:
-    for seed in range(SEEDS):
-        assert run(busy(seed), applications()).height >= 1
-
-
-def test_every_transfer_and_what_a_byzantine_authority_signed_twice_go_on_chain_once() -> None:
+def test_what_a_byzantine_authority_signed_twice_goes_on_chain_once() -> None:
     schedule = replace(calm(3), habits={2: frozenset({Habit.EQUIVOCATE})}, faulty_ms=4_000)
-    world = World(schedule, applications(), Machine)
+    world = World(schedule, with_transfers(membership_of(schedule).genesis), make_signatures=Real)
     world.run()
     blocks = [block.decode(raw) for raw, _ in world.correct[0].disk.chain]
     assert sum(len(one.transactions) for one in blocks) == TRANSFERS

@@ -6,37 +6,62 @@ from collections import Counter
 
 import pytest
 
-from ledger.consensus import events as ev
-from ledger.consensus.height import Height, Lock
-from ledger.consensus.machine import Machine
-from ledger.simulation.application import Chained
-from ledger.simulation.schedule import calm, sample
-from ledger.simulation.witness import Violation
+from ledger.simulation.batch import Report, run_seeds
+from ledger.simulation.sampling import calm, sample
+from ledger.simulation.twins import PROCESSES, ROUNDS, two_rounds
 from ledger.simulation.world import run
 
-SEEDS = 140
+SCHEDULES = 2_000
+SWARMS = 4
+TWINS = ROUNDS**2
+TWIN_PARTS = 4
 BLACKOUTS = 30
-POWER_CUTS = 60
+POWER_CUTS = 160
 """At so many instants, between two effects or inside one, a run of a few heights has its power cut."""
-MUST_FIRE = {
-    "BuildBlock", "Cast", "Decide", "EvidenceFound", "Record", "SendDecided", "SendTo", "SetTimer", "ValidateBlock",
-    "crash", "crash while locked", "resumed while locked", "wiped", "observed",
-    "decided after round 1", "decided by certificate", "late decide", "round skip", "round timeout",
-    "locked into another round", "relock", "re-proposal", "evidence",
-    "prevote block by rule", "prevote nil by rule", "prevote nil by timeout",
-    "precommit block by rule", "precommit nil by rule", "precommit nil by timeout",
+FAULTS = {
+    "lost", "duplicated", "delayed", "cut off", "cut off one way", "disk full", "slow sync", "blackout", "wiped",
+    "old backup", "clock offset", "clock drift", "clock stepped back", "joined by blocks", "joined by snapshot",
+    "authority: add", "authority: remove", "authority: rotate",
+    "silent", "twin", "equivocate", "forget_locks", "lie", "flood", "corrupt", "replay", "selective", "bad_block",
 }  # fmt: skip
 
 
-def test_no_schedule_of_faults_breaks_a_promise_and_every_rule_fires() -> None:
-    coverage: Counter[str] = Counter()
-    heights = 0
-    for seed in range(SEEDS):
-        outcome = run(sample(seed))
-        coverage += outcome.coverage
-        heights += outcome.height
-    assert set(coverage) >= MUST_FIRE, MUST_FIRE - set(coverage)
-    assert heights >= 3 * SEEDS
+def require_whole(report: Report) -> None:
+    assert report.violations == {}
+    assert report.gaps() == []
+
+
+@pytest.mark.parametrize("part", range(SWARMS))
+def test_no_schedule_of_faults_breaks_a_promise_and_every_rule_and_every_fault_comes_up(part: int) -> None:
+    count = SCHEDULES // SWARMS
+    report = run_seeds("swarm", range(part * count, (part + 1) * count))
+    require_whole(report)
+    assert {kind for kind, times in report.faults.items() if times} >= FAULTS, FAULTS - set(report.faults)
+
+
+@pytest.mark.parametrize("part", range(TWIN_PARTS))
+def test_no_two_rounds_of_leaders_and_partitions_let_a_twin_fork_the_chain(part: int) -> None:
+    count = TWINS // TWIN_PARTS
+    report = run_seeds("twins", range(part * count, (part + 1) * count))
+    require_whole(report)
+    assert report.heights_decided == count
+
+
+def test_the_twins_schedules_are_all_there_is_of_two_rounds() -> None:
+    assert TWINS == 4_096
+    schedules = {two_rounds(number).rounds for number in range(TWINS)}
+    assert len(schedules) == TWINS
+    rounds = {round_ for pair in schedules for round_ in pair}
+    sides = {round_.side for round_ in rounds}
+    assert len(sides) == 2 ** (len(PROCESSES) - 1)
+    assert not any(frozenset(PROCESSES) - side in sides for side in sides), "a partition and its mirror are one"
+    assert {round_.leader for round_ in rounds} == {0, 1, 2, 3}
+
+
+def test_the_set_of_authorities_changes_in_mid_run_and_nothing_stops() -> None:
+    report = run_seeds("membership", range(100))
+    require_whole(report)
+    assert all(report.faults[f"authority: {kind}"] for kind in ("add", "remove", "rotate"))
 
 
 def test_a_seed_always_gives_the_same_run() -> None:
@@ -44,9 +69,9 @@ def test_a_seed_always_gives_the_same_run() -> None:
 
 
 def test_a_node_killed_at_any_instant_contradicts_nothing_and_catches_up() -> None:
-    for opportunity in range(1, POWER_CUTS + 1):
-        outcome = run(calm(opportunity, crash_at=(1, opportunity)))
-        assert outcome.coverage["crash"] == 1
+    report = run_seeds("crash", range(POWER_CUTS))
+    require_whole(report)
+    assert report.coverage["crash"] == POWER_CUTS
 
 
 def test_a_blackout_at_any_instant_loses_no_block_that_anyone_may_have_locked() -> None:
@@ -55,47 +80,3 @@ def test_a_blackout_at_any_instant_loses_no_block_that_anyone_may_have_locked() 
         coverage += run(calm(number, blackout_ms=400 + 7 * number)).coverage
     assert coverage["crash"] == 4 * BLACKOUTS
     assert coverage["crash while locked"] > 0
-
-
-class UnlocksEveryRound(Machine):
-    def _start_round(self, round_: int, at: Height) -> None:
-        at.locked = Lock()
-        super()._start_round(round_, at)
-
-
-class IgnoresItsLock(Machine):
-    def _prevote_fresh(self, at: Height) -> bool:
-        locked, at.locked = at.locked, Lock()
-        has_fired = super()._prevote_fresh(at)
-        at.locked = locked
-        return has_fired
-
-
-class ForgetsItsLockInACrash(Machine):
-    def _start_height(self, event: ev.HeightStarted) -> None:
-        super()._start_height(event)
-        if self.state is not None:
-            self.state.locked = self.state.valid = Lock()
-
-
-class SendsOnlyToThoseBehind(Machine):
-    def _answer_status(self, event: ev.StatusReceived, at: Height) -> None:
-        status = event.status
-        if (status.height, status.round, status.step) < (at.number, at.round, at.step):
-            super()._answer_status(event, at)
-
-
-@pytest.mark.parametrize(
-    ("core", "promise"),
-    [
-        (UnlocksEveryRound, "lock"),
-        (IgnoresItsLock, "prevote against the lock"),
-        (ForgetsItsLockInACrash, "lock lies below"),
-        (SendsOnlyToThoseBehind, "not every correct node decided"),
-    ],
-    ids=lambda value: value.__name__ if isinstance(value, type) else "",
-)
-def test_a_wrong_core_does_not_get_through(core: type[Machine], promise: str) -> None:
-    with pytest.raises(Violation, match=promise):
-        for seed in range(SEEDS):
-            run(sample(seed), Chained, core)
