@@ -2,7 +2,7 @@
 
     run(sample(seed)) -> Outcome          raises Violation, with the seed, where a promise breaks
 
-`schedule.py` is what can go wrong, `sampling.py` and `twins.py` say what does. `node.py` is the shell's duties in small,
+`schedule.py` is what can go wrong; `sampling.py` and `twins.py` say what does. `node.py` is the shell in small,
 `byzantine.py` those who neglect them, `surroundings.py` what a node can reach, `witness.py` the list of promises,
 `coverage.py` what a batch must have seen, `world.py` one run of all of them. `batch.py`, `shrinking.py`, `trace.py` and
 `command.py` are `campusgrid ledger simulate`. `application.py` is the port for what is agreed on, with a trivial chain
