@@ -1,1 +1,1 @@
-"""The operator's page, on the same server as the API."""
+"""The pages for people, on the same server as the API."""

@@ -1,63 +1,50 @@
-"""The page at /: one look tells whether the gateway does its work, and what to do where it does not.
+"""The pages: at / one look tells whether the gateway does its work, the others are for those who look after it.
 
-What it shows depends on who looks; a tenant sees the own meters, and nothing that tells of others. Everything a browser
-needs comes from this server, so the page works on an isolated network.
+What they show depends on who looks; a tenant sees the own meters, and nothing that tells of others. Everything that a
+browser needs comes from this server, so the pages work on an isolated network.
 """
 
 from __future__ import annotations
 
-import time
-from importlib import resources
 from typing import Final
 
 from fastapi import FastAPI, Request
 from nicegui import ui
-from starlette.exceptions import HTTPException
 
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.roles import Access, Permission
-from gateway.api.gate import identify
+from gateway.dashboard import alarms, keys, lists, log, people
+from gateway.dashboard.frame import TITLE, Site, keep_fresh
 from gateway.dashboard.panels import Alarms, Header, Market, Meters, Nodes, Panel, Refusals, Tiles
-from gateway.dashboard.snapshot import Snapshots
 from gateway.dashboard.tenant import OwnIntervals, OwnTiles, Prices
 from gateway.readings.overview import Overview
 from gateway.settings import ApiSettings
 
 REFRESH_S: Final = 1.0
-RECHECK_S: Final = 5.0
-"""How soon an open page ends after its session does."""
 
 
 def add_dashboard(application: FastAPI, overview: Overview, door: Doorkeeper, settings: ApiSettings) -> None:
-    """Put the page at / of *application*."""
-    snapshots = Snapshots(overview)
-    style = resources.files("gateway.dashboard").joinpath("style.css").read_text("utf-8")
+    """Put the pages into *application*."""
+    site = Site.over(overview, door, settings)
+    _add_overview(site)
+    for part in (lists, alarms, people, keys, log):
+        part.add(site)
+    ui.run_with(application, title=TITLE, show_welcome_message=False)
 
-    @ui.page("/", title="campusgrid gateway")
+
+def _add_overview(site: Site) -> None:
+    @ui.page("/", title=TITLE)
     async def show(request: Request) -> None:
-        access: Access = request.state.access
-        if not access.may(Permission.STATUS):
-            raise HTTPException(403)
-        ui.add_css(style)
-        with ui.element("main").classes("cg-page"):
-            panels = _tenant_panels(access) if access.is_narrow else _operator_panels(access)
-        checked_at = time.monotonic()
+        with site.page(request, "/") as visit:
+            panels = _tenant_panels(visit.access) if visit.access.is_narrow else _operator_panels(visit.access)
 
         async def refresh() -> None:
-            nonlocal checked_at
-            if time.monotonic() - checked_at > RECHECK_S:
-                checked_at = time.monotonic()
-                if await identify(request.headers, door, settings) != access:
-                    ui.navigate.to("/login")
-                    return
-            snapshot = await snapshots.seen_by(access)
+            snapshot = await site.snapshots.seen_by(visit.access)
             for panel in panels:
                 panel.update(snapshot)
 
         await refresh()
-        ui.timer(REFRESH_S, refresh)
-
-    ui.run_with(application, title="campusgrid gateway", show_welcome_message=False)
+        keep_fresh(visit, refresh, REFRESH_S)
 
 
 def _operator_panels(access: Access) -> list[Panel]:

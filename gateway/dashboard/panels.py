@@ -28,21 +28,18 @@ class Panel(Protocol):
 
 
 class Header:
-    """Title, epoch clock and overall state, with the reasons where the gateway is not well."""
+    """Epoch clock and overall state, with the reasons where the gateway is not well."""
 
     def __init__(self, access: Access) -> None:
         self._is_narrow = access.is_narrow
-        with ui.element("header").classes("cg-top"):
-            ui.html("<h1>campusgrid gateway</h1>", sanitize=False)
+        with ui.element("div").classes("cg-state-line"):
+            self._state = ui.label().classes("cg-state").props("role=status")
             self._clock = ui.label().classes("cg-soft")
-            self._state = ui.label().classes("cg-state")
-            ui.html(_who(access), sanitize=False)
         self._faults = ui.html("", sanitize=False).classes("cg-faults")
 
     def update(self, snapshot: Snapshot) -> None:
         """Show *snapshot*."""
-        meters = "1 meter" if len(snapshot.meters) == 1 else f"{len(snapshot.meters)} meters"
-        self._clock.text = f"{meters}, epochs of {snapshot.epoch_s} s"
+        self._clock.text = f"{text.count(len(snapshot.meters), 'meter')}, epochs of {snapshot.epoch_s} s"
         self._state.visible = not self._is_narrow  # a tenant is not told how the others' part goes
         self._state.text = "Needs attention" if snapshot.faults else "All well"
         self._state.classes(remove="cg-good cg-warn", add="cg-warn" if snapshot.faults else "cg-good")
@@ -196,25 +193,17 @@ class Meters:
             self._table = ui.html("", sanitize=False)
             self._more = ui.label().classes("cg-soft")
 
-    def update(self, snapshot: Snapshot) -> None:
-        """Show *snapshot*."""
-        views = snapshot.meters
+    def update(self, snapshot: Snapshot, wanted: str = "") -> None:
+        """Show *snapshot*, of the meters those with *wanted* in label or id."""
+        found = views = tuple(view for view in snapshot.meters if wanted in _searched(view))
         if len(views) > MAX_METERS_SHOWN:
             views = tuple(sorted(views, key=_silence, reverse=True)[:MAX_METERS_SHOWN])
-        self._more.text = f"{len(snapshot.meters) - len(views)} more at /api/meters"
-        self._more.visible = len(views) < len(snapshot.meters)
+        self._more.text = f"{len(found) - len(views)} more: find them on the page Meters, or at /api/meters"
+        self._more.visible = len(views) < len(found)
         late_s = 3 * snapshot.epoch_s
         head = ["Meter", "Last reading", "Power", "Import", "Export", "Newest number", "Receipted up to"]
         rows = [_meter_row(view, late_s) for view in views]
         self._table.content = table(head, rows, right={2, 3, 4, 5, 6}, wide_only={3, 4, 5, 6})
-
-
-def _who(access: Access) -> str:
-    """Return who is logged in, with the way out, as HTML."""
-    if access.session is None:
-        return '<span class="cg-who">No login: for this machine alone</span>'
-    out = '<form method="post" action="/logout"><button type="submit">Log out</button></form>'
-    return f'<span class="cg-who">{escape(access.name)}, {access.role}{out}</span>'
 
 
 def tile(title: str) -> tuple[ui.element, ui.label, ui.label]:
@@ -252,6 +241,10 @@ def _silence(view: MeterView) -> float:
     return float("inf") if view.age_s is None else view.age_s
 
 
+def _searched(view: MeterView) -> str:
+    return f"{view.meter.label} {view.meter.meter_id.hex()}".casefold()
+
+
 def _meter_row(view: MeterView, late_s: int) -> list[str]:
     mood = "cg-bad" if view.age_s is None else "cg-warn" if view.age_s > late_s else "cg-good"
     label = view.meter.label or view.meter.meter_id.hex()
@@ -272,19 +265,22 @@ def table(
     wrap: AbstractSet[int] = frozenset(),
     wide_only: AbstractSet[int] = frozenset(),
 ) -> str:
-    """Return an HTML table; cells are HTML already, *right*, *wrap* and *wide_only* are column numbers."""
+    """Return an HTML table; cells are HTML already, *right*, *wrap* and *wide_only* are column numbers.
 
-    def cell(tag: str, column: int, content: str) -> str:
+    One with text that wraps stands as a list on a narrow screen, each cell with its column's name.
+    """
+
+    def cell(column: int, content: str) -> str:
+        return f'<td class="{names(column)}" data-label="{head[column]}">{content}</td>'
+
+    def names(column: int) -> str:
         chosen = {"cg-right": right, "cg-wrap": wrap, "cg-wide-only": wide_only}
-        names = " ".join(name for name, columns in chosen.items() if column in columns)
-        return f'<{tag} class="{names}">{content}</{tag}>'
+        return " ".join(name for name, columns in chosen.items() if column in columns)
 
-    lines = [("th", head), *(("td", row) for row in rows)]
-    body = "".join(
-        f"<tr>{''.join(cell(tag, column, content) for column, content in enumerate(cells))}</tr>"
-        for tag, cells in lines
-    )
-    return f"<table>{body}</table>"
+    top = "".join(f'<th class="{names(column)}">{title}</th>' for column, title in enumerate(head))
+    body = "".join(f"<tr>{''.join(cell(*one) for one in enumerate(cells))}</tr>" for cells in rows)
+    kind = ' class="cg-stacks"' if wrap else ""
+    return f"<table{kind}><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def price_options() -> dict[str, Any]:

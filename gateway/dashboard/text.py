@@ -13,6 +13,11 @@ def group_digits(number: int) -> str:
     return f"{number:,}".replace(",", _THIN_SPACE).replace("-", _MINUS)
 
 
+def count(number: int, thing: str) -> str:
+    """Return how many of *thing*, which takes an s, there are."""
+    return f"{group_digits(number)} {thing}" + ("" if number == 1 else "s")
+
+
 def energy(energy_wh: int | None) -> str:
     """Return an energy in kWh, exact to the Wh."""
     if energy_wh is None:
@@ -44,6 +49,16 @@ def countdown(remaining_s: int) -> str:
 def clock(time_s: int, *, is_exact: bool) -> str:
     """Return a time of day on the gateway's clock, to the minute or to the second."""
     return time.strftime("%H:%M:%S" if is_exact else "%H:%M", time.localtime(time_s))
+
+
+def moment(time_s: int) -> str:
+    """Return a day and a time of day on the gateway's clock."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
+
+
+def day(time_s: int) -> str:
+    """Return a day on the gateway's clock."""
+    return time.strftime("%Y-%m-%d", time.localtime(time_s))
 
 
 def price(price_uaip_per_kwh: int | None) -> str:

@@ -151,6 +151,7 @@ def test_an_answer_is_neither_kept_nor_framed_nor_sniffed(guarded: Guarded) -> N
     assert headers["cache-control"] == "no-store"
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
+    assert "default-src 'self'" in headers["content-security-policy"]
     assert "server" not in headers
     with guarded.client() as client:
         assert "default-src 'none'" in client.get("/login").headers["content-security-policy"]
