@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.access.doorkeeper import Doorkeeper
 from gateway.access.roles import PERMISSIONS, Permission, Role
-from gateway.api import accounts, alarms, entrance, export, operations, readings, stream
+from gateway.api import accounts, alarms, anchors, entrance, export, operations, readings, stream
 from gateway.api.cursors import Cursors
 from gateway.api.doors import permission_of
 from gateway.api.gate import Gate, cookie_name
@@ -41,6 +41,7 @@ def make_application(overview: Overview, door: Doorkeeper, settings: ApiSettings
     operations.add(application, overview, door, faults)
     alarms.add(application, overview)
     readings.add(application, overview, cursors)
+    anchors.add(application, overview)
     export.add(application, overview, cursors)
     application.state.streams = Streams(overview, cursors, faults, door, settings)
     stream.add(application, application.state.streams)

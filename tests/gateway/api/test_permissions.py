@@ -28,6 +28,7 @@ OPERATIONS: dict[tuple[str, str], Permission] = {
     ("GET", "/api/meters"): P.METERS,
     ("GET", "/api/readings"): P.READINGS,
     ("GET", "/api/readings.csv"): P.READINGS,
+    ("GET", "/api/readings/{meter}/{sequence}/anchor"): P.READINGS,
     ("GET", "/api/intervals"): P.INTERVALS,
     ("GET", "/api/intervals.csv"): P.INTERVALS,
     ("GET", "/api/stream"): P.READINGS,
@@ -77,6 +78,7 @@ def test_a_role_gets_what_its_permissions_open_and_403_for_all_else(guarded: Gua
     with guarded.as_role(role) as client:
         for (method, path), permission in OPERATIONS.items():
             address = path.replace("{name}", "nobody").replace("{key_id}", "0" * 12).replace("{number}", "0")
+            address = address.replace("{meter}", "0" * 16).replace("{sequence}", "1")
             with client.stream(method, address, json=BODIES.get((method, path))) as answer:
                 status = answer.status_code
                 if not expected(role, permission):

@@ -66,6 +66,12 @@ def test_anothers_meter_is_answered_for_like_one_that_does_not_exist(filled: Gua
         foreign = tenant.get(path, params={"meter": others(filled)[0]})
         assert foreign.status_code == absent.status_code == 404
         assert foreign.text.replace(others(filled)[0], "0" * 16) == absent.text
+    anchors = [tenant.get(f"/api/readings/{meter}/1/anchor") for meter in ("0" * 16, others(filled)[0])]
+    assert [answer.status_code for answer in anchors] == [404, 404]
+    assert all("is not in the roster" in answer.json()["detail"] for answer in anchors)
+    with filled.as_role(Role.AUDITOR) as auditor:
+        told = auditor.get(f"/api/readings/{others(filled)[0]}/1/anchor").json()["detail"]
+    assert "no anchor leads to reading 1" in told
 
 
 def test_nothing_in_any_answer_counts_or_names_the_others(filled: Guarded, tenant: httpx.Client) -> None:

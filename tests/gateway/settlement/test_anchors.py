@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shutil
 import sqlite3
 import time
@@ -9,7 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ledger import anchor
+import httpx
+
+from ledger import anchor, checkpoint, reading, receipt_proof
 from ledger.anchor import NO_ANCHOR, Anchor
 from ledger.client import LedgerClient
 from ledger.codes import Code
@@ -51,6 +55,7 @@ async def test_while_the_ledger_is_away_and_through_kills_anchors_are_made_once_
     wait_for(lambda: states(plant).count("done") >= made and covered(plant) == 32, "the ledger's answers")
     assert codes(plant).count(Code.ANCHOR_REPEATED) >= 2
     check_chain(plant)
+    await check_proof(plant, node, pen, 7)
     taken = await on_ledger(node)
     assert [one for one, _ in taken] == list(range(1, len(taken) + 1))
     assert [digest for _, digest in taken] == [row["hash"] for row in anchors(plant)][: len(taken)]
@@ -111,6 +116,30 @@ async def test_with_a_clock_an_hour_ahead_no_anchor_is_made_and_no_report_leaves
         assert anchors(plant, "1") == []
         line.send(pen.topic, second)
         wait_for(lambda: outbox(plant, pen) == ["done"] * 3, "all to be booked")
+
+
+async def check_proof(plant: Plant, node: LedgerNode, pen: Pen, sequence: int) -> None:
+    """Follow a reading from the meter's own bytes to a quorum's word for its anchor, with nothing but public keys."""
+    address = f"http://127.0.0.1:{plant.api_port}/api/readings/{pen.meter_id.hex()}"
+    async with httpx.AsyncClient(trust_env=False) as http:
+        shown = (await http.get(f"{address}/{sequence}/anchor")).json()
+        assert (await http.get(f"{address}/{10**6}/anchor")).status_code == 404
+    raw = base64.b64decode(shown["envelope"])
+    assert reading.decode(raw).sequence == sequence
+    assert reading.decode(raw).is_signed_by(pen.key.public_key)
+    values = shown["anchor"]
+    made = Anchor(
+        bytes.fromhex(values["gateway"]), values["number"], values["time"], values["count"],
+        bytes.fromhex(values["root"]), bytes.fromhex(values["previous"]),
+    )  # fmt: skip
+    assert anchor.covers(
+        made, hashlib.sha256(raw).digest(), shown["index"], [bytes.fromhex(one) for one in shown["path"]]
+    )
+    transaction_id = bytes.fromhex(shown["transaction_id"])
+    keys = checkpoint.verifier_keys(node.genesis.authorities, checkpoint.origin(node.genesis.chain_id))
+    async with LedgerClient([node.url]) as client:
+        proven = receipt_proof.verify(await client.transaction_proof(transaction_id), transaction_id, keys)
+    assert made.hash in [event["hash"] for _, name, event in proven.events if name == "anchor"]
 
 
 def beacon(receipt: list[Any]) -> Beacon:
