@@ -115,7 +115,10 @@ class Reading:
 
     def register(self, obis: int) -> int | None:
         """Return the value of register *obis* (such as `ENERGY_IMPORT`), or None where the reading lacks it."""
-        return next((value for code, value in self.registers if code == obis), None)
+        for code, value in self.registers:
+            if code == obis:
+                return value
+        return None
 
     def is_signed_by(self, public_key: bytes) -> bool:
         """Tell whether the meter key *public_key* signed this reading."""

@@ -1,5 +1,9 @@
 """The gateway's line to the broker: paho-mqtt driven by the asyncio loop, with acknowledgements by hand.
 
+paho speaks the protocol. Only publications, which come by the thousand, are taken out of the stream before paho reads
+it (`publications.py`), and what paho sends at one time leaves as one TLS record (`tls_socket.py`): else the line costs
+more than all else but the signatures.
+
 mosquitto hands out a whole new window for every acknowledgement and ignores Receive Maximum, so the bound on what is
 in flight is kept here: when it is reached the socket is read no further, and TCP holds the broker back.
 """
@@ -11,7 +15,6 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from socket import socket
 from typing import Any, Final, cast
 
 import structlog
@@ -20,13 +23,15 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from gateway.errors import SettingsError
 from gateway.intake.pipeline import Message
+from gateway.intake.publications import Publication, PublicationFilter
+from gateway.intake.tls_socket import BufferedTlsSocket
 from gateway.settings import BrokerSettings
 
 MAX_IN_FLIGHT: Final = 4000
 """Messages taken from the broker and not acknowledged yet; at this number the socket is read no further."""
 MAX_OUTGOING: Final = 20_000
 """Receipts that wait for the broker; beyond it a receipt is dropped, and its meter asks again by resending."""
-MAX_MESSAGES_PER_WAKE: Final = 256
+MAX_RECORDS_PER_WAKE: Final = 256
 KEEPALIVE_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 10.0
 RETRY_FIRST_S: Final = 0.5
@@ -41,9 +46,11 @@ log = structlog.get_logger()
 def make_tls_context(settings: BrokerSettings) -> ssl.SSLContext:
     """Return a context that trusts the campus's certificate authority alone; raises SettingsError."""
     try:
-        return ssl.create_default_context(cafile=str(settings.ca))
+        context = ssl.create_default_context(cafile=str(settings.ca))
     except OSError as error:
         raise SettingsError(f"{settings.ca}: is no usable certificate (broker.ca): {error}") from error
+    context.sslsocket_class = BufferedTlsSocket
+    return context
 
 
 class BrokerLink:
@@ -59,7 +66,8 @@ class BrokerLink:
         self._arrived = asyncio.Event()
         self._unacknowledged = 0
         self._connection = 0
-        self._socket: socket | None = None
+        self._filter = PublicationFilter()
+        self._socket: BufferedTlsSocket | None = None
         self._is_reading = False
         self._is_stopping = False
         self._retry_s = RETRY_FIRST_S
@@ -90,7 +98,7 @@ class BrokerLink:
             finally:
                 self._detach()
         self._client.disconnect()
-        self._client.loop_write()
+        self._client.loop_write()  # closes the socket as well, which sends what is left
 
     async def take(self, limit: int) -> list[Message]:
         """Wait for messages and return up to *limit*; an empty list once the link is stopped and drained."""
@@ -124,7 +132,7 @@ class BrokerLink:
 
     async def stop(self) -> None:
         """Send what is written and let `run` say goodbye and end."""
-        if self.is_connected and self._client.want_write():
+        if self.is_connected and self._wants_to_write():
             with contextlib.suppress(TimeoutError):  # the broker does not read: what is lost will be asked for again
                 async with asyncio.timeout(TICK_S):
                     await self._written.wait()
@@ -156,9 +164,10 @@ class BrokerLink:
         self._connection += 1
         self._unacknowledged = 0
         self._messages.clear()
+        self._filter = PublicationFilter()
         settings = self._settings
         await asyncio.to_thread(self._client.connect, settings.host, settings.port, KEEPALIVE_S)
-        self._socket = cast("socket | None", self._client.socket())
+        self._socket = cast("BufferedTlsSocket | None", self._client.socket())
         if self._socket is None:
             raise ConnectionError("the broker closed the connection at once")
         self._resume_reading()
@@ -209,15 +218,18 @@ class BrokerLink:
         log.info("broker connected", host=self._settings.host, port=self._settings.port)
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self._hear(Publication(message._topic, bytes(message.payload), message.mid))  # noqa: SLF001 - `topic` may raise
+
+    def _hear(self, publication: Publication) -> None:
         try:
-            topic = message.topic
+            topic = publication.topic.decode()
         except UnicodeDecodeError:
-            topic = repr(message._topic)  # noqa: SLF001 - the only way to see what was sent
+            topic = repr(publication.topic)
         if self._on_status is not None and topic.endswith(_STATUS_SUFFIX):
-            self._on_status(topic, bytes(message.payload))
-            self._loop.call_soon(self._acknowledge_hint, message.mid, self._connection)
+            self._on_status(topic, publication.payload)
+            self._loop.call_soon(self._acknowledge_hint, publication.mid, self._connection)
             return
-        self._messages.append(Message(topic, bytes(message.payload), message.mid, self._connection))
+        self._messages.append(Message(topic, publication.payload, publication.mid, self._connection))
         self._unacknowledged += 1
         self._arrived.set()
         if self._unacknowledged >= MAX_IN_FLIGHT:
@@ -229,19 +241,30 @@ class BrokerLink:
 
     def _read(self) -> None:
         """Read what the socket has, in bounded turns; TLS may hold decrypted bytes that no longer wake the loop."""
-        for _ in range(MAX_MESSAGES_PER_WAKE):
+        for _ in range(MAX_RECORDS_PER_WAKE):
             if not self._is_reading or self._socket is None:
                 return
-            before = self._unacknowledged
+            try:
+                data = self._socket.receive()
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError:
+                self._lost.set()
+                return
+            self._sort(data)
+        self._loop.call_soon(self._read)
+
+    def _sort(self, data: bytes) -> None:
+        """Hear the publications in *data*, and let paho read the rest; b"" tells it that the broker hung up."""
+        publications, rest = self._filter.take(data)
+        for publication in publications:
+            self._hear(publication)
+        if self._socket is not None:
+            self._socket.give(rest)
+        while self._socket is not None and self._socket.has_given:
             if self._client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._lost.set()
                 return
-            if self._unacknowledged == before and not self._has_buffered():
-                return
-        self._loop.call_soon(self._read)
-
-    def _has_buffered(self) -> bool:
-        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _resume_reading(self) -> None:
         if self._socket is not None and not self._is_reading:
@@ -262,14 +285,30 @@ class BrokerLink:
         self._loop.call_soon_threadsafe(self._stop_writing)
 
     def _start_writing(self) -> None:
-        if self._socket is not None and self._client.want_write():
+        if self._socket is not None and self._wants_to_write():
             self._written.clear()
-            self._loop.add_writer(self._socket, self._client.loop_write)
+            self._loop.add_writer(self._socket, self._write)
+
+    def _write(self) -> None:
+        """Hand the socket all packets that wait, and send them together."""
+        self._client.loop_write()
+        try:
+            if self._socket is not None:
+                self._socket.flush()
+        except OSError:
+            self._lost.set()
+        else:
+            self._stop_writing()
 
     def _stop_writing(self) -> None:
+        if self._wants_to_write():
+            return
         self._written.set()
         if self._socket is not None:
             self._loop.remove_writer(self._socket)
+
+    def _wants_to_write(self) -> bool:
+        return self._client.want_write() or (self._socket is not None and self._socket.has_unsent)
 
     def _detach(self) -> None:
         """Forget the socket, before paho closes it and its number is given to another file."""

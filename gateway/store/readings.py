@@ -29,10 +29,13 @@ ACTIVE_POWER: Final = 1670
 _LINKS_PER_QUERY: Final = 256
 _LOOKUPS_PER_QUERY: Final = 2000
 
+_MAX_ROWS_PER_INSERT: Final = 256
+"""A power of two: what is more or less is split by powers of two, so that few statements have to be prepared."""
 _INSERT_READING: Final = (
     "INSERT INTO readings (meter_id, sequence, hash, previous, time, reason, epoch, import_wh, export_wh, power_w,"
-    " status, refusal, received_at, raw) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " status, refusal, received_at, raw) VALUES "
 )
+_READING_ROW: Final = f"({', '.join('?' * 14)})"
 _INSERT_OUTBOX: Final = (
     "INSERT INTO outbox (meter_id, epoch, reading)"
     " SELECT meter_id, epoch, id FROM readings WHERE meter_id = ? AND sequence = ?"
@@ -178,8 +181,9 @@ class ReadingStore:
 
 
 async def _insert(connection: aiosqlite.Connection, batch: Batch, received_at: int) -> None:
-    await connection.executemany(_INSERT_READING, [_row(admission, received_at) for admission in batch.readings])
-    await connection.executemany(
+    await _insert_readings(connection, [_row(admission, received_at) for admission in batch.readings])
+    await _run_for_each(
+        connection,
         "INSERT OR IGNORE INTO evidence (meter_id, sequence, hash, refusal, received_at, raw)"
         " VALUES (?, ?, ?, ?, ?, ?)",
         [
@@ -187,15 +191,32 @@ async def _insert(connection: aiosqlite.Connection, batch: Batch, received_at: i
             for a in batch.evidence
         ],
     )
-    await connection.executemany(
+    await _run_for_each(
+        connection,
         "INSERT OR IGNORE INTO notes (meter_id, sequence, code) VALUES (?, ?, ?)",
         [(a.verified.meter_id, a.verified.reading.sequence, int(code)) for a, code in batch.notes],
     )
-    await connection.executemany(_INSERT_OUTBOX, [
+    await _run_for_each(connection, _INSERT_OUTBOX, [
         (admission.verified.meter_id, admission.verified.reading.sequence)
         for admission in batch.readings
         if admission.refusal is None and admission.verified.reading.epoch is not None
     ])  # fmt: skip
+
+
+async def _insert_readings(connection: aiosqlite.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert *rows*, many by one statement: between any two, the thread that works would queue for Python's lock."""
+    start, size = 0, _MAX_ROWS_PER_INSERT
+    while start < len(rows):
+        while size > len(rows) - start:
+            size //= 2
+        values = [value for row in rows[start : start + size] for value in row]
+        await connection.execute(_INSERT_READING + ", ".join([_READING_ROW] * size), values)
+        start += size
+
+
+async def _run_for_each(connection: aiosqlite.Connection, sql: str, rows: list[tuple[object, ...]]) -> None:
+    if rows:  # else not even the way to the database's thread and back
+        await connection.executemany(sql, rows)
 
 
 def _count_opened(before: Mapping[bytes, Chain], after: Mapping[bytes, Chain]) -> int:
