@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.access.roles import Access, Permission
 from gateway.api.doors import actor_of, require
-from gateway.api.parameters import Before, Limit
+from gateway.api.parameters import Before, Limit, next_before
 from gateway.checks.alarms import ALARM_STATES, EXPLANATIONS, AlarmCode
 from gateway.readings.overview import Overview
 
@@ -29,7 +29,7 @@ def add(application: FastAPI, overview: Overview) -> None:
         rows = await overview.checks.alarms([state] if state else ALARM_STATES, before, limit)
         return {
             "alarms": [describe_alarm(row) for row in rows],
-            "next": rows[-1]["id"] if len(rows) == limit else None,
+            "next": next_before(rows, limit),
         }
 
     @application.post("/api/alarms/{number}/acknowledge", tags=["alarms"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from fastapi import Query
@@ -26,6 +28,11 @@ Until = Annotated[int, Query(alias="to", ge=0, le=2**62, description="Taken befo
 Epoch = Annotated[int | None, Query(ge=0, lt=2**32, description="The one epoch.")]
 FirstEpoch = Annotated[int | None, Query(alias="from", ge=0, lt=2**32, description="The first epoch.")]
 LastEpoch = Annotated[int | None, Query(alias="to", ge=0, lt=2**32, description="The last epoch.")]
+
+
+def next_before(rows: Sequence[sqlite3.Row], limit: int) -> int | None:
+    """Return the `before` of the page that follows *rows*, or None where they are fewer than *limit*: the last ones."""
+    return rows[-1]["id"] if len(rows) == limit else None
 
 
 def choose_meters(overview: Overview, access: Access, meter: str | None) -> list[bytes] | None:

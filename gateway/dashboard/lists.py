@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import Request
 from nicegui import ui
 
+from gateway.api.parameters import next_before
 from gateway.dashboard import text
 from gateway.dashboard.frame import Site, keep_fresh
 from gateway.dashboard.panels import Meters, table
@@ -50,7 +51,7 @@ def _add_quarantine(site: Site) -> None:
             rows = await site.overview.queries.quarantine(before, ROWS)
             head = ["When", "Reason", "Topic", "Bytes", "Begins with", "What to do"]
             content = table(head, [_quarantined(row) for row in rows], right={3}, wrap={5}, wide_only={3})
-            return content, rows[-1]["id"] if len(rows) == ROWS else None
+            return content, next_before(rows, ROWS)
 
         with site.page(request, "/quarantine") as visit, ui.element("section").classes("cg-panel"):
             ui.html("<h2>Messages that nobody is proven to have signed</h2>", sanitize=False)

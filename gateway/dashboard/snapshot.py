@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +11,7 @@ from gateway.checks import alarms
 from gateway.epochs.intervals import Interval
 from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
 from gateway.readings.faults import Faults
+from gateway.readings.fresh import Fresh
 from gateway.readings.overview import MeterView, Overview
 from gateway.settlement.follower import NodeView
 from ledger.api.resources import Epoch
@@ -71,8 +71,8 @@ class Snapshots:
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
-        self._taken_at = float("-inf")
-        self._newest: Snapshot | None = None
+        faults = Faults(overview)
+        self._newest = Fresh(lambda: _take(overview, faults), MAX_AGE_S)
 
     async def seen_by(self, access: Access) -> Snapshot:
         """Return what *access* may see of the newest snapshot."""
@@ -93,15 +93,12 @@ class Snapshots:
 
     async def newest(self) -> Snapshot:
         """Return a snapshot no older than `MAX_AGE_S`."""
-        if self._newest is None or time.monotonic() - self._taken_at > MAX_AGE_S:
-            self._taken_at = time.monotonic()
-            self._newest = await _take(self._overview)
-        return self._newest
+        return await self._newest.get()
 
 
-async def _take(overview: Overview) -> Snapshot:
+async def _take(overview: Overview, known: Faults) -> Snapshot:
     meters = tuple(await overview.meters())
-    faults = tuple(fault.text for fault in await Faults(overview).newest())
+    faults = tuple(fault.text for fault in await known.newest())
     counts = overview.store.counts
     refused = tuple(
         Refused(code.name, counts[code.counter], EXPLANATIONS[code], code.is_note)

@@ -5,10 +5,10 @@ An alarm (`gateway.checks.alarms`) is another thing: what a check found about a 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.readings.fresh import Fresh
 from gateway.readings.overview import Overview
 
 MAX_AGE_S: Final = 1.0
@@ -30,20 +30,19 @@ class Faults:
 
     def __init__(self, overview: Overview) -> None:
         self._overview = overview
-        self._taken_at = float("-inf")
-        self._newest: tuple[Fault, ...] = ()
+        self._newest = Fresh(self._gather, MAX_AGE_S)
 
     async def newest(self) -> tuple[Fault, ...]:
         """Return what is wrong, the worst first."""
-        if time.monotonic() - self._taken_at > MAX_AGE_S:
-            self._taken_at = time.monotonic()
-            faults = {
-                "intake": self._overview.intake_faults(),
-                "disk": self._overview.retention.faults(),
-                "ledger": self._overview.ledger_faults(),
-                "restore": await self._overview.restore_faults(),
-                "chain": await self._overview.chain_faults(),
-                "meters": await self._overview.other_faults(),
-            }
-            self._newest = tuple(Fault(area, text) for area, texts in faults.items() for text in texts)
-        return self._newest
+        return await self._newest.get()
+
+    async def _gather(self) -> tuple[Fault, ...]:
+        faults = {
+            "intake": self._overview.intake_faults(),
+            "disk": self._overview.retention.faults(),
+            "ledger": self._overview.ledger_faults(),
+            "restore": await self._overview.restore_faults(),
+            "chain": await self._overview.chain_faults(),
+            "meters": await self._overview.other_faults(),
+        }
+        return tuple(Fault(area, text) for area, texts in faults.items() for text in texts)
