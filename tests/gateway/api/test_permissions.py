@@ -62,7 +62,9 @@ KEYS_PATHS = {"/api/keys", "/api/keys/{key_id}"}
 
 def test_no_operation_is_without_a_permission() -> None:
     application = make_application(
-        cast("Overview", SimpleNamespace(meters=None)), cast("Doorkeeper", SimpleNamespace(secret=bytes(32))), ApiSettings()
+        cast("Overview", SimpleNamespace(meters=None)),
+        cast("Doorkeeper", SimpleNamespace(secret=bytes(32))),
+        ApiSettings(),
     )
     found = {
         (method, route.path): permission_of(route)
