@@ -19,6 +19,10 @@ class StoreError(GatewayError):
     """The database is damaged, or newer than this program: the operator must restore or upgrade."""
 
 
+class DamageError(StoreError):
+    """The database's file does not hold together: the operator must restore it from a backup."""
+
+
 class AccessError(GatewayError):
     """What somebody asked of people, passwords, links or keys cannot be done: they must ask for something else."""
 

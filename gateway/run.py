@@ -23,7 +23,7 @@ from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
 from gateway.intake.receipts import Receipts
 from gateway.intake.verification import Verifier
-from gateway.ops.backup import require_memory
+from gateway.ops.opening import open_memory
 from gateway.ops.retention import Retention
 from gateway.readings.overview import Overview
 from gateway.settings import GatewaySettings, read_key
@@ -138,8 +138,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     calendar = Calendar(settings.epoch_s)
     hints = Hints(enrolment, calendar.now)
     link = BrokerLink(settings.broker, hints.hear)
-    require_memory(settings)
-    database = await Database.open(settings.store)
+    database = await open_memory(settings)
     enrolment.database = database
     store, outbox, queries = ReadingStore(database), OutboxStore(database), Queries(database)
     verifier = Verifier(enrolment)

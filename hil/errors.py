@@ -21,6 +21,10 @@ class ProcessError(HilError):
     """A child process that did not start, did not become ready, or ended too soon."""
 
 
+class DiskError(HilError):
+    """A virtual disk that cannot be mounted or changed."""
+
+
 class DemoError(HilError):
     """The demo cannot start, or it did not come to the result that it promises."""
 

@@ -20,7 +20,7 @@ from typing import IO, Final
 import aiosqlite
 import structlog
 
-from gateway.errors import StoreError
+from gateway.errors import DamageError, StoreError
 
 BUSY_TIMEOUT_S: Final = 10
 CACHE_KIB: Final = 32 * 1024
@@ -162,7 +162,8 @@ async def _connect(path: Path, uri: str) -> aiosqlite.Connection:
         await _configure(connection, is_writer="mode=ro" not in uri)
     except sqlite3.Error as error:
         await connection.close()
-        raise StoreError(f"{path}: cannot be used as the gateway's database: {error}") from error
+        kind = StoreError if isinstance(error, sqlite3.OperationalError) else DamageError
+        raise kind(f"{path}: cannot be used as the gateway's database: {error}") from error
     return connection
 
 
@@ -195,7 +196,7 @@ async def _check(connection: aiosqlite.Connection, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         finding = str(error)
     if finding != "ok":
-        raise StoreError(
+        raise DamageError(
             f"{path}: the database is damaged ({finding}); restore it from a backup before starting: campusgrid"
             " doctor --config FILE prints the command"
         )

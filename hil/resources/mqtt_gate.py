@@ -1,8 +1,9 @@
-"""A gate before a broker: the meter meets an older broker, or one that hangs up, with a real one behind it.
+"""A gate before a broker: its clients meet a network that breaks, delays and doubles, with a real broker behind it.
 
-It ends the meter's TLS, looks at the CONNECT, and either answers that itself and hangs up, or opens the way to the
-broker and copies from then on. Some brokers of MQTT 3.1.1 answer a CONNECT of MQTT 5 as their standard wants it
-(OLD_BROKER), others hang up without a word, or wait for more.
+It ends the client's TLS, looks at the CONNECT, and either answers that itself and hangs up, or opens the way to the
+broker and hands packets on from then on. Some brokers of MQTT 3.1.1 answer a CONNECT of MQTT 5 as their standard wants
+it (`old_broker`), others hang up without a word, or wait for more. What becomes of the messages to the client is a
+`hil.delivery_faults.DeliveryFault`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import asyncio
 import contextlib
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
+
+from hil.delivery_faults import DeliveryFault
 
 Answer = Callable[[int], bytes | None]
 """Takes the protocol level of a CONNECT; returns what to say before hanging up, or None: to the broker with it."""
@@ -24,7 +28,7 @@ UNACCEPTABLE_VERSION: Final = b"\x20\x02\x00\x01"
 END_LIMIT_S: Final = 5.0
 SHUTDOWN_S: Final = 0.1
 """As brokers do, the gate does not wait for the meter's end of the TLS before it closes the connection."""
-COPY_BYTES: Final = 4096
+PUBLISH, PUBACK = 3, 4
 
 
 def pass_all(_level: int) -> None:
@@ -37,9 +41,10 @@ def old_broker(level: int) -> bytes | None:
 
 
 class MqttGate:
-    """Listens with TLS on `port`; `levels` are those of the CONNECTs so far, `heard` what the meter sent past it.
+    """Listens with TLS on `port`; `levels` are those of the CONNECTs so far, `heard` what clients sent past it.
 
-    `answer` may be changed at any time; `cut` breaks all connections as a network does.
+    `answer` and `fault` may be changed at any time; `cut` breaks all connections as a network does, and while the gate
+    `is_shut` no new one comes: `turned_away` counts those that tried. `broken` counts connections that were cut.
     """
 
     def __init__(self, folder: Path, broker_port: int, answer: Answer = pass_all) -> None:
@@ -48,6 +53,10 @@ class MqttGate:
         self.port = 0
         self.levels: list[int] = []
         self.heard = bytearray()
+        self.fault: DeliveryFault | None = None
+        self.is_shut = False
+        self.turned_away = 0
+        self.broken = 0
         self._broker_port = broker_port
         self._to_meter = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._to_meter.load_cert_chain(folder / "server.crt", folder / "server.key")
@@ -68,7 +77,7 @@ class MqttGate:
         self._loop.close()
 
     def cut(self) -> None:
-        """Break every connection, to the meter and to the broker, without a word of MQTT."""
+        """Break every connection, to the client and to the broker, without a word of MQTT."""
         self._loop.call_soon_threadsafe(self._cut)
 
     def say(self, data: bytes) -> None:
@@ -90,6 +99,7 @@ class MqttGate:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _cut(self) -> None:
+        self.broken += len(self._writers)
         for writer in self._writers:
             writer.transport.abort()
 
@@ -97,6 +107,10 @@ class MqttGate:
         self._meter.write(data)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_shut:
+            self.turned_away += 1
+            writer.transport.abort()
+            return
         self._writers.add(writer)
         try:
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -117,23 +131,44 @@ class MqttGate:
         self._meter = writer
         broker = await asyncio.open_connection("127.0.0.1", self._broker_port, ssl=self._to_broker)
         self._writers.add(broker[1])
+        surplus: Counter[bytes] = Counter()
         try:
             broker[1].write(connect)
-            ways = [self._copy(reader, broker[1], self.heard), self._copy(broker[0], writer, bytearray())]
+            ways = [self._go_up(reader, broker[1], surplus), self._come_down(broker[0], writer, surplus)]
             tasks = [asyncio.ensure_future(way) for way in ways]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
                 task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._writers.discard(broker[1])
             broker[1].close()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, copied: bytearray) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(COPY_BYTES):
-                copied += data
-                writer.write(data)
+    async def _go_up(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, surplus: Counter[bytes]) -> None:
+        """Hand on what the client sends, save acknowledgements of copies, of which the broker knows nothing."""
+        while packet := await _read_packet(reader):
+            self.heard += packet
+            if packet[0] >> 4 == PUBACK and surplus[packet[2:4]]:
+                surplus[packet[2:4]] -= 1
+                continue
+            writer.write(packet)
+            await writer.drain()
+
+    async def _come_down(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, surplus: Counter[bytes]
+    ) -> None:
+        """Hand on what the broker sends, messages as the fault wants it."""
+        while packet := await _read_packet(reader):
+            if self.fault is None or packet[0] >> 4 != PUBLISH:
+                writer.write(packet)
                 await writer.drain()
+                continue
+            now = self._loop.time()
+            first, *copies = self.fault.deliver(packet, now)
+            if copies and (number := _message_number(packet)):
+                surplus[number] += len(copies)
+            for due, one in (first, *copies):
+                self._loop.call_later(due - now, writer.write, one)
 
 
 async def _read_packet(reader: asyncio.StreamReader) -> bytes:
@@ -145,3 +180,12 @@ async def _read_packet(reader: asyncio.StreamReader) -> bytes:
         length |= (packet[-1] & 0x7F) << shift
         shift += 7
     return packet + await reader.readexactly(length)
+
+
+def _message_number(publish: bytes) -> bytes:
+    """Return the two bytes by which a PUBLISH is acknowledged; none with QoS 0."""
+    head = 2
+    while publish[head - 1] & 0x80:
+        head += 1
+    topic_end = head + 2 + int.from_bytes(publish[head : head + 2], "big")
+    return publish[topic_end : topic_end + 2] if publish[0] & 0x06 else b""
