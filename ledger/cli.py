@@ -75,6 +75,46 @@ def simulate(
     raise typer.Exit(command.simulate(request, sys.stdout, sys.stderr, as_json=as_json))
 
 
+@app.command()
+def calls(
+    module: Annotated[str | None, typer.Argument(help="One module alone, such as registry.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As GET /v1/calls and /v1/queries have it.")] = False,
+) -> None:
+    """Print every call and query of the ledger's modules: arguments, who may send it, what it does.
+
+    For example: campusgrid ledger calls money
+    """
+    from ledger.modules import describe_calls, describe_queries  # noqa: PLC0415 - as above
+    from ledger.modules.manual import write_manual  # noqa: PLC0415
+
+    calls_ = [call for call in describe_calls() if module in (None, call["module"])]
+    queries = [query for query in describe_queries() if module in (None, query["module"])]
+    if not calls_ and not queries:
+        raise typer.BadParameter(f"there is no module {module!r}; leave it out to see all")
+    typer.echo(
+        json.dumps({"calls": calls_, "queries": queries}, indent=2) if as_json else write_manual(calls_, queries)
+    )
+
+
+@app.command()
+def query(
+    name: Annotated[str, typer.Argument(help="The query, such as money.balance_of.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Each as name=value; ids and keys in hex.")] = None,
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")] = "",
+) -> None:
+    """Ask a node and print the answer as JSON; `campusgrid ledger calls` lists the queries.
+
+    For example: campusgrid ledger query money.balance_of account=00000000000000a1 --url http://127.0.0.1:26611
+    """
+    _require_url(url)
+    module, dot, function = name.partition(".")
+    pairs = [argument.partition("=") for argument in arguments or []]
+    if not dot or any(not equals for _, equals, _ in pairs):
+        raise typer.BadParameter("it reads like money.balance_of account=00000000000000a1")
+    given = {key: value for key, _, value in pairs}
+    typer.echo(json.dumps(asyncio.run(_ask(url, module, function, given)), indent=2))
+
+
 def _require_url(url: str) -> None:
     """Refuse what is no address of an API, before a library stumbles over it."""
     try:
@@ -85,6 +125,13 @@ def _require_url(url: str) -> None:
         fits = False
     if not fits:
         raise typer.BadParameter(f"{url!r} is no URL of a node's API; it reads like http://127.0.0.1:26611")
+
+
+async def _ask(url: str, module: str, name: str, arguments: dict[str, str]) -> object:
+    from ledger.client import LedgerClient  # noqa: PLC0415 - as above
+
+    async with LedgerClient([url]) as client:
+        return await client.query(module, name, **arguments)
 
 
 async def _read_status(url: str) -> object:

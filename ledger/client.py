@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
@@ -138,8 +139,13 @@ class LedgerClient:
         return _parse(resources.Supply, await self._request("GET", "/v1/supply"))
 
     async def parameters(self) -> dict[str, Any]:
-        """Return the genesis parameters by name."""
+        """Return the parameters in force by name."""
         return _parse(dict[str, Any], await self._request("GET", "/v1/parameters"))
+
+    async def query(self, module: str, name: str, **arguments: bytes | int | str | bool) -> Any:
+        """Return the answer of the query `module.name` (`campusgrid ledger calls` lists them) as JSON has it."""
+        written = {key: _write(value) for key, value in arguments.items()}
+        return _parse(Any, await self._request("GET", _query_path(module, name), params=written), "result")
 
     async def authorities(self) -> resources.Authorities:
         """Return the set in force and its verifier keys."""
@@ -245,6 +251,17 @@ class AccountClient:
                 await self._client.submit(self._unfinal[nonce])
         self._height, self._refreshed_s = account.height, now_s
         return True
+
+
+def _query_path(module: str, name: str) -> str:
+    return f"/v1/queries/{quote(module, safe='')}/{quote(name, safe='')}"
+
+
+def _write(value: bytes | int | str | bool) -> str:
+    """Return an argument as a query string has it."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _accepted(response: httpx.Response) -> httpx.Response:

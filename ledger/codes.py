@@ -40,20 +40,36 @@ class Code(IntEnum):
     UNKNOWN_FUNCTION = 101
     BAD_ARGUMENTS = 102
     NOT_PERMITTED = 103
+    MODULE_PAUSED = 104
+    FEE_UNPAID = 105
     UNKNOWN_ACCOUNT = 110
     ACCOUNT_EXISTS = 111
     KEY_IN_USE = 112
     UNKNOWN_USER_TYPE = 113
+    USER_NOT_VERIFIED = 114
+    ALREADY_LINKED = 115
+    TOO_MANY_ACCOUNTS = 116
+    NOTHING_TO_DISMISS = 117
+    KEY_REPLACEMENT_WAITS = 118
+    NO_KEY_REPLACEMENT = 119
     UNKNOWN_METER = 120
     METER_EXISTS = 121
     TOO_MANY_METERS = 122
     METER_SUSPENDED = 123
     METER_WITHOUT_BASELINE = 124
     METER_NOT_SUSPENDED = 125
+    METER_WITHOUT_KEY = 126
+    METER_HAS_KEY = 127
+    TOO_MANY_KEYS = 128
+    SEQUENCE_TAKEN = 129
     BALANCE_TOO_LOW = 130
     IN_ARREARS = 131
     SAME_ACCOUNT = 132
     AMOUNT_NOT_WHOLE_WH = 133
+    ALLOWANCE_TOO_LOW = 134
+    ALLOWANCE_TOO_HIGH = 135
+    ISSUE_ABOVE_CAP = 136
+    SUPPLY_TOO_LARGE = 137
     NOT_METER_OWNER = 140
     METER_CANNOT_EXPORT = 141
     GATE_CLOSED = 142
@@ -72,6 +88,15 @@ class Code(IntEnum):
     NOTHING_HELD = 155
     ALREADY_APPROVED = 156
     MAY_NOT_REPORT = 157
+    KEY_NOT_PROVEN = 160
+    HEIGHT_PASSED = 161
+    ALREADY_REVOKED = 162
+    TOO_MANY_AGENTS = 165
+    NO_DELEGATION = 166
+    DELEGATION_TERM = 167
+    DELEGATION_OVER = 168
+    DELEGATION_SPENT = 169
+    METER_NOT_DELEGATED = 170
     # Readings of an interval report.
     READING_REPEATED = 200
     READING_UNDECODABLE = 201
@@ -85,6 +110,8 @@ class Code(IntEnum):
     READING_FORKED = 209
     READING_NOT_OF_METER = 210
     READING_OF_FOREIGN_METER = 211
+    READING_KEY_REVOKED = 212
+    READING_KEY_ENDED = 213
     # Anchors of a gateway.
     ANCHOR_REPEATED = 300
     ANCHOR_UNDECODABLE = 301
@@ -94,6 +121,32 @@ class Code(IntEnum):
     ANCHOR_OUTDATED = 305
     ANCHOR_NOT_LATER = 306
     ANCHOR_FROM_FUTURE = 307
+    # Refused calls of governance, authorities and the oracle.
+    ALREADY_DECIDED = 400
+    TOO_MANY_DECISIONS = 401
+    NOT_PAUSABLE = 402
+    NOT_PAUSED = 403
+    BAD_PARAMETER = 404
+    WRONG_NOTICE = 405
+    VERSION_NOT_NEWER = 406
+    BAD_AUTHORITY = 410
+    UNKNOWN_AUTHORITY = 411
+    TOO_FEW_AUTHORITIES = 412
+    TOO_MANY_AUTHORITIES = 413
+    TOO_MANY_CANDIDATES = 414
+    NOT_A_CANDIDATE = 415
+    NOT_SYNCED = 416
+    CHANGE_PENDING = 417
+    ALREADY_REPORTED = 430
+    UNKNOWN_REQUEST = 431
+    REQUEST_ENDED = 432
+    REQUEST_EXISTS = 433
+    TOO_MANY_REQUESTS = 434
+    WRONG_REQUEST = 435
+    NOT_ANSWERED = 436
+    ALREADY_ANSWERED = 437
+    TOO_FEW_OPERATORS = 438
+    NOTHING_DUE = 439
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +197,11 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
         (Code.WRONG_EVIDENCE, "Evidence in the block proves nothing new.", "The proposer must drop it."),
         (Code.WRONG_RESULT, "Execution gives other roots than the header.", "Compare both nodes' versions and states."),
         (Code.BLOCK_TOO_LARGE, "The block exceeds a limit.", "The proposer must build a smaller block."),
-        (Code.UNKNOWN_MODULE, "There is no such module.", "Choose one of those in ledger.modules.describe_calls."),
+        (Code.UNKNOWN_MODULE, "There is no such module.", "Choose one that `campusgrid ledger calls` lists."),
         (
             Code.UNKNOWN_FUNCTION,
             "The module has no such call.",
-            "Choose one of those in ledger.modules.describe_calls.",
+            "Choose one that `campusgrid ledger calls` lists.",
         ),
         (
             Code.BAD_ARGUMENTS,
@@ -196,6 +249,51 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
             "The sender is no gateway, no authority, and owns no meter.",
             "Send it from a registered gateway's or the meter's owner's account.",
         ),
+        (Code.MODULE_PAUSED, "The module takes no calls for now.", "Wait until the authorities resume it."),
+        (
+            Code.FEE_UNPAID,
+            "The fee of the call cannot be paid.",
+            "Pay in what is owed and missing, or wait for income.",
+        ),
+        (Code.USER_NOT_VERIFIED, "The user may not trade.", "Have an admin verify the user."),
+        (Code.ALREADY_LINKED, "The accounts are one person's already.", "Nothing."),
+        (Code.TOO_MANY_ACCOUNTS, "A person would have too many accounts.", "Check which accounts are the person's."),
+        (Code.NOTHING_TO_DISMISS, "The account serves nobody.", "Check the id."),
+        (Code.KEY_REPLACEMENT_WAITS, "Another replacement of the key waits.", "Stop it with keep_key first, or wait."),
+        (Code.NO_KEY_REPLACEMENT, "No replacement of the key waits.", "Nothing; it may be done or stopped already."),
+        (Code.METER_WITHOUT_KEY, "The meter's key is revoked.", "Have an admin replace it, then rebase the meter."),
+        (Code.METER_HAS_KEY, "The meter has a key that is not revoked.", "Rotate the key, or revoke it first."),
+        (Code.TOO_MANY_KEYS, "The meter had as many keys as allowed.", "Assign the device as a new meter."),
+        (Code.SEQUENCE_TAKEN, "The old key signs that sequence number.", "Begin with a later one."),
+        (Code.ALLOWANCE_TOO_LOW, "The owner allowed less.", "Ask for less, or have the owner allow more."),
+        (Code.ALLOWANCE_TOO_HIGH, "The allowance would be too high.", "Allow less."),
+        (Code.ISSUE_ABOVE_CAP, "The day's issues would exceed the cap.", "Issue less, or tomorrow (UTC)."),
+        (Code.SUPPLY_TOO_LARGE, "There would be more money than the ledger counts.", "Issue less."),
+        (
+            Code.KEY_NOT_PROVEN,
+            "A key's statement is missing or not its own.",
+            "Sign it with ledger.statements and that key.",
+        ),
+        (Code.HEIGHT_PASSED, "That block is made already.", "Give the next height or a later one."),
+        (Code.ALREADY_REVOKED, "The key is revoked as early already.", "Nothing."),
+        (Code.TOO_MANY_AGENTS, "The user has as many agents as allowed.", "End another delegation first."),
+        (Code.NO_DELEGATION, "There is no such delegation.", "Have the user delegate; check the agent's id."),
+        (
+            Code.DELEGATION_TERM,
+            "The delegation would end too early or too late.",
+            "Give a time within the next 400 days.",
+        ),
+        (Code.DELEGATION_OVER, "The delegation's time is over.", "Have the user delegate anew."),
+        (
+            Code.DELEGATION_SPENT,
+            "The agent's limit for the epoch is reached.",
+            "Order less, or have the user raise it.",
+        ),
+        (
+            Code.METER_NOT_DELEGATED,
+            "The agent may not order for this meter.",
+            "Have the user name it in the delegation.",
+        ),
         (Code.READING_REPEATED, "The reading counts already.", "Nothing; repeats change nothing."),
         (Code.READING_UNDECODABLE, "The bytes are not a canonical reading.", "Report the meter's own bytes unchanged."),
         (Code.READING_NOT_BOUNDARY, "It was not taken at an epoch boundary.", "Report boundary readings only."),
@@ -228,5 +326,40 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
             "Go on from the ledger's newest anchor (/v1/anchors), with a later time.",
         ),
         (Code.ANCHOR_FROM_FUTURE, "Its time has not come yet.", "Send it again later; set the gateway's clock."),
+        (Code.READING_KEY_REVOKED, "The key that signed it is revoked.", "Have an admin replace the meter's key."),
+        (
+            Code.READING_KEY_ENDED,
+            "Its number belongs to another of the meter's keys.",
+            "Report readings under the key that signs them.",
+        ),
+        (Code.ALREADY_DECIDED, "The decision is taken already.", "Nothing; for another one give another reference."),
+        (Code.TOO_MANY_DECISIONS, "Too many decisions wait.", "Have some decided first, or wait until they lapse."),
+        (Code.NOT_PAUSABLE, "The module cannot be paused.", "Choose another module."),
+        (Code.NOT_PAUSED, "The module is not paused.", "Nothing."),
+        (Code.BAD_PARAMETER, "The parameter cannot have that value.", "See /v1/parameters for names and units."),
+        (Code.WRONG_NOTICE, "The height is too near or too far.", "Give a height that leaves everybody time."),
+        (Code.VERSION_NOT_NEWER, "The protocol version is not newer.", "Give a version above the one in force."),
+        (Code.BAD_AUTHORITY, "The set of authorities would not be sound.", "Give each its own name and separate keys."),
+        (Code.UNKNOWN_AUTHORITY, "There is no such authority.", "Check the id in /v1/authorities."),
+        (Code.TOO_FEW_AUTHORITIES, "Too few authorities would remain.", "Admit another one first."),
+        (Code.TOO_MANY_AUTHORITIES, "There are as many authorities as allowed.", "Remove one first."),
+        (Code.TOO_MANY_CANDIDATES, "Too many candidates wait.", "Have one join, or wait until one lapses."),
+        (Code.NOT_A_CANDIDATE, "The sender is not admitted.", "Have the authorities admit it first."),
+        (
+            Code.NOT_SYNCED,
+            "The answer shows no synchronised node.",
+            "Synchronise, and answer for one of the last 32 blocks.",
+        ),
+        (Code.CHANGE_PENDING, "Another change of the set is on its way.", "Ask again two blocks later."),
+        (Code.ALREADY_REPORTED, "The meter has reported that epoch.", "Look at its settlement line."),
+        (Code.UNKNOWN_REQUEST, "There is no such request.", "Check the id; old requests are forgotten."),
+        (Code.REQUEST_ENDED, "The request is answered or timed out.", "Make a new one."),
+        (Code.REQUEST_EXISTS, "A request has this id already.", "Send it again with the next nonce."),
+        (Code.TOO_MANY_REQUESTS, "Too many requests are open.", "Wait until some are answered or time out."),
+        (Code.WRONG_REQUEST, "The request is of the other kind.", "Answer it with the call for its kind."),
+        (Code.NOT_ANSWERED, "The readings do not answer the request.", "Report the epoch's last boundary reading."),
+        (Code.ALREADY_ANSWERED, "You have answered it already.", "Nothing."),
+        (Code.TOO_FEW_OPERATORS, "There are too few operators to agree.", "Have an admin register more."),
+        (Code.NOTHING_DUE, "No work is overdue.", "Nothing."),
     )
 }

@@ -25,6 +25,8 @@ class Kind(IntEnum):
     UPDATE = 4
     UPDATE_PIECE = 5  # the one that is never signed: its hash is in the update
     TRANSACTION = 16
+    METER_KEY = 17
+    POSSESSION = 18
     PROPOSAL = 32
     PREVOTE = 33
     PRECOMMIT = 34

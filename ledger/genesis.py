@@ -33,6 +33,7 @@ MAX_DURATION_S: Final = 400 * 86_400
 MAX_ENERGY_WH: Final = 10**9
 MAX_PRICE_UAIP_PER_KWH: Final = 10**9
 CLEARING_RULES: Final = ("pro-rata", "price-time")
+_AMOUNTS: Final = ("order_fee_aaip", "call_fee_aaip", "daily_issue_cap_aaip")
 
 
 class GenesisError(LedgerError):
@@ -40,13 +41,19 @@ class GenesisError(LedgerError):
 
 
 class Role(IntFlag):
-    """What an account may do. A user may trade once an admin has verified them; genesis users are verified."""
+    """What an account may do. A user may trade once an admin has verified them; genesis users are verified.
+
+    An operator answers the oracle's requests. An agent only orders, for a user who delegated that to it.
+    """
 
     USER = 1
     ADMIN = 2
     GATEWAY = 4
     AUTHORITY = 8
     GRID = 16
+    OPERATOR = 32
+    MARKET_MAKER = 64
+    AGENT = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,9 @@ class Parameters:
     penalty_uaip_per_kwh: int = 1_000_000
     order_fee_aaip: int = 10**15
     clearing_rule: str = "pro-rata"
+    call_fee_aaip: int = 0
+    daily_issue_cap_aaip: int = 10**24
+    key_replacement_delay_s: int = 86_400
 
     def __post_init__(self) -> None:
         for name, (lowest, highest) in _RANGES.items():
@@ -93,6 +103,9 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
     "feed_in_uaip_per_kwh": (0, MAX_PRICE_UAIP_PER_KWH),
     "penalty_uaip_per_kwh": (0, MAX_PRICE_UAIP_PER_KWH),
     "order_fee_aaip": (0, 10**24),
+    "call_fee_aaip": (0, 10**24),
+    "daily_issue_cap_aaip": (0, MAX_SUPPLY_AAIP),
+    "key_replacement_delay_s": (1, MAX_DURATION_S),
 }
 
 
@@ -219,7 +232,7 @@ def _authority_json(member: Authority) -> dict[str, str]:
 
 def _parameters_json(parameters: Parameters) -> dict[str, int | str]:
     values = {field.name: getattr(parameters, field.name) for field in fields(parameters)}
-    return values | {"order_fee_aaip": str(parameters.order_fee_aaip)}
+    return values | {name: str(values[name]) for name in _AMOUNTS}
 
 
 def _account_json(account: GenesisAccount) -> dict[str, Any]:
@@ -323,7 +336,7 @@ _AUTHORITY: Final[dict[str, Parser]] = {
 }  # fmt: skip
 _PARAMETERS: Final[dict[str, Parser]] = {
     field.name: _integer for field in fields(Parameters)
-} | {"order_fee_aaip": _amount, "clearing_rule": _text}  # fmt: skip
+} | dict.fromkeys(_AMOUNTS, _amount) | {"clearing_rule": _text}  # fmt: skip
 _ACCOUNT: Final[dict[str, Parser]] = {"id": _ID, "public_key": _KEY, "roles": _roles, "balance_aaip": _amount}
 _GENESIS: Final[dict[str, Parser]] = {
     "name": _text, "time_ms": _integer, "secret": _bytes(SECRET_BYTES), "authorities": _authorities,

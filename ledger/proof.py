@@ -153,11 +153,15 @@ def _check_readings(
 ) -> tuple[reading.Reading | None, reading.Reading | None]:
     if keys.thumbprint(opening.meter_key) != line.key_thumbprint:
         raise ProofRefusedError("meter key: it is not the one that the settlement line names")
-    first = _check_reading("first", opening.readings[0], line.first_reading, opening.meter_key)
+    first_key = None if line.flags & records.LineFlag.KEY_CHANGED else opening.meter_key
+    first = _check_reading("first", opening.readings[0], line.first_reading, first_key)
     return first, _check_reading("last", opening.readings[1], line.last_reading, opening.meter_key)
 
 
-def _check_reading(place: str, raw: bytes | None, expected: bytes | None, meter_key: bytes) -> reading.Reading | None:
+def _check_reading(
+    place: str, raw: bytes | None, expected: bytes | None, meter_key: bytes | None
+) -> reading.Reading | None:
+    """Return the reading that the line names; *meter_key* is None where the key before signed it."""
     if raw is None or expected is None:
         if raw is not None or expected is not None:
             raise ProofRefusedError(f"{place} reading: the file and the settlement line differ on whether there is one")
@@ -168,14 +172,14 @@ def _check_reading(place: str, raw: bytes | None, expected: bytes | None, meter_
         raise ProofRefusedError(f"{place} reading: {error}") from error
     if found.hash != expected:
         raise ProofRefusedError(f"{place} reading: it is not the one that the settlement line names")
-    if not found.is_signed_by(meter_key):
+    if meter_key is not None and not found.is_signed_by(meter_key):
         raise ProofRefusedError(f"{place} reading: the meter's signature does not verify")
     return found
 
 
 def _check_interval(line: records.SettlementLine, first: reading.Reading | None, last: reading.Reading | None) -> None:
-    """A line with nothing unusual but kept GRID must be the plain difference of its two boundary readings."""
-    if line.flags & ~records.LineFlag.KEPT:
+    """A line with nothing unusual but kept GRID or a new key must be the difference of its two boundary readings."""
+    if line.flags & ~(records.LineFlag.KEPT | records.LineFlag.KEY_CHANGED):
         return
     if first is None or last is None:
         raise ProofRefusedError("interval: the line claims a full epoch but names no two readings")

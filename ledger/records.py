@@ -33,6 +33,7 @@ class LineFlag(IntFlag):
     GAP: not one epoch on time, so booked against the grid account alone. BELOW_MARK: a register stood below its
     high-water mark and that energy counts zero. HELD: a step beyond rated power waits for release. RELEASED: such a
     step, released. NOT_REPORTED: the meter traded but gave no interval. KEPT: its owner kept the unsold GRID, unpaid.
+    KEY_CHANGED: its first reading was signed by the key before the one that the line names; the line before shows it.
     """
 
     GAP = 1
@@ -41,6 +42,7 @@ class LineFlag(IntFlag):
     RELEASED = 8
     NOT_REPORTED = 16
     KEPT = 32
+    KEY_CHANGED = 64
 
 
 @dataclass(frozen=True, slots=True)

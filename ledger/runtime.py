@@ -21,11 +21,12 @@ from ledger.errors import LedgerError, MalformedError
 from ledger.execution import Execution
 from ledger.genesis import Genesis
 from ledger.merkle import Frontier
-from ledger.modules import MODULES, accounts, authorities, find_call, meters
-from ledger.modules.module import MAX_READINGS_PER_REPORT, Context
+from ledger.modules import MODULES, accounts, authorities, find_call, governance, meters
+from ledger.modules.kinds import MAX_READINGS_PER_REPORT
+from ledger.modules.module import Context, Look
 from ledger.session import BlockTime, Session, blank_header
 from ledger.signatures import SignatureCache
-from ledger.state import Head, LedgerState, Overlay, Reader
+from ledger.state import Head, LedgerState, Overlay, Reader, authorities_at
 from ledger.transaction import Transaction
 
 MAX_BLOCK_SIGNATURES: Final = 2_000
@@ -34,6 +35,8 @@ MAX_BLOCK_SIGNATURES: Final = 2_000
 Checked and executed, each takes 160-180 us of one x86-64 core: a full block fits half of timeoutPropose.
 """
 MAX_BLOCK_EVIDENCE: Final = 16
+VERSIONS: Final = frozenset({block.VERSION})
+"""The protocol versions whose rules this program knows."""
 MAX_NONCE_AHEAD: Final = 256
 """How far a transaction's nonce may run ahead of its sender's while it waits in the mempool."""
 _BLOCK_OVERHEAD_BYTES: Final = 16 * 1024
@@ -52,19 +55,23 @@ class InvalidBlockError(LedgerError):
 class Runtime:
     """The rules of one chain. It holds no state but a memory of checked signatures; the result never depends on it."""
 
-    def __init__(self, genesis: Genesis, *, pool: Executor | None = None) -> None:
-        """Apply the rules of *genesis*; signatures are checked on *pool*'s threads where there is one."""
+    def __init__(self, genesis: Genesis, *, pool: Executor | None = None, versions: frozenset[int] = VERSIONS) -> None:
+        """Apply the rules of *genesis* by the protocol *versions*; signatures are checked on *pool*'s threads."""
         self.genesis = genesis
         self.chain_id = genesis.chain_id
         self.signatures = SignatureCache()
         self._pool = pool
+        self._versions = versions
 
     def genesis_state(self) -> LedgerState:
         """Return the state of height 0, whose header is the parent of height 1."""
         start = BlockTime(0, self.genesis.time_ms, None, ())
         nothing = Head(_genesis_header(self.genesis), Frontier(), self.genesis.secret)
         overlay = Overlay(LedgerState(nothing))
-        context = Context(overlay, self.genesis, self.signatures, start.height, start.time_ms, None, ())
+        context = Context(
+            overlay, self.genesis, self.signatures, nothing, start.height, start.time_ms, None, (),
+            self.genesis.parameters,
+        )  # fmt: skip
         for module in MODULES:
             if module.genesis is not None:
                 module.genesis(context)
@@ -147,14 +154,34 @@ class Runtime:
         refusal = definition if isinstance(definition, Refusal) else definition.check(decoded.call.arguments)
         return decoded if refusal is None else refusal
 
+    def look(self, state: LedgerState) -> Look:
+        """Return what queries, metrics and due times are read from."""
+        parameters = governance.parameters_in_force(state, self.genesis)
+        return Look(state, self.genesis, parameters, state.header.height, state.header.time_ms)
+
     def next_due_ms(self, state: LedgerState) -> int | None:
         """Return the earliest time at which the next block has hook work to do (gate closure, deadline), or None."""
-        times = [module.due(state, self.genesis) for module in MODULES if module.due is not None]
+        look = self.look(state)
+        running = [module for module in MODULES if not governance.is_paused(state, module.name)]
+        times = [module.due(look) for module in running if module.due is not None]
         return min((time for time in times if time is not None), default=None)
+
+    def refuse_version(self, state: LedgerState) -> Refusal | None:
+        """Return why this program cannot make or judge the block after *state*, or None: it is of a newer protocol."""
+        version = governance.version_at(state, state.header.height + 1)
+        if version in self._versions:
+            return None
+        known = ", ".join(map(str, sorted(self._versions)))
+        text = f"block {state.header.height + 1} is of protocol version {version}, this program knows {known}"
+        return Refusal(Code.WRONG_VERSION, f"{text}; install the release that the authorities agreed on")
 
     def _check_position(self, state: LedgerState, header: Header, last_commit: Commit | None) -> None:
         parent = state.header
-        _require(header.version == block.VERSION, Code.WRONG_VERSION, f"block version {header.version} is not 1")
+        unknown = self.refuse_version(state)
+        if unknown is not None:
+            raise InvalidBlockError(unknown.code, unknown.text)
+        version = governance.version_at(state, header.height)
+        _require(header.version == version, Code.WRONG_VERSION, f"block version {header.version} is not {version}")
         _require(header.chain_id == self.chain_id, Code.WRONG_CHAIN, "the block belongs to another chain")
         _require(
             header.height == parent.height + 1, Code.WRONG_HEIGHT, f"{header.height} does not follow {parent.height}"
@@ -171,7 +198,7 @@ class Runtime:
         fits = (
             last_commit is not None
             and (last_commit.height, last_commit.block_id) == (parent.height, parent.id)
-            and verify_commit(last_commit, authority_set, self.chain_id)
+            and verify_commit(last_commit, authorities_at(state, parent.height), self.chain_id)
         )
         _require(fits, Code.WRONG_COMMIT, f"block {header.height} does not certify block {parent.height}")
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Final
 
 from ledger import block, cbor, merkle, records
 from ledger.block import Commit, Header
 from ledger.codes import Code, Refusal
 from ledger.execution import Execution, LoggedRecord, Receipt
 from ledger.genesis import Genesis, Role
-from ledger.modules import MODULES, accounts, find_call
-from ledger.modules.module import Context, Event
+from ledger.modules import MODULES, accounts, fees, find_call, governance
+from ledger.modules.module import CallDefinition, Context, Event, Hook
 from ledger.records import ReceiptRecord, Record
 from ledger.signatures import SignatureCache
-from ledger.state import Head, LedgerState, Overlay
+from ledger.state import Head, LedgerState, Overlay, authorities_at
 from ledger.transaction import Call, Transaction
-
-NO_EFFECTS: Final[tuple[Event, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +51,39 @@ class Session:
         self.overlay = Overlay(state)
         self._when = when
         self._hooks = Context(
-            self.overlay, genesis, signatures, when.height, when.time_ms, when.last_commit, when.evidence
-        )
+            self.overlay, genesis, signatures, state.head, when.height, when.time_ms, when.last_commit, when.evidence,
+            governance.parameters_in_force(state, genesis),
+        )  # fmt: skip
         self._outcomes: list[Outcome] = []
         self._records: list[Record] = []
 
     def begin(self) -> None:
         """Run the hooks that come before the transactions, in the modules' order."""
-        for module in MODULES:
-            if module.begin is not None:
-                module.begin(self._hooks)
-        self._take_records()
+        self._run_hooks([(module.name, module.begin) for module in MODULES])
 
     def run(self, transaction: Transaction) -> Outcome:
-        """Use up the nonce of the admitted *transaction* and make its call; a refused call leaves nothing else."""
+        """Use up nonce and fee of the admitted *transaction* and make its call; a refused call leaves nothing else."""
         roles = accounts.use_nonce(self.overlay, transaction.sender)
-        mark = self.overlay.mark()
         context = replace(
             self._hooks, sender=transaction.sender, roles=roles, transaction_id=transaction.id, events=[], records=[]
         )
-        refusal = _make_call(context, transaction.call)
+        definition = _find_call(context, transaction.call)
+        refusal = definition if isinstance(definition, Refusal) else fees.charge(context, definition)
+        paid, mark = tuple(context.events), self.overlay.mark()
+        if not isinstance(definition, Refusal) and refusal is None:
+            refusal = definition.function(context, *transaction.call.arguments)
         if refusal is None:
             outcome = Outcome(transaction, Code.DONE, "", tuple(context.events))
             self._records.extend(context.records)
         else:
             self.overlay.roll_back(mark)
-            outcome = Outcome(transaction, refusal.code, refusal.text, NO_EFFECTS)
+            outcome = Outcome(transaction, refusal.code, refusal.text, paid)
         self._outcomes.append(outcome)
         return outcome
 
     def end(self) -> None:
         """Run the hooks that come after the transactions."""
-        for module in MODULES:
-            if module.end is not None:
-                module.end(self._hooks)
-        self._take_records()
+        self._run_hooks([(module.name, module.end) for module in MODULES])
 
     def finish(self, header: Header) -> Execution:
         """Return the execution; *header* is the block's with state root and log still to be filled in."""
@@ -110,7 +105,11 @@ class Session:
         """Return the transactions that ran, in order."""
         return tuple(outcome.transaction.raw for outcome in self._outcomes)
 
-    def _take_records(self) -> None:
+    def _run_hooks(self, hooks: list[tuple[str, Hook | None]]) -> None:
+        """Run the hooks of those modules that are not paused, in the modules' order, and gather their records."""
+        for name, hook in hooks:
+            if hook is not None and not governance.is_paused(self.overlay, name):
+                hook(self._hooks)
         self._records.extend(self._hooks.records)
         self._hooks.records.clear()
 
@@ -132,9 +131,8 @@ class Session:
 
 def blank_header(chain_id: bytes, state: LedgerState, when: BlockTime, proposer: int) -> Header:
     """Return the header of a block on *state* before anything is executed: roots and log are those of nothing."""
-    set_hash = state.authority_set.hash
     return Header(
-        version=block.VERSION,
+        version=governance.version_at(state, when.height),
         chain_id=chain_id,
         height=when.height,
         time_ms=when.time_ms,
@@ -146,22 +144,28 @@ def blank_header(chain_id: bytes, state: LedgerState, when: BlockTime, proposer:
         state_root=block.NO_HASH,
         log_size=0,
         log_root=merkle.EMPTY_ROOT,
-        set_hash=set_hash,
-        next_set_hash=set_hash,
+        set_hash=authorities_at(state, when.height).hash,
+        next_set_hash=authorities_at(state, when.height + 1).hash,
     )
 
 
-def _make_call(context: Context, call: Call) -> Refusal | None:
+def _find_call(context: Context, call: Call) -> CallDefinition | Refusal:
+    """Return what *call* is to run, or why its sender may not have it run."""
     definition = find_call(call.module, call.function)
     if isinstance(definition, Refusal):
         return definition
+    name = f"{call.module}.{call.function}"
+    if governance.is_paused(context.state, call.module):
+        return Refusal(Code.MODULE_PAUSED, f"module {call.module} is paused")
     refusal = definition.check(call.arguments)
     if refusal is not None:
         return refusal
+    if Role.AGENT in context.roles and Role.AGENT not in definition.roles:
+        return Refusal(Code.NOT_PERMITTED, f"{name} is not for agents")
     if definition.roles and not context.roles & definition.roles:
         allowed = ", ".join(str(role.name).lower() for role in Role if role in definition.roles)
-        return Refusal(Code.NOT_PERMITTED, f"{call.module}.{call.function} is for accounts with the role {allowed}")
-    return definition.function(context, *call.arguments)
+        return Refusal(Code.NOT_PERMITTED, f"{name} is for accounts with the role {allowed}")
+    return definition
 
 
 def _receipt(outcome: Outcome, height: int, index: int, salt: bytes, log_index: int) -> Receipt:

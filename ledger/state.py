@@ -102,13 +102,26 @@ class Transition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AuthoritySetRow:
-    """The set in force, as `Authority.fields()` of its members."""
+    """A set in force from a height on, as `Authority.fields()` of its members. Kept for ever: evidence looks back."""
 
+    from_height: int
     members: tuple[tuple[bytes | str, ...], ...]
 
 
 AUTHORITY_SETS: Final = Table("authorities.sets", AuthoritySetRow)
-CURRENT_SET: Final = b"current"
+
+
+def authority_set_key(from_height: int) -> bytes:
+    """Return the key of the set in force from *from_height* on: the newest comes first."""
+    return (2**64 - 1 - from_height).to_bytes(8, "big")
+
+
+def authorities_at(view: Reader, height: int) -> AuthoritySet:
+    """Return the authorities in force at *height*, which a state knows up to two heights ahead of its own."""
+    for _, row in view.scan(AUTHORITY_SETS):
+        if row.from_height <= height:
+            return AuthoritySet(tuple(Authority(*member) for member in row.members))  # type: ignore[arg-type]
+    raise CorruptedError(f"the state names no authorities of height {height}; restore it or synchronise anew")
 
 
 class LedgerState:
@@ -143,10 +156,7 @@ class LedgerState:
     @property
     def authority_set(self) -> AuthoritySet:
         """The authorities in force at the next height."""
-        row = self.get(AUTHORITY_SETS, CURRENT_SET)
-        if row is None:
-            raise CorruptedError("the state names no authorities; restore it or synchronise anew")
-        return AuthoritySet(tuple(Authority(*member) for member in row.members))  # type: ignore[arg-type]
+        return authorities_at(self, self.header.height + 1)
 
     def get(self, table: Table[Row], key: bytes) -> Row | None:
         """Return the row of *table* under *key*, or None."""

@@ -132,7 +132,7 @@ class Enrolment:
 
 def _assign_meter(meter: CampusMeter, public_key: bytes) -> Step:
     plan = meter.plan
-    arguments = (meter.meter_id, meter.account, plan.profile, plan.rated_power_w, public_key, plan.can_export)
+    arguments = (meter.meter_id, meter.account, plan.profile, plan.rated_power_w, public_key, plan.can_export, SITE)
     return Step(f"meter {plan.label!r}", "registry", "assign_meter", arguments)
 
 

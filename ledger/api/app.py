@@ -13,11 +13,14 @@ from fastapi import APIRouter, FastAPI, Path, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from ledger import checkpoint
+from ledger import checkpoint, keys
 from ledger.api import proofs, resources, views
 from ledger.api.problems import ProblemError, install, not_found
-from ledger.modules import meters
+from ledger.codes import Refusal
+from ledger.modules import describe_calls, describe_queries, find_query, meters
+from ledger.modules.module import QueryDefinition
 from ledger.node import status as node_status
+from ledger.node.chain import Chain
 from ledger.node.service import Admitted, Node
 from ledger.node.store import Store
 from ledger.transaction import MAX_TRANSACTION_BYTES
@@ -45,7 +48,7 @@ def make_app(node: Node) -> FastAPI:
     """Return the API of *node*."""
     app = FastAPI(title="campusgrid ledger", docs_url=None, redoc_url=None)
     install(app)
-    for routes in (_chain_routes, _transaction_routes, _table_routes, _anchor_routes, _proof_routes):
+    for routes in (_chain_routes, _transaction_routes, _table_routes, _anchor_routes, _module_routes, _proof_routes):
         app.include_router(routes(node), prefix="/v1")
     return app
 
@@ -73,7 +76,29 @@ def _chain_routes(node: Node) -> APIRouter:
 
     @router.get("/parameters")
     async def read_parameters() -> dict[str, Any]:
-        return views.show_parameters(node.genesis.parameters)
+        return await node.ledger.run(lambda chain: views.show_parameters(chain.runtime.look(chain.state).parameters))
+
+    return router
+
+
+def _module_routes(node: Node) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/calls")
+    async def list_calls() -> dict[str, list[dict[str, object]]]:
+        return {"calls": describe_calls()}
+
+    @router.get("/queries")
+    async def list_queries() -> dict[str, list[dict[str, object]]]:
+        return {"queries": describe_queries()}
+
+    @router.get("/queries/{module}/{name}")
+    async def query(module: str, name: str, request: Request) -> dict[str, Any]:
+        definition = find_query(module, name)
+        if isinstance(definition, Refusal):
+            raise not_found(definition.code.name.lower(), definition.text)
+        arguments = _read_arguments(definition, request)
+        return await node.ledger.run(lambda chain: _ask(chain, definition, arguments))
 
     return router
 
@@ -179,12 +204,10 @@ def _proof_routes(node: Node) -> APIRouter:
     @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
     async def read_proof(epoch: EpochNumber, meter: Id) -> Response:
         wanted = bytes.fromhex(meter)
-        row = await node.ledger.run(lambda chain: meters.find(chain.state, wanted))
+        held = await node.ledger.run(lambda chain: meters.list_keys(chain.state, wanted))
+        by_thumbprint = {keys.thumbprint(key.public_key): key.public_key for key in held}
         provable, log_key = node.cosigning.provable, node.identity.log_key
-        found: object = proofs.NoSuchLine()
-        if row is not None:
-            key = row.public_key
-            found = await node.disk.read(lambda store: proofs.prove(store, epoch, wanted, key, provable, log_key))
+        found = await node.disk.read(lambda store: proofs.prove(store, epoch, wanted, by_thumbprint, provable, log_key))
         if isinstance(found, bytes):
             return PlainTextResponse(found)
         if isinstance(found, proofs.NotProvable):
@@ -209,8 +232,27 @@ def _proof_routes(node: Node) -> APIRouter:
 async def _show_epoch(node: Node, number: int) -> resources.Epoch:
     leaves = await node.disk.read(lambda store: store.settlement_leaves(number))
     lines = [views.show_line(leaf) for leaf in leaves]
-    parameters = node.genesis.parameters
-    return await node.ledger.run(lambda chain: views.show_epoch(chain.state, parameters, number, lines))
+    return await node.ledger.run(lambda chain: views.show_epoch(chain.runtime.look(chain.state), number, lines))
+
+
+def _read_arguments(definition: QueryDefinition, request: Request) -> tuple[Any, ...]:
+    """Return the arguments that the query string writes, by name."""
+    given, names = dict(request.query_params), [name for name, _ in definition.arguments]
+    if sorted(given) != sorted(names) or len(request.query_params.multi_items()) != len(names):
+        text = f"{definition.module}.{definition.name} takes exactly: {', '.join(names) or 'nothing'}"
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_arguments", text)
+    try:
+        return tuple(kind.parse(given[name]) for name, kind in definition.arguments)
+    except ValueError as error:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_arguments", str(error)) from error
+
+
+def _ask(chain: Chain, definition: QueryDefinition, arguments: tuple[Any, ...]) -> dict[str, Any]:
+    look = chain.runtime.look(chain.state)
+    answer = definition.ask(look, arguments)
+    if isinstance(answer, Refusal):
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, answer.code.name.lower(), answer.text)
+    return {"height": look.height, "result": views.show_answer(definition, answer)}
 
 
 async def _read_body(request: Request) -> bytes:

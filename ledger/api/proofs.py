@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ledger import checkpoint, keys, merkle, records
@@ -22,9 +23,17 @@ class NotProvable:
 
 
 def prove(
-    store: Store, epoch: int, meter: bytes, meter_key: bytes, provable: Provable | None, log_key: keys.PrivateKey
+    store: Store,
+    epoch: int,
+    meter: bytes,
+    meter_keys: Mapping[bytes, bytes],
+    provable: Provable | None,
+    log_key: keys.PrivateKey,
 ) -> bytes | NoSuchLine | NotProvable:
-    """Return the proof file of a settlement line; *log_key* signs as whoever serves it."""
+    """Return the proof file of a settlement line; *log_key* signs as whoever serves it.
+
+    *meter_keys* are the public keys that the meter has and had, by thumbprint.
+    """
     found = store.settlement_leaf(epoch, meter)
     if found is None:
         return NoSuchLine()
@@ -36,7 +45,7 @@ def prove(
     hashes = store.leaf_hashes(provable.checkpoint.size)
     path = merkle.inclusion_path(place, len(hashes), hashes.__getitem__)
     signatures = (checkpoint.sign_as_log(provable.checkpoint, log_key), *provable.lines)
-    opening = Opening(leaf.salt, leaf.record, meter_key, (readings[0], readings[1]))
+    opening = Opening(leaf.salt, leaf.record, meter_keys[line.key_thumbprint], (readings[0], readings[1]))
     return Proof(opening, place, path, provable.checkpoint, signatures).encode()
 
 

@@ -149,6 +149,7 @@ class Meter:
     can_export: bool
     status: str
     public_key: Hex
+    site: str
     baseline: Baseline | None
 
 

@@ -16,8 +16,9 @@ from ledger.modules import accounts, anchors, grid, meters, money
 from ledger.modules.market import tables as market
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.meters import epoch_key
+from ledger.modules.module import Look, QueryDefinition
 from ledger.node.store import Leaf, TransactionResult
-from ledger.state import LedgerState
+from ledger.state import LedgerState, Reader
 
 MAX_LISTED_EPOCHS: Final = 1_000
 MAX_LISTED_ORDERS: Final = 10_000
@@ -60,6 +61,7 @@ def show_meter(state: LedgerState, meter: bytes) -> resources.Meter | None:
         can_export=row.can_export,
         status=meters.MeterStatus(row.status).name.lower(),
         public_key=row.public_key,
+        site=row.site,
         baseline=resources.Baseline(mark.epoch, mark.import_wh, mark.export_wh, mark.reading_hash) if mark else None,
     )
 
@@ -96,14 +98,12 @@ def show_orders(state: LedgerState, epoch: int | None, account: bytes | None) ->
     return tuple(islice(found, MAX_LISTED_ORDERS))
 
 
-def show_epoch(
-    state: LedgerState, parameters: Parameters, epoch: int, lines: Iterable[resources.SettlementLine]
-) -> resources.Epoch:
+def show_epoch(look: Look, epoch: int, lines: Iterable[resources.SettlementLine]) -> resources.Epoch:
     """Return an epoch with its settlement *lines*."""
-    row = market.read_epoch(state, epoch, parameters)
+    row = market.read_epoch(look.state, epoch, look.parameters)
     return resources.Epoch(
         epoch=epoch,
-        phase=_phase(state, epoch),
+        phase=_phase(look.state, epoch),
         price_uaip_per_kwh=row.price_uaip_per_kwh,
         price_interval=row.price_interval,
         matched_wh=row.matched_wh,
@@ -166,8 +166,13 @@ def show_receipt(result: TransactionResult) -> resources.Receipt:
 
 
 def show_parameters(parameters: Parameters) -> dict[str, Any]:
-    """Return the genesis parameters by name."""
+    """Return the parameters in force by name."""
     return _show_values({field.name: getattr(parameters, field.name) for field in fields(parameters)})
+
+
+def show_answer(definition: QueryDefinition, answer: Any) -> Any:
+    """Return what a query answered as JSON has it: amounts as digits, byte strings as hex."""
+    return str(answer) if definition.is_amount else _show(answer)
 
 
 def _show_event(module: str, name: str, pairs: list[list[Any]]) -> resources.Event:
@@ -186,12 +191,14 @@ def _show(value: Any) -> Any:
         return value.hex()
     if isinstance(value, list | tuple):
         return [_show(item) for item in value]
+    if isinstance(value, Mapping):
+        return _show_values(value)
     if type(value) is int and abs(value) > resources.MAX_SAFE_INTEGER:
         return str(value)
     return value
 
 
-def _phase(state: LedgerState, epoch: int) -> resources.EpochPhase:
+def _phase(state: Reader, epoch: int) -> resources.EpochPhase:
     clock = market.read_clock(state)
     if epoch >= clock.next_clear or state.get(market.UNCLEARED, epoch_key(epoch)) is not None:
         return "open"

@@ -37,6 +37,12 @@ def find(view: Reader, account: bytes) -> Account | None:
     return view.get(ACCOUNTS, account)
 
 
+def has_role(view: Reader, account: bytes, role: Role) -> bool:
+    """Tell whether *account* exists and has all of *role*."""
+    row = find(view, account)
+    return row is not None and role in Role(row.roles)
+
+
 def open_account(state: Overlay, account: bytes, public_key: bytes, roles: Role) -> Refusal | None:
     """Make an account that *public_key* signs for; refuses an id or a key that is taken."""
     if state.get(ACCOUNTS, account) is not None:
@@ -54,6 +60,25 @@ def grant(state: Overlay, account: bytes, role: Role) -> Refusal | None:
     if row is None:
         return Refusal(Code.UNKNOWN_ACCOUNT, f"there is no account {account.hex()}")
     state.put(ACCOUNTS, account, replace(row, roles=row.roles | int(role)))
+    return None
+
+
+def withdraw(state: Overlay, account: bytes, role: Role) -> None:
+    """Take a role away from *account*, if it has it."""
+    row = find(state, account)
+    if row is not None:
+        state.put(ACCOUNTS, account, replace(row, roles=row.roles & ~int(role)))
+
+
+def change_key(state: Overlay, account: bytes, public_key: bytes) -> Refusal | None:
+    """Have *public_key* sign for *account* from now on; no key, not even an old one, ever serves another account."""
+    row, key = find(state, account), key_id(public_key)
+    if row is None:
+        return Refusal(Code.UNKNOWN_ACCOUNT, f"there is no account {account.hex()}")
+    if state.get(KEYS, key) is not None:
+        return Refusal(Code.KEY_IN_USE, f"the key {key.hex()} belongs to an account already, or did")
+    state.put(ACCOUNTS, account, replace(row, public_key=public_key))
+    state.put(KEYS, key, KeyOwner(account))
     return None
 
 

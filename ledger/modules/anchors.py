@@ -16,7 +16,8 @@ from ledger.anchor import MAX_ANCHOR_BYTES, Anchor, Point
 from ledger.codes import Code, Refusal
 from ledger.errors import MalformedError
 from ledger.genesis import Role
-from ledger.modules.module import Bytes, Context, Many, Module
+from ledger.modules.kinds import Bytes, Many
+from ledger.modules.module import Context, Module
 from ledger.state import Overlay, Reader, Table
 
 KEPT: Final = 1024

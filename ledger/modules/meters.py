@@ -19,6 +19,7 @@ from ledger.state import Overlay, Reader, Table
 
 BOUNDARY_HISTORY: Final = 128
 """For how many boundaries back the ledger still knows which reading it accepted, to tell repeats from forks."""
+MAX_KEYS_PER_METER: Final = 32
 _EPOCH_BYTES: Final = 8
 
 
@@ -31,7 +32,10 @@ class MeterStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """A meter: owner's account, profile name, rated power, signing key, whether it may sell, `MeterStatus`."""
+    """A meter: owner's account, profile name, rated power, signing key, whether it may sell, `MeterStatus`, site.
+
+    `key_ids` are those of all keys that it ever had, the newest last.
+    """
 
     owner: bytes
     profile: str
@@ -40,13 +44,26 @@ class Meter:
     can_export: bool
     status: int
     assigned_at_ms: int
+    site: str
+    key_ids: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MeterKey:
-    """The meter that a key signs for."""
+    """A key that a meter signs with, for readings of a range of sequence numbers (`last_sequence` None: open).
+
+    Blocks from `revoked_from` on (None: never) take no reading that it signed.
+    """
 
     meter: bytes
+    public_key: bytes
+    first_sequence: int
+    last_sequence: int | None = None
+    revoked_from: int | None = None
+
+    def is_revoked(self, height: int) -> bool:
+        """Tell whether block *height* takes no reading of this key."""
+        return self.revoked_from is not None and height >= self.revoked_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +77,7 @@ class Mark:
     import_high_wh: int
     export_high_wh: int
     reading_hash: bytes
+    key_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +111,11 @@ def find(view: Reader, meter: bytes) -> Meter | None:
     return view.get(METERS, meter)
 
 
-def find_by_key(view: Reader, key: bytes) -> tuple[bytes, Meter] | None:
-    """Return (meter id, meter) of the 8-byte key id *key*, or None."""
-    owner = view.get(METER_KEYS, key)
-    meter = None if owner is None else find(view, owner.meter)
-    return None if owner is None or meter is None else (owner.meter, meter)
+def find_by_key(view: Reader, key: bytes) -> tuple[MeterKey, Meter] | None:
+    """Return the key with the 8-byte id *key* and its meter, or None."""
+    row = view.get(METER_KEYS, key)
+    meter = None if row is None else find(view, row.meter)
+    return None if row is None or meter is None else (row, meter)
 
 
 def find_keys(view: Reader, raws: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
@@ -105,23 +123,37 @@ def find_keys(view: Reader, raws: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
     pairs: list[tuple[bytes, bytes]] = []
     for raw in raws:
         try:
-            found = find_by_key(view, envelope.parse(raw).key_id)
+            row = view.get(METER_KEYS, envelope.parse(raw).key_id)
         except MalformedError:
             continue  # the call refuses this reading under its own code
-        if found is not None:
-            pairs.append((raw, found[1].public_key))
+        if row is not None:
+            pairs.append((raw, row.public_key))
     return pairs
 
 
+def list_keys(view: Reader, meter: bytes) -> list[MeterKey]:
+    """Return all keys that *meter* ever had, the newest last."""
+    row = find(view, meter)
+    keys = [] if row is None else [view.get(METER_KEYS, key) for key in row.key_ids]
+    return [key for key in keys if key is not None]
+
+
 def add(state: Overlay, meter: bytes, row: Meter) -> Refusal | None:
-    """Make a meter; refuses an id or a key that is taken."""
+    """Make a meter (without keys yet) that `row.public_key` signs for; refuses an id or a key that is taken."""
     if find(state, meter) is not None:
         return Refusal(Code.METER_EXISTS, f"meter {meter.hex()} is assigned already")
-    key = key_id(row.public_key)
+    return add_key(state, meter, row, row.public_key, 0)
+
+
+def add_key(state: Overlay, meter: bytes, row: Meter, public_key: bytes, first_sequence: int) -> Refusal | None:
+    """Have *public_key* sign for *meter*, whose row is *row*, from *first_sequence* on."""
+    key = key_id(public_key)
     if state.get(METER_KEYS, key) is not None:
-        return Refusal(Code.KEY_IN_USE, f"the key {key.hex()} belongs to another meter")
-    state.put(METERS, meter, row)
-    state.put(METER_KEYS, key, MeterKey(meter))
+        return Refusal(Code.KEY_IN_USE, f"the key {key.hex()} belongs to a meter already, or did")
+    if len(row.key_ids) >= MAX_KEYS_PER_METER:
+        return Refusal(Code.TOO_MANY_KEYS, f"meter {meter.hex()} had {MAX_KEYS_PER_METER} keys already")
+    state.put(METERS, meter, replace(row, public_key=public_key, key_ids=(*row.key_ids, key)))
+    state.put(METER_KEYS, key, MeterKey(meter, public_key, first_sequence))
     return None
 
 

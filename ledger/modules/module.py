@@ -1,4 +1,4 @@
-"""What a module of the ledger is made of: tables, calls, hooks and genesis, declared in one file each.
+"""What a module of the ledger is made of: tables, calls, queries, metrics, hooks and genesis, each declared once.
 
     module = Module("grid")
 
@@ -6,8 +6,12 @@
     def transfer(context: Context, to: AccountId, amount_agrid: Amount) -> Refusal | None:
         \"\"\"Say what it does; this is its documentation.\"\"\"
 
-A call's annotations are its argument types: they are checked before it runs. A call that returns a refusal has changed
-nothing, whatever it wrote before. Hooks see every block; nothing here knows the time but by `context`.
+    @module.query()
+    def balance_of(look: Look, account: AccountId) -> Amount:
+        \"\"\"Say what it returns; API, client and command line have it from here.\"\"\"
+
+Annotations are the kinds of the arguments: they are checked before anything runs. A call that returns a refusal has
+changed nothing, whatever it wrote before. Hooks see every block; nothing here knows the time but by `context`.
 """
 
 from __future__ import annotations
@@ -15,117 +19,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from ledger import cbor
 from ledger.block import Commit
 from ledger.codes import Code, Refusal
 from ledger.genesis import Genesis, Parameters, Role
+from ledger.modules.kinds import READING, READINGS, Amount, Kind
 from ledger.records import Record
 from ledger.signatures import SignatureCache
-from ledger.state import Overlay, Reader, Table
-
-MAX_AMOUNT: Final = 10**40
-MAX_EPOCH: Final = 2**32 - 1
-MAX_RATED_POWER_W: Final = 10**8
-MAX_TEXT_CHARACTERS: Final = 40
-_HIDDEN: Final = ((0, 31), (127, 159), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xFEFF, 0xFEFF))
-MAX_READINGS_PER_REPORT: Final = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """A byte string of `lowest` to `highest` bytes."""
-
-    lowest: int
-    highest: int
-
-    def __str__(self) -> str:
-        """Say it as the calls' documentation does."""
-        return f"{self.lowest} bytes" if self.lowest == self.highest else f"{self.lowest} to {self.highest} bytes"
-
-    def accepts(self, value: cbor.Value) -> bool:
-        """Tell whether *value* is such an argument."""
-        return type(value) is bytes and self.lowest <= len(value) <= self.highest
-
-
-@dataclass(frozen=True, slots=True)
-class Integer:
-    """An integer from `lowest` to `highest`."""
-
-    lowest: int
-    highest: int
-
-    def __str__(self) -> str:
-        """Say it as the calls' documentation does."""
-        return f"an integer from {self.lowest} to {self.highest}"
-
-    def accepts(self, value: cbor.Value) -> bool:
-        """Tell whether *value* is such an argument."""
-        return type(value) is int and self.lowest <= value <= self.highest
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text of 1 to `highest` characters, none of which hides or turns what stands beside it."""
-
-    highest: int
-
-    def __str__(self) -> str:
-        """Say it as the calls' documentation does."""
-        return f"a text of 1 to {self.highest} characters"
-
-    def accepts(self, value: cbor.Value) -> bool:
-        """Tell whether *value* is such an argument."""
-        return type(value) is str and 0 < len(value) <= self.highest and not any(map(_is_hidden, value))
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """True or false."""
-
-    def __str__(self) -> str:
-        """Say it as the calls' documentation does."""
-        return "true or false"
-
-    def accepts(self, value: cbor.Value) -> bool:
-        """Tell whether *value* is such an argument."""
-        return type(value) is bool
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """A list of 1 to `highest` items of one kind."""
-
-    item: Bytes
-    highest: int
-
-    def __str__(self) -> str:
-        """Say it as the calls' documentation does."""
-        return f"a list of 1 to {self.highest} items of {self.item}"
-
-    def accepts(self, value: cbor.Value) -> bool:
-        """Tell whether *value* is such an argument."""
-        return type(value) is list and 0 < len(value) <= self.highest and all(map(self.item.accepts, value))
-
-
-Kind = Bytes | Integer | Text | Flag | Many
-
-AccountId = Annotated[bytes, Bytes(8, 8)]
-MeterId = Annotated[bytes, Bytes(8, 8)]
-OrderId = Annotated[bytes, Bytes(8, 8)]
-PublicKey = Annotated[bytes, Bytes(32, 32)]
-Amount = Annotated[int, Integer(1, MAX_AMOUNT)]
-Epoch = Annotated[int, Integer(0, MAX_EPOCH)]
-RatedPower = Annotated[int, Integer(1, MAX_RATED_POWER_W)]
-Price = Annotated[int, Integer(0, 2**63 - 1)]
-Quantity = Annotated[int, Integer(0, 2**63 - 1)]
-Label = Annotated[str, Text(MAX_TEXT_CHARACTERS)]
-Boolean = Annotated[bool, Flag()]
-READING: Final = Bytes(1, 180)
-READINGS: Final = Many(Bytes(0, 1024), MAX_READINGS_PER_REPORT)
-ReadingEnvelope = Annotated[bytes, READING]
-ReadingEnvelopes = Annotated[list[bytes], READINGS]
+from ledger.state import Head, Overlay, Reader, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,16 +48,19 @@ class Event:
 class Context:
     """What a call or hook sees and changes. `sender`, `transaction_id` are empty in hooks. Times are block times.
 
-    `hook_work` is how many orders and lines the block's hooks have been through so far.
+    `parent` is the head that the block stands on, `parameters` are those in force, `hook_work` is how many orders and
+    lines the block's hooks have been through so far.
     """
 
     state: Overlay
     genesis: Genesis
     signatures: SignatureCache
+    parent: Head
     height: int
     time_ms: int
     last_commit: Commit | None
     evidence: tuple[bytes, ...]
+    parameters: Parameters
     sender: bytes = b""
     roles: Role = field(default_factory=lambda: Role(0))
     transaction_id: bytes = b""
@@ -163,23 +69,31 @@ class Context:
     hook_work: int = 0
 
     @property
-    def parameters(self) -> Parameters:
-        """The chain's parameters."""
-        return self.genesis.parameters
-
-    @property
     def time_s(self) -> int:
         """The block's time in whole seconds."""
         return self.time_ms // 1000
 
-    def emit(self, module: str, name: str, **values: cbor.Value) -> None:
+    def emit(self, module: str, name: str, /, **values: cbor.Value) -> None:
         """Record an event."""
         self.events.append(Event(module, name, tuple(values.items())))
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a query sees: the rows after the block of `height`, its time, and the parameters in force."""
+
+    state: Reader
+    genesis: Genesis
+    parameters: Parameters
+    height: int
+    time_ms: int
+
+
 CallFunction = Callable[..., Refusal | None]
+QueryFunction = Callable[..., cbor.Value]
 Hook = Callable[[Context], None]
-Due = Callable[[Reader, Genesis], int | None]
+Due = Callable[[Look], int | None]
+Measure = Callable[[Look], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +106,10 @@ class CallDefinition:
     roles: Role
     documentation: str
     function: CallFunction
+    is_free: bool = False
 
     def signatures(self, arguments: tuple[cbor.Value, ...]) -> list[bytes]:
-        """Return the signed envelopes among *arguments*, which fit this call."""
+        """Return the signed readings among *arguments*, which fit this call."""
         signed: list[bytes] = []
         for (_, kind), value in zip(self.arguments, arguments, strict=True):
             if kind == READING:
@@ -205,13 +120,32 @@ class CallDefinition:
 
     def check(self, arguments: tuple[cbor.Value, ...]) -> Refusal | None:
         """Return why *arguments* do not fit this call, or None."""
-        name = f"{self.module}.{self.name}"
-        if len(arguments) != len(self.arguments):
-            return Refusal(Code.BAD_ARGUMENTS, f"{name} has {len(self.arguments)} arguments, not {len(arguments)}")
-        for (label, kind), value in zip(self.arguments, arguments, strict=True):
-            if not kind.accepts(value):
-                return Refusal(Code.BAD_ARGUMENTS, f"{name}: {label} is not {kind}")
-        return None
+        return _check(f"{self.module}.{self.name}", self.arguments, arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryDefinition:
+    """One question about the state: its arguments by name and kind, and whether the answer is an amount of tokens."""
+
+    module: str
+    name: str
+    arguments: tuple[tuple[str, Kind], ...]
+    is_amount: bool
+    documentation: str
+    function: QueryFunction
+
+    def ask(self, look: Look, arguments: tuple[cbor.Value, ...]) -> cbor.Value | Refusal:
+        """Return the answer: a plain value, or nested dictionaries and lists of those; else why there is none."""
+        return _check(f"{self.module}.{self.name}", self.arguments, arguments) or self.function(look, *arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDefinition:
+    """A number that operators watch, read from the state."""
+
+    name: str
+    documentation: str
+    measure: Measure
 
 
 @dataclass(slots=True)
@@ -224,33 +158,69 @@ class Module:
     name: str
     tables: tuple[Table[Any], ...] = ()
     calls: dict[str, CallDefinition] = field(default_factory=dict)
+    queries: dict[str, QueryDefinition] = field(default_factory=dict)
+    metrics: dict[str, MetricDefinition] = field(default_factory=dict)
     genesis: Hook | None = None
     begin: Hook | None = None
     end: Hook | None = None
     due: Due | None = None
 
-    def call(self, roles: Role = Role(0)) -> Callable[[CallFunction], CallFunction]:  # noqa: B008 (immutable)
-        """Declare the decorated function a call of this module, open to senders that have one of *roles*."""
+    def call(
+        self,
+        roles: Role = Role(0),  # noqa: B008 (immutable)
+        *,
+        is_free: bool = False,
+    ) -> Callable[[CallFunction], CallFunction]:
+        """Declare the decorated function a call of this module, open to senders that have one of *roles*.
+
+        No fee is taken for a call that is free.
+        """
 
         def declare(function: CallFunction) -> CallFunction:
-            definition = _define(self.name, function, roles)
-            self.calls[definition.name] = definition
+            arguments, documentation = read_arguments(function), inspect.getdoc(function) or ""
+            name = function.__name__
+            self.calls[name] = CallDefinition(self.name, name, arguments, roles, documentation, function, is_free)
+            return function
+
+        return declare
+
+    def query(self) -> Callable[[QueryFunction], QueryFunction]:
+        """Declare the decorated function a query of this module, open to everybody who may read the node's API."""
+
+        def declare(function: QueryFunction) -> QueryFunction:
+            arguments, documentation = read_arguments(function), inspect.getdoc(function) or ""
+            is_amount = get_type_hints(function, include_extras=True)["return"] == Amount
+            name = function.__name__
+            self.queries[name] = QueryDefinition(self.name, name, arguments, is_amount, documentation, function)
+            return function
+
+        return declare
+
+    def metric(self) -> Callable[[Measure], Measure]:
+        """Declare the decorated function a metric of this module; its docstring is the metric's help."""
+
+        def declare(function: Measure) -> Measure:
+            name = f"campusgrid_{self.name}_{function.__name__}"
+            self.metrics[name] = MetricDefinition(name, inspect.getdoc(function) or "", function)
             return function
 
         return declare
 
 
-def _is_hidden(character: str) -> bool:
-    """Tell control, line and direction characters; by number, for Python's own tables differ between its versions."""
-    return any(first <= ord(character) <= last for first, last in _HIDDEN)
-
-
-def _define(module: str, function: CallFunction, roles: Role) -> CallDefinition:
+def read_arguments(function: Callable[..., Any]) -> tuple[tuple[str, Kind], ...]:
+    """Return name and kind of all arguments of *function* but the first, which is its context."""
     hints = get_type_hints(function, include_extras=True)
     names = list(inspect.signature(function).parameters)[1:]
-    arguments = tuple((name, _kind(hints[name])) for name in names)
-    documentation = inspect.getdoc(function) or ""
-    return CallDefinition(module, function.__name__, arguments, roles, documentation, function)
+    return tuple((name, _kind(hints[name])) for name in names)
+
+
+def _check(name: str, kinds: tuple[tuple[str, Kind], ...], arguments: tuple[cbor.Value, ...]) -> Refusal | None:
+    if len(arguments) != len(kinds):
+        return Refusal(Code.BAD_ARGUMENTS, f"{name} has {len(kinds)} arguments, not {len(arguments)}")
+    for (label, kind), value in zip(kinds, arguments, strict=True):
+        if not kind.accepts(value):
+            return Refusal(Code.BAD_ARGUMENTS, f"{name}: {label} is not {kind}")
+    return None
 
 
 def _kind(hint: Any) -> Kind:

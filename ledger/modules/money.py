@@ -3,18 +3,26 @@
 No balance is ever negative. `pay` always succeeds: what the payer lacks becomes an `owed` row, paid first in, first out
 from whatever reaches the payer. Two accounts never owe each other: a new debt is set off against an opposite one first,
 so that money cannot run in circles. All amounts are aAIP (10^-18 AIP).
+
+Its surface is that of PSP22 (name to decrease_allowance). The authorities issue it, up to a cap each day; whoever
+holds it may redeem it with the utility, which takes it out of the ledger.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Final
+from itertools import islice
+from typing import Any, Final
 
 from ledger.codes import Code, Refusal
 from ledger.errors import LedgerError
-from ledger.modules import accounts
-from ledger.modules.module import AccountId, Amount, Context, Module
+from ledger.genesis import MAX_SUPPLY_AAIP
+from ledger.modules import accounts, allowances
+from ledger.modules.allowances import Allowance
+from ledger.modules.approvals import decision
+from ledger.modules.kinds import AccountId, Amount, AmountOrNone, Reference
+from ledger.modules.module import Context, Look, Module
 from ledger.state import Overlay, Reader, Table
 
 _ACCOUNT_BYTES: Final = 8
@@ -55,19 +63,31 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """All money ever issued, and the sequence number of the next debt."""
+    """All money ever issued and redeemed, the sequence number of the next debt, and what a day (UTC) saw issued."""
 
-    issued_aaip: int
-    next_debt: int
+    issued_aaip: int = 0
+    next_debt: int = 0
+    redeemed_aaip: int = 0
+    issue_day: int = 0
+    issued_on_day_aaip: int = 0
+
+    @property
+    def supply_aaip(self) -> int:
+        """All money that there is."""
+        return self.issued_aaip - self.redeemed_aaip
 
 
 HOLDINGS: Final = Table("money.holdings", Holding)
 OWED: Final = Table("money.owed", Debt)
 CLAIMS: Final = Table("money.claims", Claim)
 TOTALS: Final = Table("money.totals", Totals)
+ALLOWANCES: Final = Table("money.allowances", Allowance)
 TOTALS_KEY: Final = b"aip"
+DECIMALS: Final = 18
+MAX_LISTED_DEBTS: Final = 1_000
+_DAY_S: Final = 86_400
 
-module = Module("money", tables=(HOLDINGS, OWED, CLAIMS, TOTALS))
+module = Module("money", tables=(HOLDINGS, OWED, CLAIMS, TOTALS, ALLOWANCES))
 
 
 class MoneyError(LedgerError):
@@ -77,17 +97,122 @@ class MoneyError(LedgerError):
 @module.call()
 def transfer(context: Context, to: AccountId, amount_aaip: Amount) -> Refusal | None:
     """Move *amount_aaip* from the sender to the account *to*. A sender in arrears may not."""
-    state, sender = context.state, context.sender
-    if to == sender:
-        return Refusal(Code.SAME_ACCOUNT, "sender and receiver are one account")
-    if accounts.find(state, to) is None:
+    return _transfer(context, context.sender, to, amount_aaip)
+
+
+@module.call()
+def transfer_from(context: Context, owner: AccountId, to: AccountId, amount_aaip: Amount) -> Refusal | None:
+    """Move *amount_aaip* of *owner*'s to *to*, out of what the sender may move. Not of an owner in arrears."""
+    refusal = allowances.reduce(context.state, ALLOWANCES, owner, context.sender, amount_aaip)
+    return refusal or _transfer(context, owner, to, amount_aaip)
+
+
+@module.call()
+def approve(context: Context, spender: AccountId, amount_aaip: AmountOrNone) -> Refusal | None:
+    """Let *spender* move up to *amount_aaip* of the sender's, whatever was allowed before; 0 takes it back."""
+    return _allow(context, spender, amount_aaip)
+
+
+@module.call()
+def increase_allowance(context: Context, spender: AccountId, by_aaip: Amount) -> Refusal | None:
+    """Let *spender* move *by_aaip* more of the sender's than before."""
+    return _allow(context, spender, allowances.find(context.state, ALLOWANCES, context.sender, spender) + by_aaip)
+
+
+@module.call()
+def decrease_allowance(context: Context, spender: AccountId, by_aaip: Amount) -> Refusal | None:
+    """Let *spender* move *by_aaip* less of the sender's than before; refused where it is less than that."""
+    refusal = allowances.reduce(context.state, ALLOWANCES, context.sender, spender, by_aaip)
+    return refusal or _allow(context, spender, allowances.find(context.state, ALLOWANCES, context.sender, spender))
+
+
+@decision(module)
+def issue(context: Context, to: AccountId, amount_aaip: Amount) -> Refusal | None:
+    """Issue *amount_aaip* to an account, within the cap of each day (UTC)."""
+    if accounts.find(context.state, to) is None:
         return Refusal(Code.UNKNOWN_ACCOUNT, f"there is no account {to.hex()}")
-    refusal = refuse_spending(state, sender, amount_aaip)
+    totals, today = read_totals(context.state), context.time_s // _DAY_S
+    issued_today = amount_aaip + (totals.issued_on_day_aaip if totals.issue_day == today else 0)
+    cap_aaip = context.parameters.daily_issue_cap_aaip
+    if issued_today > cap_aaip:
+        return Refusal(Code.ISSUE_ABOVE_CAP, f"today's issues would be {issued_today} of at most {cap_aaip} aAIP")
+    if totals.supply_aaip + amount_aaip > MAX_SUPPLY_AAIP:
+        return Refusal(Code.SUPPLY_TOO_LARGE, f"there would be more than {MAX_SUPPLY_AAIP} aAIP")
+    after = replace(
+        totals, issued_aaip=totals.issued_aaip + amount_aaip, issue_day=today, issued_on_day_aaip=issued_today
+    )
+    context.state.put(TOTALS, TOTALS_KEY, after)
+    receive(context.state, to, amount_aaip)
+    context.emit("money", "issued", to=to, amount_aaip=amount_aaip)
+    return None
+
+
+@module.call()
+def redeem(context: Context, amount_aaip: Amount, reference: Reference) -> Refusal | None:
+    """Take *amount_aaip* of the sender's out of the ledger; the utility pays it out, by *reference*."""
+    refusal = refuse_spending(context.state, context.sender, amount_aaip)
     if refusal is not None:
         return refusal
-    pay(state, sender, to, amount_aaip)
-    context.emit("money", "transferred", sender=sender, to=to, amount_aaip=amount_aaip)
+    totals = read_totals(context.state)
+    _change(context.state, context.sender, balance=-amount_aaip)
+    context.state.put(TOTALS, TOTALS_KEY, replace(totals, redeemed_aaip=totals.redeemed_aaip + amount_aaip))
+    context.emit("money", "redeemed", account=context.sender, amount_aaip=amount_aaip, reference=reference)
     return None
+
+
+@module.query()
+def name(look: Look) -> str:  # noqa: ARG001 (every token has the same name on every chain)
+    """Return the token's name."""
+    return "campusgrid money"
+
+
+@module.query()
+def symbol(look: Look) -> str:  # noqa: ARG001
+    """Return the token's symbol."""
+    return "AIP"
+
+
+@module.query()
+def decimals(look: Look) -> int:  # noqa: ARG001
+    """Return how many decimals one token has: 10^18 base units are one AIP."""
+    return DECIMALS
+
+
+@module.query()
+def total_supply(look: Look) -> Amount:
+    """Return how much there is, in aaip."""
+    return read_totals(look.state).supply_aaip
+
+
+@module.query()
+def balance_of(look: Look, account: AccountId) -> Amount:
+    """Return how much *account* holds free of locks, in aaip."""
+    return find(look.state, account).balance_aaip
+
+
+@module.query()
+def allowance(look: Look, owner: AccountId, spender: AccountId) -> Amount:
+    """Return how much of *owner*'s *spender* may move, in aaip."""
+    return allowances.find(look.state, ALLOWANCES, owner, spender)
+
+
+@module.query()
+def read_holding(look: Look, account: AccountId) -> dict[str, Any]:
+    """Return an account's money: free, locked in orders, owed to others and owed by others."""
+    holding = find(look.state, account)
+    return {
+        "balance_aaip": holding.balance_aaip,
+        "locked_aaip": holding.locked_aaip,
+        "owes_aaip": holding.owes_aaip,
+        "claims_aaip": holding.claims_aaip,
+    }
+
+
+@module.query()
+def list_debts(look: Look, account: AccountId) -> list[dict[str, Any]]:
+    """Return what *account* owes, in the order in which it will be paid: creditor and amount; at most 1,000 rows."""
+    rows = islice(look.state.scan(OWED, account), MAX_LISTED_DEBTS)
+    return [{"creditor": row.creditor, "amount_aaip": row.amount_aaip} for _, row in rows]
 
 
 def find(view: Reader, account: bytes) -> Holding:
@@ -95,16 +220,25 @@ def find(view: Reader, account: bytes) -> Holding:
     return view.get(HOLDINGS, account) or Holding()
 
 
+def read_totals(view: Reader) -> Totals:
+    """Return what was issued and redeemed so far."""
+    return view.get(TOTALS, TOTALS_KEY) or Totals()
+
+
+def refuse_arrears(view: Reader, account: bytes) -> Refusal | None:
+    """Return that *account* is in arrears, or None."""
+    owes_aaip = find(view, account).owes_aaip
+    return Refusal(Code.IN_ARREARS, f"account {account.hex()} owes {owes_aaip} aAIP") if owes_aaip else None
+
+
 def refuse_spending(view: Reader, account: bytes, amount_aaip: int) -> Refusal | None:
     """Return why *account* may not spend *amount_aaip* of its own will, or None."""
-    holding = find(view, account)
-    if holding.owes_aaip:
-        return Refusal(Code.IN_ARREARS, f"account {account.hex()} owes {holding.owes_aaip} aAIP")
-    if holding.balance_aaip < amount_aaip:
-        return Refusal(
-            Code.BALANCE_TOO_LOW, f"account {account.hex()} has {holding.balance_aaip} of {amount_aaip} aAIP"
-        )
-    return None
+    balance_aaip = find(view, account).balance_aaip
+    refusal = refuse_arrears(view, account)
+    if refusal is None and balance_aaip < amount_aaip:
+        text = f"account {account.hex()} has {balance_aaip} of {amount_aaip} aAIP"
+        return Refusal(Code.BALANCE_TOO_LOW, text)
+    return refusal
 
 
 def pay(state: Overlay, payer: bytes, payee: bytes, amount_aaip: int) -> int:
@@ -146,6 +280,27 @@ def receive(state: Overlay, account: bytes, amount_aaip: int) -> None:
             arriving.extend(_pay_debts(state, receiver))
 
 
+def _transfer(context: Context, owner: bytes, to: bytes, amount_aaip: int) -> Refusal | None:
+    state = context.state
+    if to == owner:
+        return Refusal(Code.SAME_ACCOUNT, "sender and receiver are one account")
+    if accounts.find(state, to) is None:
+        return Refusal(Code.UNKNOWN_ACCOUNT, f"there is no account {to.hex()}")
+    refusal = refuse_spending(state, owner, amount_aaip)
+    if refusal is not None:
+        return refusal
+    pay(state, owner, to, amount_aaip)
+    context.emit("money", "transferred", sender=owner, to=to, amount_aaip=amount_aaip)
+    return None
+
+
+def _allow(context: Context, spender: bytes, amount_aaip: int) -> Refusal | None:
+    refusal = allowances.set_to(context.state, ALLOWANCES, context.sender, spender, amount_aaip)
+    if refusal is None:
+        context.emit("money", "approved", owner=context.sender, spender=spender, amount_aaip=amount_aaip)
+    return refusal
+
+
 def _pay_debts(state: Overlay, debtor: bytes) -> list[tuple[bytes, int]]:
     """Take what *debtor* has for its oldest debts; return (creditor, amount) still to be credited."""
     payments: list[tuple[bytes, int]] = []
@@ -168,7 +323,7 @@ def _owe(state: Overlay, debtor: bytes, creditor: bytes, amount_aaip: int) -> No
     if last is not None and last.creditor == creditor:
         state.put(OWED, newest, replace(last, amount_aaip=last.amount_aaip + amount_aaip))
         return
-    totals = state.get(TOTALS, TOTALS_KEY) or Totals(0, 0)
+    totals = read_totals(state)
     key = debtor + totals.next_debt.to_bytes(_SEQUENCE_BYTES, "big")
     state.put(OWED, key, Debt(creditor, amount_aaip))
     state.put(CLAIMS, creditor + key, Claim())
@@ -217,7 +372,7 @@ def _genesis(context: Context) -> None:
     for account in sorted(context.genesis.accounts, key=lambda account: account.id):
         _change(context.state, account.id, balance=account.balance_aaip)
     issued = sum(account.balance_aaip for account in context.genesis.accounts)
-    context.state.put(TOTALS, TOTALS_KEY, Totals(issued, 0))
+    context.state.put(TOTALS, TOTALS_KEY, Totals(issued))
 
 
 module.genesis = _genesis

@@ -10,7 +10,7 @@ from ledger import reading
 from ledger.codes import Code, Refusal
 from ledger.errors import MalformedError
 from ledger.modules import meters
-from ledger.modules.meters import Meter
+from ledger.modules.meters import Meter, MeterKey
 from ledger.modules.module import Context
 from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading, Reason
 
@@ -21,7 +21,10 @@ TOLERANCE_SHARE: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class CheckedBoundary:
-    """A boundary reading whose signature and time were checked: the registers of a meter at the start of `epoch`."""
+    """A boundary reading whose signature and time were checked: the registers of a meter at the start of `epoch`.
+
+    `key_id` names the meter's key that signed it.
+    """
 
     meter_id: bytes
     meter: Meter
@@ -30,6 +33,7 @@ class CheckedBoundary:
     import_wh: int
     export_wh: int
     hash: bytes
+    key_id: bytes
 
 
 def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
@@ -43,18 +47,28 @@ def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
     found = meters.find_by_key(context.state, decoded.key_id)
     if found is None:
         return Refusal(Code.READING_KEY_UNKNOWN, f"no meter has the key {decoded.key_id.hex()}")
-    meter_id, meter = found
-    if not context.signatures.is_signed_by(raw, meter.public_key):
-        return Refusal(Code.READING_BAD_SIGNATURE, f"meter {meter_id.hex()} did not sign it")
-    refusal = _refuse_time(context, decoded, decoded.epoch)
+    key, meter = found
+    refusal = _refuse_key(context, key, decoded) or _refuse_time(context, decoded, decoded.epoch)
     if refusal is not None:
         return refusal
-    imported, exported = decoded.register(ENERGY_IMPORT), decoded.register(ENERGY_EXPORT)
+    meter_id, imported, exported = key.meter, decoded.register(ENERGY_IMPORT), decoded.register(ENERGY_EXPORT)
     if imported is None or exported is None:
         return Refusal(Code.READING_LACKS_REGISTER, f"meter {meter_id.hex()}: it lacks register 1.8.0 or 2.8.0")
     return CheckedBoundary(
-        meter_id, meter, decoded.epoch, decoded.time, imported, exported, hashlib.sha256(raw).digest()
+        meter_id, meter, decoded.epoch, decoded.time, imported, exported, hashlib.sha256(raw).digest(), decoded.key_id
     )
+
+
+def _refuse_key(context: Context, key: MeterKey, decoded: Reading) -> Refusal | None:
+    name = f"meter {key.meter.hex()}"
+    if not context.signatures.is_signed_by(decoded.raw, key.public_key):
+        return Refusal(Code.READING_BAD_SIGNATURE, f"{name} did not sign it")
+    if key.is_revoked(context.height):
+        return Refusal(Code.READING_KEY_REVOKED, f"{name}: its key is revoked from block {key.revoked_from} on")
+    last = key.last_sequence
+    if decoded.sequence < key.first_sequence or (last is not None and decoded.sequence > last):
+        return Refusal(Code.READING_KEY_ENDED, f"{name}: reading {decoded.sequence} belongs to another of its keys")
+    return None
 
 
 def _refuse_time(context: Context, decoded: Reading, epoch: int) -> Refusal | None:

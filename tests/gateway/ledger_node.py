@@ -121,7 +121,7 @@ port = {self.port}
         """Assign the meter to *owner*."""
         await self.call(
             self.admin, "registry", "assign_meter", pen.meter_id, owner.id, "eastron_sdm120", 10_000,
-            pen.key.public_key, True,
+            pen.key.public_key, True, "east",
         )  # fmt: skip
 
 

@@ -9,13 +9,15 @@ from typing import Any
 from ledger import envelope, transaction
 from ledger.authority import Authority, AuthoritySet
 from ledger.block import Block, Commit
-from ledger.codes import Code
+from ledger.codes import Code, Refusal
 from ledger.consensus.commit import build_commit
 from ledger.consensus.messages import Vote, sign
 from ledger.execution import Execution, Receipt
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.keys import PrivateKey
+from ledger.modules import find_query
 from ledger.modules.market.supply import measure_supply
+from ledger.modules.module import QueryDefinition
 from ledger.reading import (
     ENERGY_EXPORT,
     ENERGY_IMPORT,
@@ -28,13 +30,15 @@ from ledger.reading import (
 )
 from ledger.records import ClearingRecord, SettlementLine
 from ledger.runtime import Runtime
-from ledger.state import LedgerState, Row, Table
+from ledger.state import LedgerState, Row, Table, authorities_at
 from ledger.transaction import Call
 
 EPOCH_S = 900
 START_EPOCH = 2_000_000
 AIP = 10**18
 AUTHORITY_NAMES = ("ERC", "MEA", "PEA", "EGAT")
+AUTHORITIES = ("authority", "authority1", "authority2", "authority3")
+"""The authorities' accounts."""
 WH = 10**15
 """aGRID of one Wh."""
 
@@ -85,11 +89,12 @@ def make_genesis(
         Authority(id_of(100 + n), name, *(key_of(1000 + 10 * n + k).public_key for k in range(3)))
         for n, name in enumerate(AUTHORITY_NAMES)
     ]
-    people = {"grid": Person(id_of(1), key_of(1)), "admin": Person(id_of(2), key_of(2))}
-    people |= {"gateway": Person(id_of(3), key_of(3)), "authority": Person(id_of(100), key_of(100))}
+    people = {name: Person(id_of(n), key_of(n)) for n, name in enumerate(("grid", "admin", "gateway", "admin2"), 1)}
+    people |= {name: Person(id_of(100 + n), key_of(100 + n)) for n, name in enumerate(AUTHORITIES)}
     numbers = [10 + n if n < 50 else 100_000 + n for n in range(users)]
     people |= {f"user{n}": Person(id_of(number), key_of(number)) for n, number in enumerate(numbers)}
-    roles = {"grid": Role.GRID, "admin": Role.ADMIN, "gateway": Role.GATEWAY, "authority": Role.AUTHORITY}
+    roles = {"grid": Role.GRID, "admin": Role.ADMIN, "gateway": Role.GATEWAY, "admin2": Role.ADMIN}
+    roles |= dict.fromkeys(AUTHORITIES, Role.AUTHORITY)
     accounts = tuple(
         GenesisAccount(person.id, person.key.public_key, roles.get(name, Role.USER), balance_aaip)
         for name, person in people.items()
@@ -112,10 +117,13 @@ class Chain:
     blocks: list[Block] = field(default_factory=list)
     executions: list[Execution] = field(default_factory=list)
     meters: list[TestMeter] = field(default_factory=list)
+    vote_keys: dict[bytes, PrivateKey] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.runtime = Runtime(self.genesis)
         self.state = self.runtime.genesis_state()
+        keys = [key_of(1000 + 10 * n) for n in range(len(AUTHORITY_NAMES))]
+        self.vote_keys |= {key.public_key: key for key in keys}
 
     @property
     def epoch(self) -> int:
@@ -132,8 +140,10 @@ class Chain:
         if header.height == 0:
             return None
         vote = Vote(envelope.Kind.PRECOMMIT, header.height, 0, header.id)
+        members = authorities_at(self.state, header.height).members
         messages = [
-            sign(vote, self.genesis.chain_id, index, key_of(1000 + 10 * index)) for index in range(len(AUTHORITY_NAMES))
+            sign(vote, self.genesis.chain_id, index, self.vote_keys[member.vote_key])
+            for index, member in enumerate(members)
         ]
         return build_commit(header.height, 0, header.id, messages)
 
@@ -178,9 +188,36 @@ class Chain:
         assert receipt.code is Code.DONE, receipt.text
         return receipt
 
+    def decide(self, module: str, function: str, *arguments: Any, reference: str = "minutes") -> Receipt:
+        """Have three authorities approve a decision, each in a block of its own; return the last one's receipt."""
+        for who in AUTHORITIES[:2]:
+            self.must(who, module, function, reference, *arguments)
+        return self.must(AUTHORITIES[2], module, function, reference, *arguments)
+
+    def ask(self, module: str, name: str, *arguments: Any) -> Any:
+        """Return the answer of a query."""
+        query = find_query(module, name)
+        assert isinstance(query, QueryDefinition)
+        answer = query.ask(self.runtime.look(self.state), arguments)
+        assert not isinstance(answer, Refusal), answer
+        return answer
+
+    def add_person(self, who: str, number: int) -> Person:
+        """Name somebody whom the ledger does not know yet."""
+        self.people[who] = Person(id_of(number), key_of(number))
+        return self.people[who]
+
     def add_meter(self, owner: str, number: int, *, rated_power_w: int = 10_000, can_export: bool = True) -> TestMeter:
         meter = TestMeter(id_of(500 + number), key_of(500 + number), self.people[owner])
-        arguments = (meter.id, meter.owner.id, "eastron_sdm120", rated_power_w, meter.key.public_key, can_export)
+        arguments = (
+            meter.id,
+            meter.owner.id,
+            "eastron_sdm120",
+            rated_power_w,
+            meter.key.public_key,
+            can_export,
+            "east",
+        )
         self.must("admin", "registry", "assign_meter", *arguments)
         self.meters.append(meter)
         return meter

@@ -46,7 +46,7 @@ def _(chain: Chain) -> Code:
         ("user0", "registry", "register_user", someone, key, "prosumer", "east"),
         ("user0", "registry", "verify_user", someone),
         ("gateway", "registry", "register_gateway", someone, key),
-        ("authority", "registry", "assign_meter", someone, someone, "sdm120", 1000, key, True),
+        ("authority", "registry", "assign_meter", someone, someone, "sdm120", 1000, key, True, "east"),
         ("user0", "registry", "rebase", meter.id, meter.boundary(E, 0, 0)),
         ("gateway", "registry", "reinstate_meter", meter.id),
         ("admin", "market", "create_sell_order", meter.id, E, 3_000_000, 100),
@@ -73,7 +73,7 @@ def _(chain: Chain) -> Code:
 
 @reaches(Code.UNKNOWN_ACCOUNT)
 def _(chain: Chain) -> Code:
-    meter = (id_of(900), id_of(99), "sdm120", 1000, key_of(900).public_key, True)
+    meter = (id_of(900), id_of(99), "sdm120", 1000, key_of(900).public_key, True, "east")
     assert must_refuse(chain, "admin", "registry", "assign_meter", *meter) is Code.UNKNOWN_ACCOUNT
     assert must_refuse(chain, "admin", "registry", "verify_user", id_of(99)) is Code.UNKNOWN_ACCOUNT
     assert must_refuse(chain, "user0", "grid", "transfer", id_of(99), 1) is Code.UNKNOWN_ACCOUNT
@@ -88,7 +88,7 @@ def _(chain: Chain) -> Code:
 
 @reaches(Code.KEY_IN_USE)
 def _(chain: Chain) -> Code:
-    meter = (id_of(900), chain.people["user0"].id, "sdm120", 1000, chain.meters[0].key.public_key, True)
+    meter = (id_of(900), chain.people["user0"].id, "sdm120", 1000, chain.meters[0].key.public_key, True, "east")
     assert must_refuse(chain, "admin", "registry", "assign_meter", *meter) is Code.KEY_IN_USE
     return must_refuse(chain, "admin", "registry", "register_gateway", id_of(99), key_of(10).public_key)
 
@@ -107,7 +107,7 @@ def _(chain: Chain) -> Code:
 
 @reaches(Code.METER_EXISTS)
 def _(chain: Chain) -> Code:
-    meter = (chain.meters[0].id, chain.people["user0"].id, "sdm120", 1000, key_of(900).public_key, True)
+    meter = (chain.meters[0].id, chain.people["user0"].id, "sdm120", 1000, key_of(900).public_key, True, "east")
     return must_refuse(chain, "admin", "registry", "assign_meter", *meter)
 
 
@@ -115,7 +115,7 @@ def _(chain: Chain) -> Code:
 def _(chain: Chain) -> Code:
     for number in range(1, 10):
         chain.add_meter("user0", 20 + number)
-    meter = (id_of(900), chain.people["user0"].id, "sdm120", 1000, key_of(900).public_key, True)
+    meter = (id_of(900), chain.people["user0"].id, "sdm120", 1000, key_of(900).public_key, True, "east")
     return must_refuse(chain, "admin", "registry", "assign_meter", *meter)
 
 

@@ -13,11 +13,22 @@ from ledger.consensus.evidence import Evidence
 from ledger.consensus.messages import Vote, sign
 from ledger.envelope import Kind
 from ledger.modules.authorities import DUTIES, Duty
-from tests.ledger import reached_by_anchors, reached_by_blocks, reached_by_calls, reached_by_readings
+from tests.ledger import (
+    reached_by_anchors,
+    reached_by_blocks,
+    reached_by_calls,
+    reached_by_governance,
+    reached_by_oracle,
+    reached_by_readings,
+    reached_by_registry,
+)
 from tests.ledger.chain_kit import Chain, id_of, key_of, make_chain, reading_codes
 from tests.ledger.code_kit import SCENARIOS, E, next_block, reject
 
-REACHED_BY = (reached_by_anchors, reached_by_blocks, reached_by_calls, reached_by_readings)
+REACHED_BY = (
+    reached_by_anchors, reached_by_blocks, reached_by_calls, reached_by_governance, reached_by_oracle,
+    reached_by_readings, reached_by_registry,
+)  # fmt: skip
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_the_chain_id_depends_on_the_content_and_not_on_its_form(genesis: Genesi
 
 
 def test_the_chain_id_is_pinned(genesis: Genesis) -> None:
-    assert genesis.chain_id.hex() == "bd0bb51f0ed22fa2"
+    assert genesis.chain_id.hex() == "9af09ff936bd6e9b"
 
 
 def set_in(document: dict, path: str, value: object) -> None:
@@ -85,7 +85,7 @@ def set_in(document: dict, path: str, value: object) -> None:
         ("accounts.1.roles", ["king"], "'king' is no role"),
         ("accounts.1.roles", "admin", "is not a list of roles"),
         ("accounts.1.roles", [["admin"]], "is no role"),
-        ("accounts.4.roles", ["authority"], "is no authority"),
+        ("accounts.8.roles", ["authority"], "is no authority"),
         ("accounts.1.id", id_of(1).hex(), "is there twice"),
         ("accounts.1.public_key", key_of(1).public_key.hex(), "shares its key"),
         ("accounts.1.balance_aaip", 5, "is not an amount"),
@@ -134,4 +134,6 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_parameters_and_roles_have_the_defaults_of_a_campus() -> None:
     parameters = Parameters()
     assert (parameters.epoch_s, parameters.settle_deadline_s, parameters.settle_deadline_blocks) == (900, 21_600, 100)
-    assert [role.name for role in Role] == ["USER", "ADMIN", "GATEWAY", "AUTHORITY", "GRID"]
+    assert [role.name for role in Role] == [
+        "USER", "ADMIN", "GATEWAY", "AUTHORITY", "GRID", "OPERATOR", "MARKET_MAKER", "AGENT",
+    ]  # fmt: skip

@@ -199,7 +199,7 @@ def test_lines_of_any_positions_conserve_energy_and_money(values: list, random: 
     positions = []
     for number, (_, import_wh, export_wh, is_reported) in enumerate(values):
         key = bytes([number])
-        interval = Interval(import_wh, export_wh, b"f" * 32, b"l" * 32, 0) if is_reported else None
+        interval = Interval(import_wh, export_wh, b"f" * 32, b"l" * 32, 0, b"") if is_reported else None
         positions.append(Position(key, key, b"", sold[number], 0, number, interval))
         positions.append(Position(key, key + b"b", b"", 0, bought[number], number, interval))
     lines = draw_lines(7, book, positions)

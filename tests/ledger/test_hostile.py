@@ -13,7 +13,7 @@ from ledger import block, transaction
 from ledger.codes import Code, Refusal
 from ledger.errors import MalformedError
 from ledger.modules import MODULES
-from ledger.modules.module import Bytes, Flag, Integer, Many, Text
+from ledger.modules.kinds import Bytes, Flag, Integer, Many, Text
 from ledger.runtime import InvalidBlockError, Runtime
 from tests.ledger.chain_kit import START_EPOCH, Chain, make_chain
 

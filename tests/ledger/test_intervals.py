@@ -6,9 +6,9 @@ import pytest
 
 from ledger.codes import Code
 from ledger.modules import grid, meters, money
+from ledger.modules.kinds import MAX_TEXT_CHARACTERS, Text
 from ledger.modules.market import tables
 from ledger.modules.meters import MeterStatus
-from ledger.modules.module import MAX_TEXT_CHARACTERS, Text
 from ledger.records import LineFlag, SettlementLine
 from tests.ledger.chain_kit import START_EPOCH, WH, Chain, TestMeter, lines_of, make_chain
 
@@ -175,7 +175,9 @@ def test_a_meter_and_a_user_registered_in_one_block_can_act_in_it(chain: Chain) 
         chain.sign("admin", "registry", "register_user", new.id, new.key.public_key, "prosumer", "east wing"),
         chain.sign("admin", "registry", "verify_user", new.id),
         chain.sign("admin", "registry", "verify_user", new.id),
-        chain.sign("admin", "registry", "assign_meter", meter.id, new.id, "sdm120", 5000, meter.key.public_key, True),
+        chain.sign(
+            "admin", "registry", "assign_meter", meter.id, new.id, "sdm120", 5000, meter.key.public_key, True, "east"
+        ),
         chain.sign("admin", "registry", "rebase", meter.id, meter.boundary(START_EPOCH, 0, 0)),
         chain.sign("admin", "money", "transfer", new.id, 10**18),
         chain.sign("new", "market", "create_sell_order", meter.id, E, 3_000_000, 100),

@@ -14,16 +14,18 @@ from ledger.block import decode
 from ledger.codes import Code, Refusal
 from ledger.execution import LoggedRecord, Receipt
 from ledger.modules import MODULES, accounts, describe_calls, money
-from ledger.modules.module import MAX_READINGS_PER_REPORT, AccountId, Amount, Context
+from ledger.modules.kinds import MAX_READINGS_PER_REPORT, AccountId, Amount
+from ledger.modules.module import Context
 from ledger.runtime import MAX_NONCE_AHEAD, InvalidBlockError, Runtime, _Budget
 from ledger.signatures import SignatureCache
 from ledger.state import LedgerState
 from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
-from tests.ledger.chain_kit import START_EPOCH, Chain, key_of, make_chain
+from tests.ledger.chain_kit import START_EPOCH, Chain, id_of, key_of, make_chain
 from tests.ledger.reached_by_anchors import make_anchors
 
 VECTORS = Path(__file__).parents[1] / "data" / "ledger-roots.json"
 E = START_EPOCH + 1
+KEYS = [key_of(2000 + n).public_key for n in range(3)]
 
 
 def play() -> Chain:
@@ -41,6 +43,9 @@ def play() -> Chain:
     chain.report(*(meter.boundary(E + 1, 1700, 5900) for meter in chain.meters))
     chain.must("grid", "grid", "retire", 10**15)
     chain.must("gateway", "anchors", "submit_anchors", [one.encode() for one in make_anchors(chain, 3)])
+    chain.must("user1", "oracle", "request_energy_data", chain.meters[1].id, E + 2)
+    chain.decide("money", "issue", chain.people["user0"].id, 10**18)
+    chain.decide("authorities", "admit", id_of(104), key_of(104).public_key, "EPPO", *KEYS)
     chain.block()
     return chain
 

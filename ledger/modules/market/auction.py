@@ -44,15 +44,33 @@ def close_gates(context: Context) -> None:
     if epoch > clock.last_epoch:
         context.state.put(CLOSINGS, epoch_key(epoch - 1), Closing(context.height))
     for _ in range(MAX_CLEARINGS_PER_BLOCK):
-        waiting = first_waiting(context.state, UNCLEARED)
-        if waiting is None or waiting > epoch:
+        if not _clear_next(context, epoch):
             break
-        if not take_on(context, read_epoch(context.state, waiting, context.parameters).orders):
-            break
-        _clear(context, waiting)
+    context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=_next_clear(context, epoch), last_epoch=epoch))
+
+
+def clear_overdue(context: Context) -> bool:
+    """Clear the first book whose epoch has started and that no hook has cleared; tell whether there was one."""
+    epoch = context.time_s // context.parameters.epoch_s
+    is_cleared = _clear_next(context, epoch)
+    context.state.put(CLOCK, CLOCK_KEY, replace(read_clock(context.state), next_clear=_next_clear(context, epoch)))
+    return is_cleared
+
+
+def _clear_next(context: Context, epoch: int) -> bool:
+    """Clear the first book that waits, if its epoch has started by *epoch* and the block has room for it."""
     waiting = first_waiting(context.state, UNCLEARED)
-    next_clear = epoch + 1 if waiting is None else min(epoch + 1, waiting)
-    context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=next_clear, last_epoch=epoch))
+    if waiting is None or waiting > epoch:
+        return False
+    if not take_on(context, read_epoch(context.state, waiting, context.parameters).orders):
+        return False
+    _clear(context, waiting)
+    return True
+
+
+def _next_clear(context: Context, epoch: int) -> int:
+    waiting = first_waiting(context.state, UNCLEARED)
+    return epoch + 1 if waiting is None else min(epoch + 1, waiting)
 
 
 def _clear(context: Context, epoch: int) -> None:

@@ -13,11 +13,12 @@ from typing import Final
 from ledger.codes import Code, Refusal
 from ledger.errors import CorruptedError
 from ledger.genesis import Role
-from ledger.modules import meters, registry
+from ledger.modules import meters, registry, requests
+from ledger.modules.kinds import Epoch, MeterId, ReadingEnvelopes
 from ledger.modules.market.settlement import book_gap
 from ledger.modules.market.tables import HELD, INTERVALS, Held, Interval, module, read_clock, wait_for_settlement
 from ledger.modules.meters import Mark, MeterStatus, epoch_key
-from ledger.modules.module import Context, Epoch, MeterId, ReadingEnvelopes
+from ledger.modules.module import Context
 from ledger.modules.readings import CheckedBoundary, check_boundary
 from ledger.records import LineFlag
 
@@ -30,13 +31,18 @@ STEP_SLACK_WH: Final = 10
 _SECONDS_PER_HOUR: Final = 3600
 
 
-@module.call()
+@module.call(is_free=True)
 def report_intervals(context: Context, readings: ReadingEnvelopes) -> Refusal | None:
     """Report boundary readings as the meters signed them, each meter's in the order of epochs.
 
     For registered gateways, authorities, and owners for their own meters; anybody else is refused. Each reading has
     its own code in the events; good ones count though others are refused, and repeats change nothing.
     """
+    return report(context, readings)
+
+
+def report(context: Context, readings: list[bytes]) -> Refusal | None:
+    """Take in the *readings* of an interval report, or return why the sender may not make one."""
     if not _may_report_any(context) and not registry.owns_meters(context.state, context.sender):
         return Refusal(
             Code.MAY_NOT_REPORT, f"account {context.sender.hex()} is no gateway, no authority and owns no meter"
@@ -65,7 +71,9 @@ def release_energy(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | 
     else:
         return Refusal(Code.ALREADY_APPROVED, "your role has approved it already; the other role must, too")
     if held.approved_by_admin and held.approved_by_authority:
-        interval = Interval(held.import_wh, held.export_wh, held.first_reading, held.last_reading, 0)
+        interval = Interval(
+            held.import_wh, held.export_wh, held.first_reading, held.last_reading, held.flags, held.key_id
+        )
         book_gap(context, epoch, meter, interval, LineFlag.GAP | LineFlag.RELEASED)
         state.delete(HELD, key)
     else:
@@ -123,7 +131,10 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
     epoch, key = checked.epoch - 1, checked.meter_id
     meters.set_mark(context.state, key, _next_mark(checked, mark))
     if _is_impossible(checked, mark, interval):
-        held = Held(interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading, b"", b"")
+        held = Held(
+            interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading,
+            interval.flags & int(LineFlag.KEY_CHANGED), interval.key_id, b"", b"",
+        )  # fmt: skip
         context.state.put(HELD, key + epoch_key(epoch), held)
         context.emit(
             "market", "held", meter=key, epoch=epoch, import_wh=interval.import_wh, export_wh=interval.export_wh
@@ -134,6 +145,7 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
         wait_for_settlement(context.state, epoch, context.height)
     else:
         book_gap(context, epoch, key, interval, LineFlag.GAP)
+    requests.note_reported(context, key, epoch, interval.import_wh, interval.export_wh)
 
 
 def _measure(checked: CheckedBoundary, mark: Mark) -> Interval:
@@ -145,12 +157,14 @@ def _measure(checked: CheckedBoundary, mark: Mark) -> Interval:
         min(checked.import_wh, mark.import_wh) < mark.import_high_wh
         or min(checked.export_wh, mark.export_wh) < mark.export_high_wh
     )
+    flags = LineFlag.BELOW_MARK * below | LineFlag.KEY_CHANGED * (mark.key_id != checked.key_id)
     return Interval(
         max(0, checked.import_wh - mark.import_high_wh),
         max(0, checked.export_wh - mark.export_high_wh),
         mark.reading_hash,
         checked.hash,
-        int(LineFlag.BELOW_MARK) if below else 0,
+        int(flags),
+        checked.key_id,
     )
 
 
@@ -158,6 +172,7 @@ def _next_mark(checked: CheckedBoundary, mark: Mark) -> Mark:
     return Mark(
         checked.epoch, checked.time_s, checked.import_wh, checked.export_wh,
         max(mark.import_high_wh, checked.import_wh), max(mark.export_high_wh, checked.export_wh), checked.hash,
+        checked.key_id,
     )  # fmt: skip
 
 

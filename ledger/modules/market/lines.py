@@ -15,7 +15,7 @@ from ledger.modules.grid import AGRID_PER_WH
 from ledger.modules.market.tables import AAIP_PER_PRICE_WH, EpochRow, Interval
 from ledger.records import LineFlag, SettlementLine
 
-_NOTHING: Final = Interval(0, 0, b"", b"", 0)
+_NOTHING: Final = Interval(0, 0, b"", b"", 0, b"")
 
 
 class ConservationError(LedgerError):

@@ -10,6 +10,7 @@ from ledger.errors import CorruptedError
 from ledger.genesis import Role
 from ledger.market.book import MAX_ORDERS_PER_EPOCH, MAX_ORDERS_PER_USER, Side
 from ledger.modules import meters, money, registry
+from ledger.modules.kinds import Boolean, Epoch, MeterId, OrderId, Price, Quantity
 from ledger.modules.market.tables import (
     AAIP_PER_PRICE_WH,
     CLOCK,
@@ -29,7 +30,8 @@ from ledger.modules.market.tables import (
     read_epoch,
 )  # fmt: skip
 from ledger.modules.meters import MeterStatus, epoch_key
-from ledger.modules.module import Boolean, Context, Epoch, MeterId, OrderId, Price, Quantity
+from ledger.modules.module import Context
+from ledger.modules.registry.delegations import act_for_user, give_back, spend
 from ledger.state import Reader
 
 MAX_EPOCHS_AHEAD: Final = 672
@@ -49,7 +51,7 @@ class Wish:
     quantity_wh: int
 
 
-@module.call(Role.USER)
+@module.call(Role.USER | Role.AGENT)
 def create_sell_order(
     context: Context, meter: MeterId, epoch: Epoch, price_uaip_per_kwh: Price, quantity_wh: Quantity
 ) -> Refusal | None:
@@ -60,7 +62,7 @@ def create_sell_order(
     return _create(context, Wish(Side.SELL, meter, epoch, price_uaip_per_kwh, quantity_wh))
 
 
-@module.call(Role.USER)
+@module.call(Role.USER | Role.AGENT)
 def create_buy_order(
     context: Context, meter: MeterId, epoch: Epoch, price_uaip_per_kwh: Price, quantity_wh: Quantity
 ) -> Refusal | None:
@@ -71,25 +73,31 @@ def create_buy_order(
     return _create(context, Wish(Side.BUY, meter, epoch, price_uaip_per_kwh, quantity_wh))
 
 
-@module.call(Role.USER)
+@module.call(Role.USER | Role.AGENT)
 def cancel_order(context: Context, order: OrderId) -> Refusal | None:
     """Withdraw one's own order before its gate closes; what it locked comes back, the fee does not."""
-    place = context.state.get(ORDER_PLACES, order)
-    row = None if place is None else context.state.get(ORDERS, place.key)
+    state = context.state
+    place = state.get(ORDER_PLACES, order)
+    row = None if place is None else state.get(ORDERS, place.key)
     if place is None or row is None:
         return Refusal(Code.UNKNOWN_ORDER, f"there is no order {order.hex()}")
     epoch, account = int.from_bytes(place.key[:8], "big"), place.key[8:16]
-    if account != context.sender:
+    acting = act_for_user(context, row.meter)
+    if isinstance(acting, Refusal):
+        return acting
+    if account != acting.sender:
         return Refusal(Code.NOT_ORDER_OWNER, f"order {order.hex()} belongs to another account")
     if _is_gate_closed(context, epoch):
         return Refusal(Code.GATE_CLOSED, f"the book of epoch {epoch} is closed")
-    money.unlock(context.state, account, row.locked_aaip)
-    context.state.delete(ORDERS, place.key)
-    context.state.delete(ORDER_PLACES, order)
-    book = read_epoch(context.state, epoch, context.parameters)
-    is_own_slot = len(own_orders(context.state, epoch, account)) < _count_own_slots(book)
-    book = replace(book, orders=book.orders - 1, slots_used=book.slots_used - is_own_slot)
-    context.state.put(EPOCHS, epoch_key(epoch), book)
+    money.unlock(state, account, row.locked_aaip)
+    if place.agent:
+        give_back(state, place.agent, epoch, row.locked_aaip)
+    state.delete(ORDERS, place.key)
+    state.delete(ORDER_PLACES, order)
+    book = read_epoch(state, epoch, context.parameters)
+    is_own_slot = len(orders_of_person(state, epoch, account)) < _count_own_slots(book)
+    book = replace(book, orders=book.orders - 1, slots_used=max(0, book.slots_used - is_own_slot))
+    state.put(EPOCHS, epoch_key(epoch), book)
     context.emit("market", "order_cancelled", order=order, epoch=epoch)
     return None
 
@@ -113,9 +121,10 @@ def keep_surplus(context: Context, meter: MeterId, is_kept: Boolean) -> Refusal 
     return None
 
 
-def own_orders(view: Reader, epoch: int, account: bytes) -> list[OrderRow]:
-    """Return the orders of *account* in the book of *epoch*, by sequence."""
-    return [row for _, row in view.scan(ORDERS, epoch_key(epoch) + account)]
+def orders_of_person(view: Reader, epoch: int, account: bytes) -> list[OrderRow]:
+    """Return the orders in the book of *epoch* of the person whose account this is, by account and sequence."""
+    accounts = registry.list_accounts(view, account)
+    return [row for one in accounts for _, row in view.scan(ORDERS, epoch_key(epoch) + one)]
 
 
 def measure_lock(book: EpochRow, side: Side, price_uaip_per_kwh: int, quantity_wh: int) -> int:
@@ -126,8 +135,15 @@ def measure_lock(book: EpochRow, side: Side, price_uaip_per_kwh: int, quantity_w
 
 
 def _create(context: Context, wish: Wish) -> Refusal | None:
+    """Enter an order of the sender, or of the user whose agent the sender is."""
+    agent = context.sender if Role.AGENT in context.roles else b""
+    acting = act_for_user(context, wish.meter)
+    return acting if isinstance(acting, Refusal) else _enter_if_allowed(acting, wish, agent)
+
+
+def _enter_if_allowed(context: Context, wish: Wish, agent: bytes) -> Refusal | None:
     book = _open_book(context, wish.epoch)
-    mine = own_orders(context.state, wish.epoch, context.sender)
+    mine = orders_of_person(context.state, wish.epoch, context.sender)
     locked_aaip = measure_lock(book, wish.side, wish.price_uaip_per_kwh, wish.quantity_wh)
     refusal = (
         _refuse_meter(context, wish)
@@ -137,11 +153,13 @@ def _create(context: Context, wish: Wish) -> Refusal | None:
         or _refuse_against_own(context, wish, mine)
         or money.refuse_spending(context.state, context.sender, locked_aaip + context.parameters.order_fee_aaip)
     )
+    if refusal is None and agent:
+        refusal = spend(context, agent, wish.epoch, locked_aaip + context.parameters.order_fee_aaip)
     if refusal is not None:
         return refusal
     is_own_slot = len(mine) < _count_own_slots(book)
     book = replace(book, orders=book.orders + 1, slots_used=book.slots_used + is_own_slot)
-    return _enter(context, wish, book, locked_aaip)
+    return _enter(context, wish, book, locked_aaip, agent)
 
 
 def _open_book(context: Context, epoch: int) -> EpochRow:
@@ -154,7 +172,7 @@ def _count_own_slots(book: EpochRow) -> int:
     return min(MAX_ORDERS_PER_USER, MAX_ORDERS_PER_EPOCH // max(1, book.users))
 
 
-def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int) -> Refusal | None:
+def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int, agent: bytes) -> Refusal | None:
     state, order_id = context.state, context.transaction_id[:ORDER_ID_BYTES]
     if state.get(ORDER_PLACES, order_id) is not None:
         return Refusal(Code.ORDER_EXISTS, f"there is an order {order_id.hex()} already")
@@ -170,7 +188,7 @@ def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int) -> Re
             locked_aaip,
         ),
     )  # fmt: skip
-    state.put(ORDER_PLACES, order_id, OrderPlace(key))
+    state.put(ORDER_PLACES, order_id, OrderPlace(key, agent))
     state.put(EPOCHS, epoch_key(wish.epoch), book)
     if state.get(UNCLEARED, epoch_key(wish.epoch)) is None:
         state.put(UNCLEARED, epoch_key(wish.epoch), Waiting(context.height))
@@ -226,7 +244,7 @@ def _refuse_limits(context: Context, wish: Wish, book: EpochRow) -> Refusal | No
 def _refuse_count(epoch: int, book: EpochRow, mine: int) -> Refusal | None:
     """Keep every user's own slots free for them, whatever the others send."""
     if mine >= MAX_ORDERS_PER_USER:
-        return Refusal(Code.TOO_MANY_ORDERS_OF_USER, f"you have {mine} orders in epoch {epoch}")
+        return Refusal(Code.TOO_MANY_ORDERS_OF_USER, f"there are {mine} orders of yours in epoch {epoch}")
     free, own_slots = MAX_ORDERS_PER_EPOCH - book.orders, _count_own_slots(book)
     if mine >= own_slots:
         free -= max(0, book.users * own_slots - book.slots_used)

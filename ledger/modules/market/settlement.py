@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final
 
 from ledger.errors import CorruptedError
-from ledger.genesis import Genesis
 from ledger.keys import thumbprint
 from ledger.market.book import Side
 from ledger.modules import meters
@@ -32,9 +31,8 @@ from ledger.modules.market.tables import (
 )  # fmt: skip
 from ledger.modules.market.transfers import book_lines
 from ledger.modules.meters import epoch_key
-from ledger.modules.module import Context
+from ledger.modules.module import Context, Look
 from ledger.records import LineFlag
-from ledger.state import Reader
 
 MAX_SETTLEMENTS_PER_BLOCK: Final = 4
 """After an outage the other epochs are carried over to the next blocks; so they are where `take_on` has no room."""
@@ -62,9 +60,10 @@ def settle_epochs(context: Context) -> None:
     _forget_books(context)
 
 
-def find_due_ms(view: Reader, genesis: Genesis) -> int | None:
+def find_due_ms(look: Look) -> int | None:
     """Return the earliest block time at which gate closure or settlement has something to do, or None."""
-    epoch_ms = genesis.parameters.epoch_s * 1000
+    view, parameters = look.state, look.parameters
+    epoch_ms = parameters.epoch_s * 1000
     uncleared, unsettled = first_waiting(view, UNCLEARED), first_waiting(view, UNSETTLED)
     times = [] if uncleared is None else [uncleared * epoch_ms]
     if unsettled is not None:
@@ -72,7 +71,7 @@ def find_due_ms(view: Reader, genesis: Genesis) -> int | None:
         unreported = meters.first_unreported_epoch(view)
         is_complete = unreported is None or unreported > unsettled
         is_observed = read_clock(view).last_epoch > unsettled
-        deadline_ms = ended_ms + genesis.parameters.settle_deadline_s * 1000
+        deadline_ms = ended_ms + parameters.settle_deadline_s * 1000
         times.append(deadline_ms if is_observed and not is_complete else ended_ms)
     return min(times, default=None)
 
@@ -145,7 +144,9 @@ def _position(context: Context, meter_id: bytes, fills: list[OrderRow], interval
     sold_wh = sum(row.fill_wh or 0 for row in fills if row.side == Side.SELL)
     bought_wh = sum(row.fill_wh or 0 for row in fills if row.side == Side.BUY)
     sequence = min((row.sequence for row in fills), default=0)
-    key, keeps = thumbprint(meter.public_key), context.state.get(KEEPERS, meter_id) is not None
+    keeps = context.state.get(KEEPERS, meter_id) is not None
+    signer = context.state.get(meters.METER_KEYS, interval.key_id) if interval is not None else None
+    key = thumbprint(meter.public_key if signer is None else signer.public_key)
     return Position(meter.owner, meter_id, key, sold_wh, bought_wh, sequence, interval, keeps)
 
 

@@ -37,8 +37,7 @@ def measure_supply(view: Reader) -> Supply:
     total = sum(row.balance_aaip + row.locked_aaip for row in holdings)
     locked = sum(row.locked_aaip for row in holdings)
     owed = sum(row.amount_aaip for _, row in view.scan(money.OWED))
-    totals = view.get(money.TOTALS, money.TOTALS_KEY)
-    expected = totals.issued_aaip if totals else 0
+    expected = money.read_totals(view).supply_aaip
     minted = grid.supply(view)
     held = sum(row.amount_agrid for _, row in view.scan(grid.BALANCES))
     epochs = [row for _, row in view.scan(EPOCHS)]

@@ -57,20 +57,25 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class OrderPlace:
-    """Where the order with an id lies in `ORDERS`."""
+    """Where the order with an id lies in `ORDERS`, and the agent that made it for its user (empty: the user did)."""
 
     key: bytes
+    agent: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """What a meter measured in an epoch not settled yet, under epoch ‖ meter; `flags` are `records.LineFlag`."""
+    """What a meter measured in an epoch not settled yet, under epoch ‖ meter; `flags` are `records.LineFlag`.
+
+    `key_id` names the meter's key that signed the last reading.
+    """
 
     import_wh: int
     export_wh: int
     first_reading: bytes
     last_reading: bytes
     flags: int
+    key_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Held:
     export_wh: int
     first_reading: bytes
     last_reading: bytes
+    flags: int
+    key_id: bytes
     approved_by_admin: bytes
     approved_by_authority: bytes
 

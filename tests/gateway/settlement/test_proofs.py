@@ -114,7 +114,7 @@ async def test_reports_follow_from_a_killed_authority_node_to_another_and_are_bo
             admin = authorities.account(client, ADMIN)
             for call in (
                 ("register_gateway", gateway.id, gateway.key.public_key),
-                ("assign_meter", pen.meter_id, USER, "eastron_sdm120", 10_000, pen.key.public_key, True),
+                ("assign_meter", pen.meter_id, USER, "eastron_sdm120", 10_000, pen.key.public_key, True, "east"),
                 ("rebase", pen.meter_id, sent[0]),
             ):
                 assert (await admin.call_and_wait("registry", *call)).code == 0

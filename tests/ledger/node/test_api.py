@@ -181,7 +181,7 @@ async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
     first = int(time.time()) // EPOCH_S - 2
     readings = signed_readings(first)
     assigned = await admin.call_and_wait(
-        "registry", "assign_meter", METER, USER, "eastron_sdm120", 10_000_000, METER_KEY.public_key, True
+        "registry", "assign_meter", METER, USER, "eastron_sdm120", 10_000_000, METER_KEY.public_key, True, "east"
     )
     assert assigned.code == 0, assigned.text
     rebased = await admin.call_and_wait("registry", "rebase", METER, readings[0])
