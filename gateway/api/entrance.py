@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from html import escape
 from importlib import resources
 from string import Template
@@ -27,6 +28,7 @@ _POLICY: Final = (
 )
 _WRONG: Final = "Name or password is wrong."
 _USED: Final = "This link was used already, is too old, or was replaced by a newer one. Ask an admin for a new link."
+_UNWRITABLE: Final = "Nobody can log in now, for that could not be logged: {}. Is the gateway's disk full?"
 _CHOOSE: Final = f"At least {MIN_CHARACTERS} characters. A few words that do not belong together are easy to remember."
 
 
@@ -64,7 +66,9 @@ def _add_log_in(application: FastAPI, door: Doorkeeper, settings: ApiSettings) -
         try:
             token = await door.log_in(form.get("name", ""), form.get("password", ""), address)
         except BusyError as error:
-            return _log_in_page(to, form, str(error), 503)
+            return _log_in_page(to, form, _sentence(str(error)), 503)
+        except sqlite3.OperationalError as error:
+            return _log_in_page(to, form, _UNWRITABLE.format(error), 503)
         if token is None:
             return _log_in_page(to, form, _WRONG, 401)
         return _enter(token, settings, _own_path(to))
@@ -99,6 +103,8 @@ def _add_enrolment(application: FastAPI, door: Doorkeeper, settings: ApiSettings
             )
         except (AccessError, BusyError) as error:
             return _enrolment_page(invitation, form, _sentence(str(error)), 422)
+        except sqlite3.OperationalError as error:
+            return _enrolment_page(invitation, form, _UNWRITABLE.format(error), 503)
         return _enter(token, settings, "/")
 
 
