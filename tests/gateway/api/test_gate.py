@@ -19,7 +19,8 @@ from gateway.access.doorkeeper import LOGIN_BURST, Doorkeeper
 from gateway.access.keys import Scope
 from gateway.access.limits import Limiter
 from gateway.access.roles import AT_THIS_MACHINE, Role
-from gateway.api.gate import MAX_BODY_BYTES, Gate
+from gateway.access.sessions import IDLE_S
+from gateway.api.gate import MAX_BODY_BYTES, Gate, cookie_name
 from gateway.settings import ApiSettings
 from gateway.store.database import Database
 from provisioning import certificates
@@ -130,6 +131,27 @@ async def test_requests_are_limited_for_each_key_and_each_address(tmp_path: Path
             assert int(answers[-1].headers["retry-after"]) > 0
         assert [(await client.get("/login")).status_code for _ in range(4)] == [200, 200, 200, 429]
     assert {door.must_wait(AT_THIS_MACHINE, "127.0.0.1") for _ in range(9)} == {0.0}
+    await database.close()
+
+
+async def test_a_request_is_a_use_of_the_session_and_what_an_open_page_asks_for_is_none(tmp_path: Path) -> None:
+    now_s = [1_800_000_000.0]
+    database = await Database.open(tmp_path / "gateway.sqlite")
+    door = await Doorkeeper.over(database, lambda: now_s[0])
+    invitation = await door.people.read_link(await door.people.add("anna", Role.OPERATOR, None, Actor("test", "")))
+    assert invitation is not None
+    token = await door.enrol(invitation, "", PASSWORD, "x")
+    settings = ApiSettings()
+    served = httpx.ASGITransport(Gate(PlainTextResponse("welcome"), door, settings))
+    cookies = {cookie_name(settings): token}
+    async with httpx.AsyncClient(transport=served, base_url="http://gateway", cookies=cookies) as client:
+        for _ in range(3):
+            now_s[0] += IDLE_S - 1
+            assert (await client.get("/api/status")).status_code == 200
+        now_s[0] += IDLE_S - 1
+        assert (await client.get("/_nicegui_ws/socket.io/")).status_code == 200
+        now_s[0] += 1
+        assert (await client.get("/api/status")).status_code == 401
     await database.close()
 
 
