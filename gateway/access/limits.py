@@ -34,7 +34,7 @@ class Limiter:
         """Let what *name* did last not count."""
         if name in self._buckets:
             left, at_s = self._buckets[name]
-            self._buckets[name] = (min(self._burst, left + 1), at_s)
+            self._buckets[name] = (left + 1, at_s)
 
 
 def network_of(address: str) -> str:
