@@ -33,11 +33,14 @@ _PR_SET_PDEATHSIG: Final = 1
 @app.command()
 def run(config: Config, exit_with_parent: WithParent = False) -> None:
     """Run the gateway until SIGTERM."""
-    from gateway.run import run as run_gateway  # noqa: PLC0415 - a --help must not load the web framework
+    from gateway import logs  # noqa: PLC0415 - a --help must not load the web framework
+    from gateway.run import run as run_gateway  # noqa: PLC0415
     from gateway.settings import load_gateway  # noqa: PLC0415
 
     _tie_to_parent(exit_with_parent)
-    run_to_end(run_gateway(load_gateway(config)))
+    settings = load_gateway(config)
+    logs.configure(settings.log)
+    run_to_end(run_gateway(settings))
 
 
 @app.command()

@@ -179,6 +179,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
         anchors,
         maker,
         courier,
+        settings.backup.folder if settings.backup else None,
     )
     door = await Doorkeeper.over(database)
     if settings.api.login == "required":

@@ -198,6 +198,21 @@ class ClockSettings(_Section):
     """NTP servers, each "host" or "host:port"."""
 
 
+Level = Literal["debug", "info", "warning", "error"]
+Module = Annotated[str, Field(pattern=r"^gateway(\.[a-z_]+)*$|^ledger(\.[a-z_]+)*$")]
+
+
+class LogSettings(_Section):
+    """What the log tells, and how; it goes to standard error, so with systemd to the journal."""
+
+    level: Level = "info"
+    """Lines below it are left out: "debug", "info", "warning" or "error"."""
+    levels: dict[Module, Level] = {}
+    """Other levels for some modules and all below them, as {"gateway.intake"="warning"}."""
+    form: Literal["auto", "json", "text"] = "auto"
+    """One JSON object a line, or "text" for people; "auto" is text on a terminal alone."""
+
+
 class GatewaySettings(_Section):
     """`gateway.toml`, whole."""
 
@@ -215,6 +230,7 @@ class GatewaySettings(_Section):
     backup: BackupSettings | None = None
     retention: RetentionSettings = RetentionSettings()
     clock: ClockSettings = ClockSettings()
+    log: LogSettings = LogSettings()
 
 
 class BiddingMeter(_Section):

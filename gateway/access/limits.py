@@ -18,6 +18,8 @@ class Limiter:
     def __init__(self, rate_per_s: float, burst: int) -> None:
         self._rate_per_s = rate_per_s
         self._burst = burst
+        self.refused = 0
+        """How often somebody was told to wait."""
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, name: str, now_s: float) -> float:
@@ -25,6 +27,7 @@ class Limiter:
         left, at_s = self._buckets.pop(name, (float(self._burst), now_s))
         left = min(self._burst, left + max(0.0, now_s - at_s) * self._rate_per_s)
         wait_s = 0.0 if left >= 1 else (1 - left) / self._rate_per_s
+        self.refused += wait_s > 0
         self._buckets[name] = (left - 1 if wait_s == 0 else left, now_s)
         if len(self._buckets) > MAX_BUCKETS:
             self._buckets.popitem(last=False)

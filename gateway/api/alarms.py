@@ -37,10 +37,20 @@ def add(application: FastAPI, overview: Overview) -> None:
         request: Request, number: Annotated[int, Path(ge=0, lt=2**62)],
         access: Access = require(Permission.ACKNOWLEDGE, to_write=True),
     ) -> dict[str, Any]:  # fmt: skip
-        """Say that somebody looks after an open alarm; it closes by itself when the meter is well again."""
+        """Say that somebody looks after an open alarm; where an interval raised it, a good one closes it by itself."""
         if not await overview.checks.acknowledge(number, int(overview.calendar.now()), actor_of(request, access)):
             raise HTTPException(404, f"no alarm {number} stands; GET /api/alarms?state=open lists those that do")
         return {"id": number, "state": "acknowledged"}
+
+    @application.post("/api/alarms/{number}/close", tags=["alarms"])
+    async def close(
+        request: Request, number: Annotated[int, Path(ge=0, lt=2**62)],
+        access: Access = require(Permission.ACKNOWLEDGE, to_write=True),
+    ) -> dict[str, Any]:  # fmt: skip
+        """Close an alarm that a meter's own signatures raised: no good interval undoes what was signed once."""
+        if not await overview.checks.close(number, int(overview.calendar.now()), actor_of(request, access)):
+            raise HTTPException(404, f"no alarm {number} stands that is closed by hand; others close by themselves")
+        return {"id": number, "state": "closed"}
 
 
 def describe_alarm(row: sqlite3.Row) -> dict[str, Any]:

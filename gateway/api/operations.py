@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from gateway.access.doorkeeper import Doorkeeper
@@ -46,6 +46,9 @@ def _add_watched(application: FastAPI, overview: Overview, door: Doorkeeper, fau
         return JSONResponse({"status": status, "reasons": [fault.text for fault in found]}, 200 if is_ready else 503)
 
     @application.get("/metrics", tags=["operations"])
-    async def measure(_access: Access | None = _WATCH) -> Response:
+    async def measure(request: Request, _access: Access | None = _WATCH) -> Response:
         """Everything countable, for Prometheus."""
-        return PlainTextResponse(await metrics.render(overview, door), media_type=metrics.CONTENT_TYPE)
+        state = request.app.state
+        open_ = {"streams": state.streams.count, "connections": len(state.connections)}
+        text = await metrics.render(overview, door, await faults.newest(), open_)
+        return PlainTextResponse(text, media_type=metrics.CONTENT_TYPE)

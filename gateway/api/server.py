@@ -41,6 +41,7 @@ class ApiServer:
                 forwarded_allow_ips=settings.trusted_proxy or "127.0.0.1", **_tls(settings),
             )
         )  # fmt: skip
+        self._application.state.connections = self._server.server_state.connections
 
     @property
     def is_serving(self) -> bool:

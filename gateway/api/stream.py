@@ -65,6 +65,11 @@ class Streams:
         self._open: Counter[str] = Counter()
         self._closing = asyncio.Event()
 
+    @property
+    def count(self) -> int:
+        """How many are open."""
+        return self._open.total()
+
     def close(self) -> None:
         """End every stream."""
         self._closing.set()

@@ -1,6 +1,7 @@
 """What the checks may find: the one list of alarm codes, each with its text and the next step.
 
-A finding flags an interval and raises an alarm. It never edits a number and holds no report back: the ledger decides.
+A finding flags an interval and raises an alarm; so does a sighting, of signed evidence against a meter, which flags
+nothing. Neither edits a number or holds a report back: the ledger decides.
 """
 
 from __future__ import annotations
@@ -10,23 +11,39 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from gateway.intake.refusals import Explanation
+from gateway.intake import refusals
+from gateway.intake.refusals import Explanation, RefusalCode
 
 ALARM_STATES: Final = ("open", "acknowledged", "closed")
 STANDING: Final = ("open", "acknowledged")
 
 
 class AlarmCode(StrEnum):
-    """What is physically odd about an interval."""
+    """What is physically odd about an interval, or what a meter's own signatures say against it."""
 
     RATED_POWER = "rated_power"
     NIGHT_GENERATION = "night_generation"
     STANDSTILL = "standstill"
     REPEATED_VALUE = "repeated_value"
     FEEDER_BALANCE = "feeder_balance"
+    FORK = "fork"
+    OFF_CHAIN = "off_chain"
+    BOUNDARY_TIME = "boundary_time"
+    EPOCH_TWICE = "epoch_twice"
+    RESET = "reset"
+    KEY_ROTATED = "key_rotated"
+    METER_REPLACED = "meter_replaced"
+
+    @property
+    def closes_itself(self) -> bool:
+        """Tell whether a later interval that is well ends the alarm; what was signed once stands until it is closed."""
+        return self not in OF_EVIDENCE.values()
 
 
+OF_EVIDENCE: Final = {code: AlarmCode[code.name] for code in RefusalCode if code.is_signed and not code.is_note}
+"""The alarm that each kind of refused reading raises whose signature is good."""
 EXPLANATIONS: Final = {
+    **{alarm: refusals.EXPLANATIONS[refusal] for refusal, alarm in OF_EVIDENCE.items()},
     AlarmCode.RATED_POWER: Explanation(
         "More energy than the meter's rated power gives in that time.",
         "Compare the meter's display and its rating in the roster; the ledger holds the energy until it is released.",
@@ -59,6 +76,16 @@ class Finding:
     epochs: int
     code: AlarmCode
     evidence: Mapping[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A refused reading that its meter signed; `epoch` is when it came, `evidence` says where to find it."""
+
+    meter_id: bytes
+    epoch: int
+    code: AlarmCode
+    evidence: Mapping[str, int | str | None]
 
 
 @dataclass(frozen=True, slots=True)

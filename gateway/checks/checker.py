@@ -1,4 +1,7 @@
-"""Checking each interval as soon as its boundary readings are stored, and before the reporter reports them."""
+"""Checking each interval as soon as its boundary readings are stored, and before the reporter reports them.
+
+What meters signed against themselves raises its alarm here too.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from gateway.checks.alarms import Verdict
+from gateway.checks.alarms import OF_EVIDENCE, Sighting, Verdict
 from gateway.checks.physics import (
     REPEATS,
     check_feeder,
@@ -23,6 +26,7 @@ from gateway.checks.physics import (
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval, derive_intervals
+from gateway.intake.refusals import RefusalCode
 from gateway.roster import Meter, Roster
 from gateway.store.checks import CheckStore
 
@@ -53,11 +57,11 @@ class Checker:
     async def catch_up(self) -> None:
         """Check everything that is stored now."""
         async with self._turn:
-            while await self._check_next():
+            while await self._check_next() or await self._sight_next():
                 pass
 
     async def _check_next(self) -> bool:
-        last, boundaries = await self._store.unchecked(MAX_READINGS)
+        last, boundaries, refused = await self._store.unchecked(MAX_READINGS)
         if not last:
             return False
         roster, verdicts = self._enrolment.roster, []
@@ -69,8 +73,25 @@ class Checker:
                 verdicts += await self._check_meter(meter, intervals, epoch)
                 whole |= {(meter_id, one.epoch) for one in intervals if not one.is_gap}
         verdicts += await self._check_feeders(roster, whole)
-        await self._store.record(verdicts, last, int(self._calendar.now()))
+        sightings = [self._sight(row, {"reading": row["id"]}) for row in refused]
+        await self._store.record(verdicts, last, int(self._calendar.now()), sightings)
         return True
+
+    async def _sight_next(self) -> bool:
+        """Raise the alarms of evidence that is new; tell whether there was any."""
+        rows = await self._store.unseen_evidence(MAX_READINGS)
+        if rows:
+            sightings = [
+                self._sight(row, {"evidence": row["id"], "stands": row["standing"] and row["standing"].hex()})
+                for row in rows
+            ]
+            await self._store.sight(sightings, rows[-1]["id"], int(self._calendar.now()))
+        return bool(rows)
+
+    def _sight(self, row: sqlite3.Row, place: dict[str, int | str | None]) -> Sighting:
+        evidence = place | {"sequence": row["sequence"], "hash": row["hash"].hex()}
+        epoch = row["received_at"] // self._calendar.epoch_s
+        return Sighting(row["meter_id"], epoch, OF_EVIDENCE[RefusalCode(row["refusal"])], evidence)
 
     async def _intervals_around(self, meter_id: bytes, epoch: int) -> list[Interval]:
         return list(derive_intervals(await self._store.boundaries_around(meter_id, epoch, REPEATS)))

@@ -129,4 +129,6 @@ def _one_line(text: str | None) -> str:
 
 def _toml(value: Any) -> str:
     # strings, numbers, booleans and lists of JSON are TOML's too
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f" {_toml(key)} = {_toml(one)}" for key, one in value.items()) + " }"
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)

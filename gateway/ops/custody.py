@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from gateway.checks.alarms import EXPLANATIONS, AlarmCode
 from gateway.errors import BackupError
 from gateway.ops.backup import read_record, require_memory
 from gateway.ops.finding import Finding, Severity
@@ -23,6 +24,8 @@ LOOKED_FOR_S: Final = 10.0
 EPOCHS_WAITED: Final = 2
 BACKUP_LATE_S: Final = 2 * 86_400
 BACKUP_OLD_S: Final = 7 * 86_400
+METERS_NAMED: Final = 3
+_SEEN: Final = "GET /api/alarms?state=open has the evidence; POST /api/alarms/ID/acknowledge says that somebody looks"
 _STEPS_PER_LOOK: Final = 100_000
 _HELD: Final = (
     "SELECT count(*) FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.head"
@@ -41,6 +44,7 @@ def check_store(settings: GatewaySettings, config: Path, genesis: Genesis, roste
             yield _check_arrivals(connection, settings.epoch_s)
             yield _check_outbox(connection, settings.epoch_s, genesis.parameters.settle_deadline_s)
             yield from _check_gaps(connection, config)
+            yield from _check_alarms(connection, roster)
             yield from _check_restore(connection, settings.epoch_s, len(roster))
     except sqlite3.Error as error:
         text = f"{settings.store}: {error}"
@@ -132,6 +136,18 @@ def _check_gaps(connection: sqlite3.Connection, config: Path) -> Iterator[Findin
         text = f"{count} meters get no receipts: readings are missing before those that came"
         mend = f"wait if they may still come; else stop the gateway: campusgrid gateway adopt --all --config {config}"
         yield Finding("chains", Severity.WARNING, text, mend)
+
+
+def _check_alarms(connection: sqlite3.Connection, roster: Roster) -> Iterator[Finding]:
+    """Yield a finding for each kind of alarm that nobody has acknowledged, with the meters that it is about."""
+    found: dict[AlarmCode, list[str]] = {}
+    for code, meter_id in connection.execute("SELECT code, meter_id FROM alarms WHERE state = 'open' ORDER BY id DESC"):
+        meter = roster.meters.get(meter_id)
+        found.setdefault(AlarmCode(code), []).append(meter.label if meter else meter_id.hex())
+    for kind, meters in found.items():
+        more = f" and {len(meters) - METERS_NAMED} more" if len(meters) > METERS_NAMED else ""
+        text = f"{kind}, of {', '.join(meters[:METERS_NAMED])}{more}: {EXPLANATIONS[kind].text}"
+        yield Finding("alarm", Severity.WARNING, text, f"{EXPLANATIONS[kind].next_step} {_SEEN}")
 
 
 def _check_restore(connection: sqlite3.Connection, epoch_s: int, enrolled: int) -> Iterator[Finding]:

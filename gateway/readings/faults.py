@@ -14,9 +14,13 @@ from gateway.readings.overview import Overview
 MAX_AGE_S: Final = 1.0
 
 
+AREAS: Final = ("intake", "disk", "ledger", "restore", "chain", "meters")
+"""The worst first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is wrong: `area` is intake (readings are not taken in), disk, ledger, restore, chain or meters.
+    """Something that is wrong: `area` is one of `AREAS`; with intake, readings are not taken in.
 
     `text` says what, and what to do.
     """
@@ -37,12 +41,12 @@ class Faults:
         return await self._newest.get()
 
     async def _gather(self) -> tuple[Fault, ...]:
-        faults = {
-            "intake": self._overview.intake_faults(),
-            "disk": self._overview.retention.faults(),
-            "ledger": self._overview.ledger_faults(),
-            "restore": await self._overview.restore_faults(),
-            "chain": await self._overview.chain_faults(),
-            "meters": await self._overview.other_faults(),
-        }
-        return tuple(Fault(area, text) for area, texts in faults.items() for text in texts)
+        found = (
+            self._overview.intake_faults(),
+            self._overview.retention.faults(),
+            self._overview.ledger_faults(),
+            await self._overview.restore_faults(),
+            await self._overview.chain_faults(),
+            await self._overview.other_faults(),
+        )
+        return tuple(Fault(area, text) for area, texts in zip(AREAS, found, strict=True) for text in texts)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Boundary, Interval, derive_intervals
+from gateway.errors import BackupError
 from gateway.intake.hints import Hint, HintKind, Hints
 from gateway.intake.mqtt import BrokerLink
 from gateway.intake.pipeline import Pipeline
+from gateway.ops.backup import read_record
 from gateway.ops.retention import Retention
 from gateway.roster import Meter, Roster
 from gateway.settlement.anchors import AnchorCourier, AnchorMaker
@@ -82,6 +85,7 @@ class Overview:
     anchors: AnchorStore
     maker: AnchorMaker
     courier: AnchorCourier
+    backups: Path | None
 
     @property
     def roster(self) -> Roster:
@@ -99,6 +103,14 @@ class Overview:
         ]
         more = [f"{len(ill) - MAX_HINTS_LISTED} more meters lost or in safe mode"] if ill[MAX_HINTS_LISTED:] else []
         return faults + ill[:MAX_HINTS_LISTED] + more
+
+    def backup_made_at(self) -> int | None:
+        """Return when the last backup was made that a trial restored (Unix seconds), or None where there is none."""
+        try:
+            record = None if self.backups is None else read_record(self.backups)
+        except BackupError:
+            return None
+        return None if record is None else record.made_at
 
     def intake_faults(self) -> list[str]:
         """Return what keeps the gateway from taking readings in, one line each."""

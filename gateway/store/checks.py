@@ -16,12 +16,14 @@ import aiosqlite
 
 from gateway.access import audit
 from gateway.access.audit import Actor
-from gateway.checks.alarms import Finding, Verdict
+from gateway.checks.alarms import AlarmCode, Finding, Sighting, Verdict
 from gateway.epochs.intervals import Boundary
 from gateway.store.database import Database
 
 MAX_CLOSED_ALARMS: Final = 10_000
 """Beyond it the oldest closed alarm goes. Of the others there is one for a meter and a code at most."""
+MAX_FLAGS_OF_METER: Final = 10_000
+"""Beyond it the meter's oldest flags go, and are counted: a hundred days on end, at 15 minutes and one code."""
 MAX_POWERS: Final = 2000
 _BOUNDARY: Final = "SELECT meter_id, epoch, import_wh, export_wh FROM readings WHERE epoch IS NOT NULL AND refusal = 0"
 
@@ -32,15 +34,23 @@ class CheckStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def unchecked(self, limit: int) -> tuple[int, list[tuple[bytes, int]]]:
-        """Return (meter id, epoch) of the boundary readings among the next *limit* readings, and the last one's id."""
+    async def unchecked(self, limit: int) -> tuple[int, list[tuple[bytes, int]], list[sqlite3.Row]]:
+        """Return of the next *limit* readings the last one's id, (meter id, epoch) of boundaries, and those refused."""
         rows = await self._database.query(  # by rows, not by ids: a restore leaves 10^15 of these unused
-            "SELECT id, meter_id, epoch, refusal FROM readings WHERE id > (SELECT reading FROM checked)"
-            " ORDER BY id LIMIT ?",
+            "SELECT id, meter_id, epoch, refusal, sequence, hash, received_at FROM readings"
+            " WHERE id > (SELECT reading FROM checked) ORDER BY id LIMIT ?",
             (limit,),
         )
         boundaries = [(row[1], row[2]) for row in rows if row[2] is not None and not row[3]]
-        return (rows[-1]["id"] if rows else 0), boundaries
+        return (rows[-1]["id"] if rows else 0), boundaries, [row for row in rows if row["refusal"]]
+
+    async def unseen_evidence(self, limit: int) -> list[sqlite3.Row]:
+        """Return the next *limit* rows of evidence that raised no alarm yet, each with the hash that stands for it."""
+        return await self._database.query(
+            "SELECT e.*, r.hash AS standing FROM evidence e LEFT JOIN readings r ON r.meter_id = e.meter_id"
+            " AND r.sequence = e.sequence WHERE e.id > (SELECT evidence FROM checked) ORDER BY e.id LIMIT ?",
+            (limit,),
+        )
 
     async def boundaries_around(self, meter_id: bytes, epoch: int, before: int) -> list[Boundary]:
         """Return, ascending, the boundary of *epoch*, up to *before* ahead of it, and the one that follows it."""
@@ -62,19 +72,24 @@ class CheckStore:
         )
         return [row[0] for row in rows]
 
-    async def record(self, verdicts: Sequence[Verdict], checked_up_to: int, now: int) -> None:
-        """Write down *verdicts*, and that the readings up to id *checked_up_to* are checked."""
+    async def sight(self, sightings: Sequence[Sighting], seen_up_to: int, now: int) -> None:
+        """Raise the alarms of *sightings*, and write down that the evidence up to id *seen_up_to* was seen."""
         async with self._database.transaction() as connection:
+            await _raise_sighted(connection, sightings, now)
+            await connection.execute("UPDATE checked SET evidence = max(evidence, ?)", (seen_up_to,))
+
+    async def record(
+        self, verdicts: Sequence[Verdict], checked_up_to: int, now: int, sightings: Sequence[Sighting] = ()
+    ) -> None:
+        """Write down *verdicts* and *sightings*, and that the readings up to id *checked_up_to* are checked."""
+        async with self._database.transaction() as connection:
+            await _raise_sighted(connection, sightings, now)
             for verdict in sorted(verdicts, key=lambda one: one.epoch):
                 if verdict.finding is not None:
                     await _raise(connection, verdict.finding, now)
                 else:
                     await _close(connection, verdict, now)
-            await connection.execute(
-                "DELETE FROM alarms WHERE state = 'closed' AND id <= (SELECT id FROM alarms WHERE state = 'closed'"
-                " ORDER BY id DESC LIMIT 1 OFFSET ?)",
-                (MAX_CLOSED_ALARMS,),
-            )
+            await _drop_closed(connection)
             await connection.execute("UPDATE checked SET reading = max(reading, ?)", (checked_up_to,))
 
     async def acknowledge(self, alarm: int, now: int, actor: Actor) -> bool:
@@ -89,6 +104,20 @@ class CheckStore:
                 "SELECT 1 FROM alarms WHERE id = ? AND state = 'acknowledged'", (alarm,)
             )
         return bool(list(rows))
+
+    async def close(self, alarm: int, now: int, actor: Actor) -> bool:
+        """Close a standing alarm of evidence, as *actor* wants it; tell whether there is one of that number."""
+        codes = ", ".join(f"'{code}'" for code in AlarmCode if not code.closes_itself)
+        async with self._database.transaction() as connection:
+            closed = await connection.execute(
+                "UPDATE alarms SET state = 'closed', changed_at = ? WHERE id = ? AND state <> 'closed'"
+                f" AND code IN ({codes})",
+                (now, alarm),
+            )
+            if closed.rowcount:
+                await audit.append(connection, now, actor, "close alarm", str(alarm))
+                await _drop_closed(connection)
+        return bool(closed.rowcount)
 
     async def alarms(self, states: Collection[str], before: int | None, limit: int) -> list[sqlite3.Row]:
         """Return up to *limit* alarms in one of *states*, the newest first, older than the one with id *before*."""
@@ -126,11 +155,46 @@ async def _raise(connection: aiosqlite.Connection, finding: Finding, now: int) -
     if flagged.rowcount != 1:
         return
     await connection.execute(
+        "INSERT INTO counters VALUES ('flags', 1) ON CONFLICT DO UPDATE SET value = value + excluded.value"
+    )
+    await _drop_flags(connection, finding.meter_id)
+    await _raise_alarm(connection, finding, evidence, now)
+
+
+async def _raise_sighted(connection: aiosqlite.Connection, sightings: Sequence[Sighting], now: int) -> None:
+    for sighting in sightings:
+        await _raise_alarm(connection, sighting, json.dumps(dict(sighting.evidence), sort_keys=True), now)
+
+
+async def _raise_alarm(connection: aiosqlite.Connection, found: Finding | Sighting, evidence: str, now: int) -> None:
+    """Raise the meter's alarm of this code, or bring the standing one up to date."""
+    await connection.execute(
         "INSERT INTO alarms (meter_id, code, epoch, evidence, raised_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)"
         " ON CONFLICT (meter_id, code) WHERE state <> 'closed' DO UPDATE SET findings = findings + 1,"
         " epoch = max(epoch, excluded.epoch), changed_at = excluded.changed_at,"
-        " evidence = CASE WHEN excluded.epoch > epoch THEN excluded.evidence ELSE evidence END",
-        (finding.meter_id, finding.code, finding.epoch, evidence, now),
+        " evidence = CASE WHEN excluded.epoch >= epoch THEN excluded.evidence ELSE evidence END",
+        (found.meter_id, found.code, found.epoch, evidence, now),
+    )
+
+
+async def _drop_flags(connection: aiosqlite.Connection, meter_id: bytes) -> None:
+    dropped = await connection.execute(
+        "DELETE FROM flags WHERE meter_id = ?1 AND epoch < (SELECT epoch FROM flags WHERE meter_id = ?1"
+        " ORDER BY epoch DESC LIMIT 1 OFFSET ?2)",
+        (meter_id, MAX_FLAGS_OF_METER - 1),
+    )
+    if dropped.rowcount:
+        await connection.execute(
+            "INSERT INTO counters VALUES ('flags_dropped', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
+            (dropped.rowcount,),
+        )
+
+
+async def _drop_closed(connection: aiosqlite.Connection) -> None:
+    await connection.execute(
+        "DELETE FROM alarms WHERE state = 'closed' AND id <= (SELECT id FROM alarms WHERE state = 'closed'"
+        " ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (MAX_CLOSED_ALARMS,),
     )
 
 

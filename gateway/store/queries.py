@@ -72,6 +72,10 @@ class Queries:
             "SELECT * FROM evidence WHERE id < ? ORDER BY id DESC LIMIT ?", (before or 2**62, limit)
         )
 
+    async def counters(self) -> dict[str, int]:
+        """Return what was counted, by name, as of the last commit of whoever counts."""
+        return {row[0]: row[1] for row in await self._database.query("SELECT name, value FROM counters")}
+
     async def _first(self, sql: str, *parameters: object) -> sqlite3.Row | None:
         rows = await self._database.query(sql, parameters)
         return rows[0] if rows else None

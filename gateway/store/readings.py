@@ -25,6 +25,8 @@ QUARANTINE_MESSAGES: Final = 10_000
 """Limit of the quarantine; beyond it the oldest message goes, and is counted."""
 QUARANTINE_BYTES: Final = 1024
 """How much of a quarantined message is kept; its true size is kept as well."""
+EVIDENCE_OF_ONE: Final = 1000
+"""Limit of what is kept as evidence against one meter: the first ones stay, what comes beyond is counted alone."""
 ACTIVE_POWER: Final = 1670
 _LINKS_PER_QUERY: Final = 256
 _LOOKUPS_PER_QUERY: Final = 2000
@@ -160,6 +162,7 @@ class ReadingStore:
             )
             counts = batch.count()
             counts[RefusalCode.GAP.counter] += _count_opened(chains, moved)
+            counts["evidence_dropped"] += await _keep_evidence(connection, batch.evidence, received_at)
             counts["evicted"] += await _quarantine(connection, batch.quarantine, received_at)
             await connection.executemany(
                 "INSERT INTO counters VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
@@ -182,15 +185,6 @@ class ReadingStore:
 
 async def _insert(connection: aiosqlite.Connection, batch: Batch, received_at: int) -> None:
     await _insert_readings(connection, [_row(admission, received_at) for admission in batch.readings])
-    await _run_for_each(
-        connection,
-        "INSERT OR IGNORE INTO evidence (meter_id, sequence, hash, refusal, received_at, raw)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        [
-            (a.verified.meter_id, a.verified.reading.sequence, a.hash, a.refusal, received_at, a.verified.reading.raw)
-            for a in batch.evidence
-        ],
-    )
     await _run_for_each(
         connection,
         "INSERT OR IGNORE INTO notes (meter_id, sequence, code) VALUES (?, ?, ?)",
@@ -217,6 +211,28 @@ async def _insert_readings(connection: aiosqlite.Connection, rows: Sequence[tupl
 async def _run_for_each(connection: aiosqlite.Connection, sql: str, rows: list[tuple[object, ...]]) -> None:
     if rows:  # else not even the way to the database's thread and back
         await connection.executemany(sql, rows)
+
+
+async def _keep_evidence(connection: aiosqlite.Connection, evidence: Sequence[Admission], received_at: int) -> int:
+    """Store *evidence*, and return how much of it there was no room for."""
+    if not evidence:
+        return 0
+    await connection.executemany(
+        "INSERT OR IGNORE INTO evidence (meter_id, sequence, hash, refusal, received_at, raw)"
+        " SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE (SELECT count(*) FROM evidence WHERE meter_id = ?1) < ?7",
+        [
+            (
+                a.verified.meter_id, a.verified.reading.sequence, a.hash, a.refusal, received_at,
+                a.verified.reading.raw, EVIDENCE_OF_ONE,
+            )
+            for a in evidence
+        ],
+    )  # fmt: skip
+    hashes = {one.hash for one in evidence}
+    kept = await connection.execute_fetchall(
+        f"SELECT hash FROM evidence WHERE hash IN ({', '.join('?' * len(hashes))})", tuple(hashes)
+    )
+    return len(hashes) - len(list(kept))
 
 
 def _count_opened(before: Mapping[bytes, Chain], after: Mapping[bytes, Chain]) -> int:

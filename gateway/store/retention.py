@@ -1,9 +1,11 @@
 """Taking old raw readings out of the database, a bounded step at a time, and giving their pages back to the disk.
 
-What goes: readings between boundaries that are good, receipted and long here. What stays for ever: boundary readings
-(so intervals, and all that the outbox names), refused readings, evidence. The chain is proven from its floor on.
+What goes: readings between boundaries that are good, receipted and long here, with their notes. What stays for
+ever: boundary readings (so intervals, and all that the outbox names), refused readings, evidence. The chain is proven
+from its floor on.
 """
 
+# ruff: noqa: S608 - what is joined into SQL here is our own text; values are always bound
 from __future__ import annotations
 
 from typing import Final
@@ -18,6 +20,7 @@ ROWS_PER_STEP: Final = 500
 PAGES_PER_STEP: Final = 256
 KEPT_NUMBERS: Final = 32
 """How many of a meter's newest numbers stay, however old: the state of a meter that went silent is shown from them."""
+_IN_SPAN: Final = "meter_id = ? AND sequence > ? AND sequence <= ?"
 
 
 class RetentionStore:
@@ -50,11 +53,21 @@ class RetentionStore:
             links = [Link(*row[:3]) for row in rows[: next(newer, len(rows))]]
             moved = await _follow(connection, meter_id, floor, links)
             self._readings.floors[meter_id] = moved.head  # before the commit: what is stored still is found first
-            await connection.execute(
-                "DELETE FROM readings WHERE meter_id = ? AND sequence > ? AND sequence <= ? AND epoch IS NULL"
-                " AND refusal = 0",
-                (meter_id, floor.head, moved.head),
+            span = (meter_id, floor.head, moved.head)
+            gone = await connection.execute(
+                f"DELETE FROM readings WHERE {_IN_SPAN} AND epoch IS NULL AND refusal = 0", span
             )
+            await connection.execute(
+                f"DELETE FROM notes WHERE {_IN_SPAN} AND NOT EXISTS (SELECT 1 FROM readings r"
+                " WHERE r.meter_id = notes.meter_id AND r.sequence = notes.sequence)",
+                span,
+            )
+            if gone.rowcount:
+                await connection.execute(
+                    "INSERT INTO counters VALUES ('readings_pruned', ?)"
+                    " ON CONFLICT DO UPDATE SET value = value + excluded.value",
+                    (gone.rowcount,),
+                )
             await connection.execute(
                 "INSERT OR REPLACE INTO floors VALUES (?, ?, ?)", (meter_id, moved.head, moved.head_hash)
             )

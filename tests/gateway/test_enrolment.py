@@ -56,7 +56,7 @@ def test_rosters_come_and_go_under_a_stream_of_readings_and_none_is_lost(plant: 
         "rated_power_w": 10_000, "can_export": True, "account": "00" * 8, "label": "New",
     }  # fmt: skip
     edit_roster(plant, lambda meters: meters.append(entry))
-    wait_for(lambda: "added=1" in plant.gateway_log(), "the change of the file to be seen without a signal")
+    wait_for(lambda: '"added": 1' in plant.gateway_log(), "the change of the file to be seen without a signal")
     logged = plant.rows("SELECT who, detail FROM audit WHERE action = 'replace roster' ORDER BY id")
     assert logged[-1] == ("gateway", '{"added": 1, "meters": 2, "removed": 0}')
     newcomer = plant.line(added.meter_id.hex())

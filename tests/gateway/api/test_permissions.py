@@ -25,6 +25,7 @@ OPERATIONS: dict[tuple[str, str], Permission] = {
     ("GET", "/api/faults"): P.FAULTS,
     ("GET", "/api/alarms"): P.ALARMS,
     ("POST", "/api/alarms/{number}/acknowledge"): P.ACKNOWLEDGE,
+    ("POST", "/api/alarms/{number}/close"): P.ACKNOWLEDGE,
     ("GET", "/api/meters"): P.METERS,
     ("GET", "/api/readings"): P.READINGS,
     ("GET", "/api/readings.csv"): P.READINGS,

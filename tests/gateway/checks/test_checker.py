@@ -138,6 +138,29 @@ def test_a_standstill_an_impossible_step_and_a_repeated_value_each_raise_their_a
     assert (alarm["evidence"]["repeats"], alarm["evidence"]["export_wh"]) == (4, 13)
 
 
+def test_an_alarm_of_what_was_signed_stands_until_somebody_closes_it_and_comes_again_with_new_evidence(
+    running: Plant, api: httpx.Client
+) -> None:
+    pen = running.pens[3]
+    twin = pen.copy()
+    measure(running, pen, NOON - 5, (0, 0), (1, 0), (2, 0))
+    measure(running, twin, NOON - 5, (0, 5))
+    alarm = wait_for(find(api, pen, AlarmCode.FORK, "open"), "the fork")
+    measure(running, pen, NOON - 2, (3, 0), (4, 0))
+    assert api.post(f"/api/alarms/{alarm['id']}/close").json() == {"id": alarm["id"], "state": "closed"}
+    assert find(api, pen, AlarmCode.FORK, "closed")() is not None
+    assert api.post(f"/api/alarms/{alarm['id']}/close").status_code == 404
+    measure(running, twin, NOON - 4, (0, 5))
+    assert wait_for(find(api, pen, AlarmCode.FORK, "open"), "the next fork")["id"] > alarm["id"]
+
+
+def test_what_closes_itself_is_closed_by_nobody(running: Plant, api: httpx.Client) -> None:
+    pen = running.pens[5]
+    measure(running, pen, NOON + 10, (600, 0), (5_000, 0))
+    alarm = wait_for(find(api, pen, AlarmCode.RATED_POWER, "open"), "the step")
+    assert api.post(f"/api/alarms/{alarm['id']}/close").status_code == 404
+
+
 def test_a_late_boundary_is_checked_on_both_its_sides(running: Plant, api: httpx.Client) -> None:
     pen = running.pens[6]
     line = running.line(pen.meter_id.hex())

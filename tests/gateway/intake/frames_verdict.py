@@ -18,7 +18,7 @@ from tests.gateway.intake.hostile_frames import FIRST_EPOCH, Frame, Hostility
 QUARANTINED = {int(code) for code in RefusalCode if not code.is_signed}
 KEPT = {0, *(int(code) for code in RefusalCode if code.is_signed and not code.is_note)}
 NOTED = {int(code) for code in RefusalCode if code.is_note}
-COUNTED = {"stored", "duplicates", "refused", "evicted", *(code.counter for code in RefusalCode)}
+COUNTED = {"stored", "duplicates", "refused", "evicted", "evidence_dropped", *(code.counter for code in RefusalCode)}
 Rows = list[tuple[bytes, bytes, int]]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -148,6 +149,29 @@ def test_every_reason_is_provoked_by_real_messages_and_shown_by_metrics_and_api(
         assert quarantined == {code for code in RefusalCode if not code.is_signed}
         odd = [one for one in api.get("/api/readings", params={"limit": 100}).json()["readings"] if one["notes"]]
         assert {note["name"] for one in odd for note in one["notes"]} == {"REGISTER_BACKWARDS", "IMPOSSIBLE_STEP"}
+        signed = {code.name.lower() for code in RefusalCode if code.is_signed and not code.is_note}
+        wait_for(lambda: signed <= {one["code"] for one in alarms(api)}, "an alarm of all that was signed and refused")
+        require_cited(running, alarms(api))
+
+
+def alarms(api: httpx.Client) -> list[dict[str, Any]]:
+    return list(api.get("/api/alarms", params={"state": "open"}).json()["alarms"])
+
+
+def require_cited(plant: Plant, raised: list[dict[str, Any]]) -> None:
+    """Require that each alarm of evidence says which signed bytes it rests on, and a fork what stands against them."""
+    for alarm in raised:
+        cited = alarm["evidence"]
+        if "evidence" in cited:
+            rows = plant.rows("SELECT hex(hash), sequence FROM evidence WHERE id = ?", cited["evidence"])
+            assert rows == [(cited["hash"].upper(), cited["sequence"])]
+    (fork,) = [alarm for alarm in raised if alarm["code"] == "fork"]
+    standing = plant.rows(
+        "SELECT 1 FROM readings WHERE hex(hash) = ? AND sequence = ? AND hex(meter_id) = ?",
+        fork["evidence"]["stands"].upper(), fork["evidence"]["sequence"], fork["meter_id"].upper(),
+    )  # fmt: skip
+    assert standing == [(1,)]
+    assert "inspects the evidence" in fork["next_step"]
 
 
 def is_above(api: httpx.Client, metric: str, before: float) -> bool:

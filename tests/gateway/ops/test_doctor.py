@@ -188,6 +188,21 @@ def test_what_waits_too_long_is_found(plant: Plant) -> None:
     assert findings(plant)["outbox"].severity is Severity.FAULT
 
 
+def test_an_alarm_that_nobody_has_seen_is_named_with_its_meter_and_the_next_step(plant: Plant) -> None:
+    plant.start()
+    pen = plant.pens[0]
+    twin = pen.copy()
+    line = plant.line(pen.meter_id.hex())
+    line.send(pen.topic, pen.sign(), pen.sign())
+    line.newest_receipt(2, plant.receipt_key.public_key)
+    line.send(pen.topic, twin.sign(r180=1))
+    wait_for(lambda: "alarm" in findings(plant), "the alarm")
+    alarm = findings(plant)["alarm"]
+    assert alarm.severity is Severity.WARNING
+    assert alarm.text.startswith("fork, of Room 1: The meter signed two different readings under one number")
+    assert "An admin inspects the evidence" in alarm.mend
+
+
 def test_a_damaged_database_is_found_with_the_command_that_restores_it(plant: Plant) -> None:
     plant.start()
     plant.kill_all()

@@ -90,7 +90,7 @@ async def test_after_a_restore_what_comes_is_checked_at_once_and_the_quarantine_
     await archive.store(archive.sign(1))
     await archive.quarantine(refused[2:])
     async with opened_checks(archive) as checks:
-        last, _ = await checks.unchecked(MAX_READINGS)
+        last, *_ = await checks.unchecked(MAX_READINGS)
     assert last == rows(archive.source.store, "SELECT max(id) FROM readings")[0][0]
     assert rows(archive.source.store, "SELECT topic FROM quarantine ORDER BY id") == [(one.topic,) for one in refused]
 

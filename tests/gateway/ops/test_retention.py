@@ -60,6 +60,19 @@ async def test_raw_readings_go_boundaries_and_the_newest_stay_and_every_chain_is
     assert make_backup(old.source, old.settings, time.time()).readings == len(rows) * 2
 
 
+async def test_notes_go_with_their_readings_and_stay_with_those_that_stay(old: Archive) -> None:
+    pen = old.pens[0]
+    async with working(old) as (database, _, pruning):
+        async with database.transaction() as connection:
+            rows = [(pen.meter_id, number, 34) for number in (2, BOUNDARY_EVERY, pen.sequence)]
+            await connection.executemany("INSERT INTO notes VALUES (?, ?, ?)", rows)
+        await applied(pruning, days=90)
+        left = [row[0] for row in await database.query("SELECT sequence FROM notes ORDER BY sequence")]
+        assert left == [BOUNDARY_EVERY, pen.sequence]
+        gone = (await Queries(database).counters())["readings_pruned"]
+        assert gone == 2 * (EACH + 1) - (await database.query("SELECT count(*) FROM readings"))[0][0]
+
+
 async def test_the_disk_gets_its_room_back(old: Archive) -> None:
     size = old.source.store.stat().st_size
     async with working(old) as (database, _store, pruning):
