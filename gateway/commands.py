@@ -58,6 +58,9 @@ def adopt(
     config: Config,
     meter: Annotated[str | None, typer.Argument(help="The meter's id, 16 hex digits, or its label.")] = None,
     is_all: Annotated[bool, typer.Option("--all", help="Every meter that waits in vain, as after a restore.")] = False,
+    first: Annotated[
+        int | None, typer.Option("--from", metavar="NUMBER", help="In a fork: the chain that begins with this reading.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Receipt a meter again whose earlier readings this gateway lost for good. The gateway must be stopped."""
@@ -71,7 +74,7 @@ def adopt(
 
     if (meter is None) != is_all:
         raise typer.BadParameter("give the id of one meter, or --all")
-    typer.echo(asyncio.run(adopt_chains(load_gateway(config), meter, confirm)))
+    typer.echo(asyncio.run(adopt_chains(load_gateway(config), meter, confirm, first)))
 
 
 @app.command()

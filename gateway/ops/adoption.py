@@ -11,7 +11,7 @@ from gateway.access.operator import command_line_actor
 from gateway.errors import GatewayError
 from gateway.roster import Roster, read_roster
 from gateway.settings import GatewaySettings
-from gateway.store.adoption import AdoptionStore, Gap
+from gateway.store.adoption import AdoptionStore, Gap, Segment
 from gateway.store.database import Database
 
 MAX_DESCRIBED: Final = 20
@@ -19,10 +19,13 @@ NEVER: Final = 2**62
 _ID: Final = re.compile("[0-9a-f]{16}", re.IGNORECASE)
 
 
-async def adopt(settings: GatewaySettings, meter: str | None, confirm: Callable[[str], None]) -> str:
+async def adopt(
+    settings: GatewaySettings, meter: str | None, confirm: Callable[[str], None], first: int | None = None
+) -> str:
     """Give up what is missing in the chain of *meter*, an id or a label, or in all (None), and return what was done.
 
-    *confirm* is told what will be given up, and raises to prevent it. Raises GatewayError.
+    Where two chains of one meter run side by side, *first* chooses that which begins with this number. *confirm* is
+    told what will be given up, and raises to prevent it. Raises GatewayError.
     """
     if not settings.store.exists():
         raise GatewayError(f"{settings.store}: there is no database yet; start the gateway, then look at its /health")
@@ -32,11 +35,12 @@ async def adopt(settings: GatewaySettings, meter: str | None, confirm: Callable[
     try:
         store = AdoptionStore(database)
         gaps = await _find_gaps(store, roster, meter_id)
+        chosen = await _choose(store, roster, gaps, first)
         confirm("\n".join(_describe(roster, gap) for gap in gaps[:MAX_DESCRIBED]) + _describe_more(len(gaps)))
         actor = command_line_actor()
         done = [
             f"meter {_name(roster, gap.meter_id)}: adopted from number {gap.first}; complete up to"
-            f" {await store.adopt(gap, int(time.time()), actor)}."
+            f" {await store.adopt(gap, int(time.time()), actor, chosen)}."
             for gap in gaps
         ]
     finally:
@@ -55,6 +59,25 @@ async def _find_gaps(store: AdoptionStore, roster: Roster, meter_id: bytes | Non
         name = _name(roster, meter_id)
         raise GatewayError(f"meter {name}: nothing of it waits for a missing reading; there is nothing to adopt")
     return [gap]
+
+
+async def _choose(store: AdoptionStore, roster: Roster, gaps: list[Gap], first: int | None) -> Segment | None:
+    """Return the chain that *first* names, None where there is but one; raises GatewayError where it is to be named."""
+    for gap in gaps:
+        if segments := await store.find_fork(gap):
+            if len(gaps) == 1 and (found := [one for one in segments if one.first == first]):
+                return found[0]
+            chains = "".join(
+                f"\n  --from {one.first}: to {one.last}, {one.readings} readings, begins {one.first_hash[:8].hex()}"
+                for one in segments[:MAX_DESCRIBED]
+            )
+            raise GatewayError(
+                f"meter {_name(roster, gap.meter_id)}: more than one device, or one set back, signs with its key"
+                f" (fork). Nothing was adopted. Find out which chain is the meter's own, then adopt it alone:{chains}"
+            )
+    if first is not None:
+        raise GatewayError("--from chooses between chains of one meter, and here is one only; leave it out")
+    return None
 
 
 def _describe(roster: Roster, gap: Gap) -> str:

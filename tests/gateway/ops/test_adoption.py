@@ -50,3 +50,30 @@ def test_a_meter_is_named_by_id_or_label_and_one_that_is_none_is_refused(plant: 
     for unknown in ("kitchen", "cafe"):
         told = run("adopt", unknown, "--config", str(plant.config)).stderr
         assert f"'{unknown}' is no meter's id or label" in told
+
+
+def test_of_twin_meters_none_is_adopted_until_the_operator_names_the_chain(plant: Plant) -> None:
+    pen, name = plant.pens[0], plant.pens[0].meter_id.hex()
+    pen.sign()
+    twin = pen.copy()
+    own, others = [pen.sign() for _ in range(2)], [twin.sign(skip=2)]
+    own += [pen.sign(skip=1)]
+    others += [twin.sign(skip=1)]
+    plant.start()
+    line = plant.line(name)
+    line.send(pen.topic, *own, *others)
+    wait_for(lambda: plant.stored() == 5, "the readings of both")
+    plant.kill_all()
+    for options in ((name,), ("--all",), (name, "--from", "3")):
+        told = run("adopt", *options, "--yes", "--config", str(plant.config))
+        assert told.returncode == 1
+        assert "(fork)" in told.stderr
+        assert "--from 2: to 5, 3 readings" in told.stderr
+        assert "--from 4: to 6, 2 readings" in told.stderr
+    assert plant.rows("SELECT * FROM adoptions") == []
+
+    done = run("adopt", name, "--from", "2", "--yes", "--config", str(plant.config))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert plant.rows("SELECT head FROM chains WHERE meter_id = ?", pen.meter_id) == [(5,)]
+    assert plant.rows("SELECT first FROM adoptions") == [(2,)]
