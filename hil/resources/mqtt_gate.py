@@ -168,7 +168,13 @@ class MqttGate:
             if copies and (number := _message_number(packet)):
                 surplus[number] += len(copies)
             for due, one in (first, *copies):
-                self._loop.call_later(due - now, writer.write, one)
+                self._loop.call_later(due - now, _write_if_open, writer, one)
+
+
+def _write_if_open(writer: asyncio.StreamWriter, packet: bytes) -> None:
+    """Hand on a late packet; the connection that it belongs to may be gone by now, and the broker sends it again."""
+    if not writer.is_closing():
+        writer.write(packet)
 
 
 async def _read_packet(reader: asyncio.StreamReader) -> bytes:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from hil.delivery_faults import Delay, DeliveryFault, Duplicate, Reorder
 from tests.faults import campus as campuses
 from tests.faults.campus import START_BOUND_S, Campus
 from tests.faults.faults import FAULTS
@@ -18,8 +19,10 @@ from tests.soak.tally import Tally
 _METERS = "SELECT count(DISTINCT meter_id) FROM readings WHERE epoch IS NOT NULL"
 
 
-def run(seed: int) -> Tally:
+def run(seed: int, *, is_rough: bool = False) -> Tally:
     """Inject every kind of fault, by chance from *seed*; what did not fire is a violation too. Prints as it goes.
+
+    Where it *is_rough*, messages and receipts are duplicated, reordered or delayed all the time besides.
 
     It ends with the first fault that did harm: what came after would tell of that one only.
     """
@@ -28,6 +31,9 @@ def run(seed: int) -> Tally:
     with tempfile.TemporaryDirectory() as folder, campuses.running(Path(folder), seed) as campus:
         every = len(campus.pens) + len(campus.firmware)
         wait_for(lambda: campus.rows(_METERS) == [(every,)], "a boundary reading of every meter", START_BOUND_S)
+        if is_rough:
+            campus.weather = campus.gateway_gate.fault = _choose_weather(campus)
+            campus.meter_gate.fault = _choose_weather(campus)
         for name in campus.source.sample(sorted(FAULTS), len(FAULTS)):
             began_s = time.monotonic()
             try:
@@ -41,6 +47,11 @@ def run(seed: int) -> Tally:
                 return Tally(violations, counts)
         violations += (f"in the end: {text}" for text in _end(campus))
     return Tally(violations, counts)
+
+
+def _choose_weather(campus: Campus) -> DeliveryFault:
+    source = campus.source
+    return source.choice((Duplicate(source), Reorder(source), Delay(source.random())))
 
 
 def _end(campus: Campus) -> Iterator[str]:

@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 
+from hil.delivery_faults import DeliveryFault
 from hil.resources.mqtt_gate import MqttGate
 from hil.resources.small_disk import SmallDisk
 from hil.resources.stepped_clock import SteppedClock
@@ -54,7 +55,10 @@ class FirmwareMeter:
 
 @dataclass(slots=True)
 class Campus:
-    """Everything that runs, by part; `source` is where all chance comes from."""
+    """Everything that runs, by part; `source` is where all chance comes from.
+
+    `weather` is what delivery to the gateway suffers from all the time, if anything.
+    """
 
     plant: Plant
     disk: SmallDisk
@@ -66,6 +70,7 @@ class Campus:
     firmware: list[FirmwareMeter]
     source: random.Random
     gateway: subprocess.Popen[bytes] | None = None
+    weather: DeliveryFault | None = None
     pause: threading.Event = field(default_factory=threading.Event)
     _connected_before: int = 0
 

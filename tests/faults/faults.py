@@ -202,7 +202,7 @@ def _deliver_with(campus: Campus, fault: DeliveryFault) -> int:
         wait_for(lambda: fault.struck > 20, "messages to be struck")
         campus.idle(1)
     finally:
-        campus.gateway_gate.fault = None
+        campus.gateway_gate.fault = campus.weather
     return fault.struck
 
 

@@ -75,6 +75,28 @@ def test_a_gate_plays_a_fault_to_a_real_client_and_the_broker_notices_nothing(
     assert broker.log.count("as listener") == 1
 
 
+def test_a_late_message_whose_connection_is_gone_comes_on_the_next(
+    tmp_path: Path, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[bytes] = []
+    with MqttGate(tmp_path, broker.port) as gate:
+        listener, speaker = connected(broker, gate.port, "listener"), connected(broker, broker.port, "speaker")
+        listener.on_message = lambda _client, _data, message: heard.append(bytes(message.payload))
+        subscribed: list[int] = []
+        listener.on_subscribe = lambda *_: subscribed.append(1)
+        listener.subscribe("x", 1)
+        wait_for(lambda: subscribed, "the subscription")
+        gate.fault = fault = Delay(1)
+        speaker.publish("x", "late", 1)
+        wait_for(lambda: fault.struck, "the message to be held back")
+        gate.cut()
+        wait_for(lambda: heard == [b"late"], "the message on the next connection")
+        for client in (listener, speaker):
+            client.disconnect()
+            client.loop_stop()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
 def test_a_shut_gate_turns_everybody_away_and_an_open_one_lets_them_in_again(tmp_path: Path, broker: Broker) -> None:
     with MqttGate(tmp_path, broker.port) as gate:
         client = connected(broker, gate.port, "client")
@@ -89,7 +111,7 @@ def test_a_shut_gate_turns_everybody_away_and_an_open_one_lets_them_in_again(tmp
 
 def connected(broker: Broker, port: int, name: str) -> Client:
     """Return a client with a session of the broker behind *port*."""
-    client = Client(CallbackAPIVersion.VERSION2, name)
+    client = Client(CallbackAPIVersion.VERSION2, name, clean_session=False)
     client.tls_set_context(ssl.create_default_context(cafile=broker.ca))
     client.username_pw_set("meter", "secret")
     client.reconnect_delay_set(1, 1)
