@@ -91,10 +91,10 @@ def test_a_late_message_whose_connection_is_gone_comes_on_the_next(
         wait_for(lambda: fault.struck, "the message to be held back")
         gate.cut()
         wait_for(lambda: heard == [b"late"], "the message on the next connection")
+        assert [record.message for record in caplog.records if record.name == "asyncio"] == []
         for client in (listener, speaker):
             client.disconnect()
             client.loop_stop()
-    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_shut_gate_turns_everybody_away_and_an_open_one_lets_them_in_again(tmp_path: Path, broker: Broker) -> None:
