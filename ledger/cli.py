@@ -97,6 +97,27 @@ def calls(
 
 
 @app.command()
+def call(
+    name: Annotated[str, typer.Argument(help="The call, such as money.transfer.")],
+    arguments: Annotated[list[str] | None, typer.Argument(help="Each as name=value; ids and keys in hex.")] = None,
+    account: Annotated[str, typer.Option(help="The sender's account id, 16 hex digits.")] = "",
+    key: Annotated[Path, typer.Option(help="The file with the account's key.")] = Path("account.key"),
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")] = "",
+) -> None:
+    """Send a call and print its receipt as JSON once it is final; exit 1 if the ledger refuses it.
+
+    For example: campusgrid ledger call money.issue "reference=minutes 12" to=00000000000000a1 amount_aaip=1000000
+    --account 00000000000000b2 --key account.key --url http://127.0.0.1:26611
+    """
+    from ledger import caller  # noqa: PLC0415 - as above
+
+    _require_url(url)
+    receipt = asyncio.run(caller.send(caller.read_call(name, arguments or []), account, key, url))
+    typer.echo(json.dumps(receipt, indent=2))
+    raise typer.Exit(0 if receipt["code"] == 0 else 1)
+
+
+@app.command()
 def query(
     name: Annotated[str, typer.Argument(help="The query, such as money.balance_of.")],
     arguments: Annotated[list[str] | None, typer.Argument(help="Each as name=value; ids and keys in hex.")] = None,

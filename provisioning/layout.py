@@ -68,6 +68,7 @@ def _make_certificates(folder: Path, plan: CampusPlan) -> Certificate:
 
 def _make_genesis(folder: Path, plan: CampusPlan) -> Genesis:
     members = sorted((_make_authority(folder, name) for name in plan.authorities), key=lambda member: member.id)
+    institutions = tuple(_make_institution(folder, member) for member in members)
     grid = _make_account(folder / "grid.key", Role.GRID, plan.grid_balance_aip)
     admin = _make_account(folder / "admin.key", Role.ADMIN, sum(user.balance_aip for user in plan.users))
     keys.make(folder / "campus.key")
@@ -78,7 +79,7 @@ def _make_genesis(folder: Path, plan: CampusPlan) -> Genesis:
         authorities=AuthoritySet(tuple(members)),
         parameters=_parameters(plan),
         grid_account=grid.id,
-        accounts=(grid, admin),
+        accounts=(grid, admin, *institutions),
     )
 
 
@@ -86,6 +87,12 @@ def _make_authority(folder: Path, name: str) -> Authority:
     home = files.make_folder(folder / "authorities" / name)
     vote, cosign, log = (keys.make(home / f"{purpose}.key") for purpose in ("vote", "cosign", "log"))
     return Authority(_random_id(), name, vote.public_key, cosign.public_key, log.public_key)
+
+
+def _make_institution(folder: Path, member: Authority) -> GenesisAccount:
+    """Return the account with which an authority's people take part in decisions; its node never needs the key."""
+    public_key = keys.make(folder / "authorities" / member.name / "account.key").public_key
+    return GenesisAccount(member.id, public_key, Role.AUTHORITY)
 
 
 def _make_account(path: Path, role: Role, balance_aip: int) -> GenesisAccount:

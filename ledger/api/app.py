@@ -92,6 +92,10 @@ def _module_routes(node: Node) -> APIRouter:
     async def list_queries() -> dict[str, list[dict[str, object]]]:
         return {"queries": describe_queries()}
 
+    @router.get("/metrics", response_class=PlainTextResponse)
+    async def read_metrics() -> str:
+        return await node.ledger.run(lambda chain: views.show_metrics(chain.runtime.look(chain.state)))
+
     @router.get("/queries/{module}/{name}")
     async def query(module: str, name: str, request: Request) -> dict[str, Any]:
         definition = find_query(module, name)

@@ -12,7 +12,7 @@ from ledger import block, cbor, records
 from ledger.api import resources
 from ledger.codes import Code
 from ledger.genesis import Parameters, Role
-from ledger.modules import accounts, anchors, grid, meters, money
+from ledger.modules import MODULES, accounts, anchors, grid, meters, money
 from ledger.modules.market import tables as market
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.meters import epoch_key
@@ -173,6 +173,15 @@ def show_parameters(parameters: Parameters) -> dict[str, Any]:
 def show_answer(definition: QueryDefinition, answer: Any) -> Any:
     """Return what a query answered as JSON has it: amounts as digits, byte strings as hex."""
     return str(answer) if definition.is_amount else _show(answer)
+
+
+def show_metrics(look: Look) -> str:
+    """Return the modules' metrics in Prometheus' text form."""
+    metrics = [metric for module in MODULES for metric in module.metrics.values()]
+    return "".join(
+        f"# HELP {one.name} {one.documentation}\n# TYPE {one.name} gauge\n{one.name} {one.measure(look)}\n"
+        for one in metrics
+    )
 
 
 def _show_event(module: str, name: str, pairs: list[list[Any]]) -> resources.Event:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,11 +19,12 @@ from ledger.codes import Code, Refusal
 from ledger.consensus.machine import HEIGHTS_AHEAD
 from ledger.errors import MalformedError
 from ledger.execution import Execution, Receipt
+from ledger.genesis import Parameters
 from ledger.modules import accounts, authorities, find_call
 from ledger.node.store import Decision, Leaf, Store, TransactionResult
 from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
-from ledger.state import LedgerState, decode_head
+from ledger.state import LedgerState, authorities_at, decode_head
 from ledger.transaction import Transaction
 
 T = TypeVar("T")
@@ -52,11 +53,18 @@ class NotTheBlock:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the chain stands: its newest header, the authorities of the next height, when hooks have work next."""
+    """Where the chain stands: its newest header, the authorities of the next height, when hooks have work next.
+
+    `sets` are the authorities of the newest height and the two after it, `parameters` those of the next block. A node
+    that is `unable` (why) does not know the protocol version of the next block, and goes no further.
+    """
 
     header: Header
     authorities: AuthoritySet
     due_ms: int | None
+    sets: Mapping[int, AuthoritySet]
+    parameters: Parameters
+    unable: str | None
 
 
 class Chain:
@@ -120,7 +128,16 @@ class Chain:
 
     def position(self) -> Position:
         """Return where the chain stands."""
-        return Position(self.state.header, self.state.authority_set, self.runtime.next_due_ms(self.state))
+        state, unable = self.state, self.runtime.refuse_version(self.state)
+        sets = {height: authorities_at(state, height) for height in range(self.height, self.height + 3)}
+        return Position(
+            header=state.header,
+            authorities=sets[self.height + 1],
+            due_ms=self.runtime.next_due_ms(state),
+            sets=sets,
+            parameters=self.runtime.look(state).parameters,
+            unable=None if unable is None else unable.text,
+        )
 
     def check(self, raw: bytes) -> tuple[Transaction, int] | Refusal:
         """Return the transaction with its sender's next nonce if it may wait for a block."""

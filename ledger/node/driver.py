@@ -224,8 +224,7 @@ class Driver:
                 self._spawn(self._send_decided(peer, height))
 
     async def _receive(self, raw: bytes) -> None:
-        sets = dict.fromkeys(range(self.height - 1, self.height + 3), self.position.authorities)
-        message = messages.decode(raw, sets, self._chain_id)
+        message = messages.decode(raw, self.position.sets, self._chain_id)
         if isinstance(message, Message):
             await self._feed(ev.MessageReceived(message))
         elif message is not messages.Refusal.OTHER_HEIGHT:
@@ -275,9 +274,11 @@ class Driver:
         self._records.clear()
         self._executed.clear()
         self._parts.blocks.start(self.height)
+        if self.position.unable is not None:
+            self._raise_alarm(self.position.unable)
         may_sign = self.alarm is None and self.height >= self.signs_from
         waited_ms = _now_ms() - self.position.header.time_ms
-        interval_ms = self._parts.genesis.parameters.block_interval_ms
+        interval_ms = self.position.parameters.block_interval_ms
         delay_ms = min(max(0, interval_ms - waited_ms), interval_ms)
         index = self._parts.identity.index
         authorities = self.position.authorities
@@ -377,7 +378,7 @@ class Driver:
     # ---- small decisions
 
     def _has_work(self) -> bool:
-        now_ms, heartbeat_ms = _now_ms(), self._parts.genesis.parameters.heartbeat_ms
+        now_ms, heartbeat_ms = _now_ms(), self.position.parameters.heartbeat_ms
         due_ms = self.position.due_ms
         is_due = due_ms is not None and due_ms <= now_ms
         is_stale = self.position.header.time_ms + heartbeat_ms <= now_ms

@@ -100,8 +100,7 @@ def test_keys_are_rotated_by_a_decision_and_the_old_ones_sign_until_then(chain: 
     member = authorities_at(chain.state, 1).members[1]
     keys = [key_of(3000 + n) for n in range(3)]
     public = [key.public_key for key in keys]
-    call = ("authorities", "rotate_keys", member.id, *public, *proofs(chain, 101, keys))
-    chain.decide(*call)
+    chain.decide("authorities", "rotate_keys", member.id, *public, *proofs(chain, 101, keys))
     force = chain.state.header.height + 2
     chain.vote_keys[keys[0].public_key] = keys[0]
     for _ in range(3):

@@ -116,7 +116,7 @@ def test_requests_that_ended_are_forgotten_after_a_while(chain: Chain, monkeypat
         assert chain.ask("oracle", "read_request", request) is not None
         chain.block()
     assert chain.ask("oracle", "read_request", request) is None
-    assert [len(list(chain.state.scan(table))) for table in requests.TABLES] == [0, 0, 0, 0, 0, 1]
+    assert [len(chain.state.keys(table.name)) for table in requests.TABLES] == [0, 0, 0, 0, 0, 1]
 
 
 def test_more_than_two_thirds_of_the_operators_must_agree_on_one_value(chain: Chain) -> None:

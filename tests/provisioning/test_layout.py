@@ -44,7 +44,7 @@ def test_only_the_owner_may_read_what_is_secret(made: Campus) -> None:
 
 def test_every_key_is_its_own(made: Campus) -> None:
     found = [keys.read(path).public_key for path in made.folder.rglob("*.key") if b"PRIVATE" not in path.read_bytes()]
-    assert len(found) == len(set(found)) == 3 * 4 + 2 + 2 + 3  # authorities; gateway; users; admin, grid, campus
+    assert len(found) == len(set(found)) == 4 * 4 + 2 + 2 + 3  # authorities; gateway; users; admin, grid, campus
 
 
 def test_the_nodes_read_their_settings_and_know_each_other(made: Campus) -> None:
@@ -113,6 +113,8 @@ def test_genesis_has_the_money_of_the_plan_and_four_authorities(made: Campus) ->
     assert by_role[Role.ADMIN].balance_aaip == 150 * AAIP_PER_AIP
     assert by_role[Role.GRID].id == made.genesis.grid_account
     assert sorted(member.name for member in made.genesis.authorities.members) == sorted(AUTHORITIES)
+    decide = {account.id for account in made.genesis.accounts if account.roles == Role.AUTHORITY}
+    assert decide == {member.id for member in made.genesis.authorities.members}
     listed = checkpoint.parse_keys((made.folder / "authorities.vkeys").read_text())
     assert listed == checkpoint.verifier_keys(made.genesis.authorities, checkpoint.origin(made.genesis.chain_id))
 

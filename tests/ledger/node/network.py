@@ -151,6 +151,7 @@ def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
         GenesisAccount(OTHER, account_key(OTHER).public_key, Role.USER, 10**24),
         GenesisAccount(ADMIN, account_key(ADMIN).public_key, Role.ADMIN),
         GenesisAccount(GRID, account_key(GRID).public_key, Role.GRID, 10**24),
+        *(GenesisAccount(one.id, account_key(one.id).public_key, Role.AUTHORITY) for one in members),
     )
     rules = Genesis(
         "test", time.time_ns() // 10**6 - 10_000, os.urandom(32), AuthoritySet(members), parameters, GRID, accounts

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.cli import run as run_campusgrid
 from ledger.client import LedgerClient, RefusedError
-from tests.ledger.node.network import ADMIN, USER, Network
+from tests.ledger.node.network import ADMIN, USER, Network, account_key
 
 
 async def test_amounts_are_digits_ids_are_hex_and_the_rest_is_json(running: Network) -> None:
@@ -66,6 +68,47 @@ def test_the_command_asks_a_node_and_prints_the_manual(running: Network, capsys:
     assert {call["module"] for call in manual["calls"] + manual["queries"]} == {"money"}
     assert run_campusgrid(["ledger", "calls"]) == 0
     assert "call registry.register_user\n    for accounts with the role admin\n" in capsys.readouterr().out
+
+
+def test_the_modules_metrics_are_read_as_prometheus_reads_them(running: Network) -> None:
+    answer = httpx.get(running.urls[0] + "/v1/metrics")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    assert [sample.value for sample in families["campusgrid_registry_verified_users"].samples] == [2]
+    assert set(families) >= {"campusgrid_oracle_requests_open", "campusgrid_authorities_missed_votes"}
+    assert all(family.documentation for family in families.values())
+
+
+def test_an_institution_takes_part_in_a_decision_from_the_command_line(
+    running: Network, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    member = running.genesis.authorities.members[0]
+    key = tmp_path / "account.key"
+    key.write_text(account_key(member.id).seed.hex())
+    options = ["--account", member.id.hex(), "--key", str(key), "--url", running.urls[0]]
+    issue = ["ledger", "call", "money.issue", "reference=minutes 12", f"to={USER.hex()}", "amount_aaip=5"]
+    assert run_campusgrid([*issue, *options]) == 0
+    receipt = json.loads(capsys.readouterr().out)
+    assert [(event["name"], event["values"]["approvals"]) for event in receipt["events"]] == [("approved", 1)]
+    assert run_campusgrid([*issue, *options]) == 1
+    assert json.loads(capsys.readouterr().out)["code_name"] == "already_approved"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["money.print"], "module money has no call 'print'; `campusgrid ledger calls` lists them"),
+        (["money.transfer", "to=00"], "money.transfer takes exactly: to=…, amount_aaip=…"),
+        (["money.transfer", f"to={'0' * 16}", "amount_aaip=1.5"], "amount_aaip is an integer from 1 to"),
+        (["money.transfer", "to=00", "amount_aaip=1"], "money.transfer: to is not 8 bytes"),
+        (["market.keep_surplus", f"meter={'0' * 16}", "is_kept=maybe"], "is_kept is true or false, not 'maybe'"),
+        (["market.keep_surplus", f"meter={'0' * 16}", "is_kept=true"], "give the sender's account with --account"),
+    ],
+)
+def test_a_call_that_is_written_wrongly_is_refused_before_it_is_sent(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_campusgrid(["ledger", "call", *arguments, "--url", "http://127.0.0.1:9"]) == 1
+    assert text in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,28 @@ async def test_a_node_that_fails_while_it_executes_a_block_raises_the_alarm_and_
     assert await node.node.disk.read(lambda store: store.signed(1)) == []
 
 
+async def test_a_node_that_does_not_know_the_protocol_agreed_on_goes_no_further_and_says_what_to_install(
+    lone: tuple[Lone, Authorities],
+) -> None:
+    node, others = lone
+    others.runtime = Runtime(others.network.genesis, versions=frozenset({1, 2}))
+    chain_id = others.network.genesis.chain_id
+    upgrade = Call("governance", "upgrade", ("minutes", 2, 11))
+    institutions = [member.id for member in others.network.genesis.authorities.members[:3]]
+    approvals = [transaction.sign(chain_id, one, 0, 100, upgrade, account_key(one)) for one in institutions]
+    for height in range(1, 12):
+        block, commit = others.decide(*(approvals if height == 1 else ()))
+        assert block.header.version == (2 if height == 11 else 1)
+        node.hear(NAMES[1], wire.decided(block.encode(), commit))
+        await node.reach(min(height, 10))
+    alarm = (
+        "block 11 is of protocol version 2, this program knows 1; install the release that the authorities agreed on"
+    )
+    assert status.describe(node.node).alarm == alarm
+    assert await node.node.driver._cast(Vote(Kind.PREVOTE, 11, 0, None)) == ()
+    assert node.node.driver.position.header.height == 10
+
+
 async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:
     node, others = lone
     for kind in FrameType:
