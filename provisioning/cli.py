@@ -70,13 +70,29 @@ def make_meters(folder: Folder, names: Names = None) -> None:
 
 
 @app.command()
-def enrolled(folder: Folder) -> None:
+def enrolled(
+    folder: Folder,
+    rotated_at: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The key is new; the old one was good up to number N.")
+    ] = None,
+    replaced_at: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="The device is new; the old one was good up to number N.")
+    ] = None,
+) -> None:
     """Enter meters of other machines into the gateway's roster: what `enrol` printed there, from standard input.
+
+    A new key is entered for the gateway alone; the ledger has to be told of it too.
 
     Example: ssh pi … main.py enrol --config … | campusgrid provision enrolled /srv/campus
     """
     found = campus.load(folder)
-    _enter(found, meters.read_cards(sys.stdin.buffer.read(MAX_CARDS_BYTES)))
+    if rotated_at and replaced_at:
+        raise typer.BadParameter(
+            "a key was rotated, or its device replaced: give one of the two", param_hint="enrolled"
+        )
+    ways = {"rotation": rotated_at, "replacement": replaced_at}
+    succession = next((roster.Succession(how, last) for how, last in ways.items() if last), None)
+    _enter(found, meters.read_cards(sys.stdin.buffer.read(MAX_CARDS_BYTES)), succession)
 
 
 @app.command()
@@ -201,8 +217,8 @@ async def _make_keys(found: Campus, chosen: Sequence[CampusMeter]) -> list[Enrol
     return [await meters.enrol(command, meter.config(found.folder)) for meter in chosen]
 
 
-def _enter(found: Campus, told: Sequence[EnrolledMeter]) -> None:
-    missing = roster.add(found, told)
+def _enter(found: Campus, told: Sequence[EnrolledMeter], succession: roster.Succession | None = None) -> None:
+    missing = roster.add(found, told, succession)
     typer.echo(f"{found.folder / roster.NAME}: {len(found.meters) - len(missing)} of {len(found.meters)} meters")
     if missing:
         typer.echo(f"still without a key: {', '.join(meter.plan.label for meter in missing)}")

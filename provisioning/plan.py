@@ -33,8 +33,18 @@ class PlannedLine(_Section):
     stop_bits: Literal[1, 2] = 1
 
 
+class PlannedSite(_Section):
+    """Where a photovoltaic plant stands, in degrees (north and east positive)."""
+
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+
 class PlannedMeter(_Section):
-    """One meter: its model's profile, its rating in W, its line and slave address, and whose it is."""
+    """One meter: its model's profile, its rating in W, its line and slave address, and whose it is.
+
+    `pv_site` is for one that measures a photovoltaic plant alone, `feeder` the label of the meter that it is behind.
+    """
 
     label: Name
     profile: Name
@@ -43,6 +53,8 @@ class PlannedMeter(_Section):
     owner: Name
     line: PlannedLine
     slave: Annotated[int, Field(ge=1, le=247)] = 1
+    pv_site: PlannedSite | None = None
+    feeder: Name | None = None
 
 
 class PlannedUser(_Section):
@@ -114,6 +126,10 @@ class CampusPlan(_Section):
         _require(len(set(labels)) == len(labels), "two meters share one label")
         for meter in self.meters:
             _require(meter.owner in names, f"meter {meter.label!r}: its owner {meter.owner!r} is not among the users")
+            _require(
+                meter.feeder is None or (meter.feeder in labels and meter.feeder != meter.label),
+                f"meter {meter.label!r}: its feeder {meter.feeder!r} is no other meter of the plan",
+            )
         owners = [meter.owner for meter in self.meters]
         for name in names:
             _require(owners.count(name) <= MAX_METERS_A_USER, f"user {name!r} has more than {MAX_METERS_A_USER} meters")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from ledger.keys import PUBLIC_KEY_BYTES
 from provisioning import files
@@ -14,6 +15,8 @@ from provisioning.meters import EnrolledMeter
 
 NAME: Final = "roster.json"
 LOCK_NAME: Final = "roster.lock"
+MAX_FORMER_KEYS: Final = 16
+LAST_SEQUENCE: Final = 2**32 - 1
 
 
 def write(campus: Campus, public_keys: Mapping[bytes, bytes]) -> None:
@@ -21,31 +24,49 @@ def write(campus: Campus, public_keys: Mapping[bytes, bytes]) -> None:
     missing = [meter.plan.label for meter in campus.meters if meter.meter_id not in public_keys]
     if missing:
         raise EnrolmentError(f"no public key for meter {missing[0]!r} ({len(missing)} missing): enrol it first")
-    _write(campus, public_keys)
+    _write(campus, public_keys, _read_former(campus))
 
 
-def add(campus: Campus, told: Iterable[EnrolledMeter]) -> list[CampusMeter]:
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """That new keys follow known ones, which were good up to number `last`, by "rotation" or "replacement"."""
+
+    ended_by: str
+    last: int
+
+
+def add(campus: Campus, told: Iterable[EnrolledMeter], succession: Succession | None = None) -> list[CampusMeter]:
     """Enter what some meters told of themselves into the roster; return the meters that it still lacks.
 
-    Raises EnrolmentError for a meter that the campus does not have, and for one that the roster knows with another key.
+    Raises EnrolmentError for a meter that the campus does not have, and, unless there is a *succession*, for one that
+    the roster knows with another key.
     """
     labels = {meter.meter_id: meter.plan.label for meter in campus.meters}
     path = campus.folder / NAME
     with files.lock(path.with_name(LOCK_NAME)):
         known = read_keys(campus) if path.exists() else {}
+        former = _read_former(campus)
         for meter in told:
             if meter.meter_id not in labels:
                 raise EnrolmentError(f"{campus.folder} has no meter {meter.meter_id.hex()}: it belongs to another one")
-            if known.setdefault(meter.meter_id, meter.public_key) != meter.public_key:
+            present = known.setdefault(meter.meter_id, meter.public_key)
+            if present == meter.public_key:
+                continue
+            if succession is None:
                 raise EnrolmentError(
-                    f"{path} has another key of meter {labels[meter.meter_id]!r}: if the new one is right,"
-                    " remove the meter's entry there, then run this again"
+                    f"{path} has another key of meter {labels[meter.meter_id]!r}: if the new one is right, enter"
+                    " it by `campusgrid provision enrolled` with --rotated-at N or --replaced-at N, N the last number"
+                    " that the old one was good for"
                 )
+            keys = former.setdefault(meter.meter_id, [])
+            _require_after(labels[meter.meter_id], meter.public_key, keys, succession)
+            keys.append({"public_key": present.hex(), "last": succession.last, "ended_by": succession.ended_by})
+            known[meter.meter_id] = meter.public_key
         if len(set(known.values())) < len(known):
             raise EnrolmentError(
                 "two meters told the same key: one is a copy of the other, enrol it with files of its own"
             )
-        _write(campus, known)
+        _write(campus, known, former)
     return [lacking for lacking in campus.meters if lacking.meter_id not in known]
 
 
@@ -61,10 +82,32 @@ def read_keys(campus: Campus) -> dict[bytes, bytes]:
         raise DirectoryError(f"{path} is not a roster: {error!r}. `campusgrid provision meters` writes it.") from error
 
 
-def _write(campus: Campus, public_keys: Mapping[bytes, bytes]) -> None:
+def _require_after(label: str, key: bytes, former: list[dict[str, Any]], succession: Succession) -> None:
+    if any(one["public_key"] == key.hex() for one in former):
+        raise EnrolmentError(f"meter {label!r} had this key before: a key that was given up is never used again")
+    if len(former) >= MAX_FORMER_KEYS or not (former[-1]["last"] if former else 0) < succession.last < LAST_SEQUENCE:
+        raise EnrolmentError(
+            f"meter {label!r} has {len(former)} former keys (at most {MAX_FORMER_KEYS}), good up to number"
+            f" {former[-1]['last'] if former else 0}: the last number of the next one must be above it"
+        )
+
+
+def _read_former(campus: Campus) -> dict[bytes, list[dict[str, Any]]]:
+    """Return the keys that the meters of the roster gave up, the oldest first."""
+    path = campus.folder / NAME
+    entries = json.loads(files.read_text(path))["meters"] if path.exists() else []
+    return {bytes.fromhex(entry["meter_id"]): entry["former_keys"] for entry in entries if entry.get("former_keys")}
+
+
+def _write(campus: Campus, public_keys: Mapping[bytes, bytes], former: Mapping[bytes, list[dict[str, Any]]]) -> None:
+    ids = {meter.plan.label: meter.meter_id.hex() for meter in campus.meters}
     enrolled = [meter for meter in campus.meters if meter.meter_id in public_keys]
     content = {
-        "meters": [_meter(meter, public_keys[meter.meter_id]) for meter in enrolled],
+        "meters": [
+            _meter(meter, public_keys[meter.meter_id])
+            | _more(meter, {meter.plan.label for meter in enrolled}, ids, former.get(meter.meter_id))
+            for meter in enrolled
+        ],
         "users": [
             {"account": user.account.hex(), "name": user.plan.name, "kind": user.plan.kind} for user in campus.users
         ],
@@ -84,3 +127,14 @@ def _meter(meter: CampusMeter, public_key: bytes) -> dict[str, object]:
         "account": meter.account.hex(),
         "label": meter.plan.label,
     }
+
+
+def _more(
+    meter: CampusMeter, enrolled: set[str], ids: Mapping[str, str], former: list[dict[str, Any]] | None
+) -> dict[str, object]:
+    """Return what only some meters have: a PV site, a feeder that is enrolled too, keys that they gave up."""
+    site, feeder = meter.plan.pv_site, meter.plan.feeder
+    more: dict[str, object] = {} if site is None else {"pv_site": site.model_dump()}
+    if feeder is not None and feeder in enrolled:
+        more["feeder"] = ids[feeder]
+    return more | ({"former_keys": former} if former else {})

@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from gateway.roster import Site, read_roster
 from provisioning import campus, layout, roster
+from provisioning.plan import PlannedSite
 from tests.provisioning.plans import small_plan
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -91,6 +94,41 @@ def test_a_meter_of_another_machine_is_entered_into_the_roster_by_the_line_that_
     assert roster.read_keys(made)[made.meters[0].meter_id] == told
     assert_one_line(provision(folder, "meters", "new"), "has another key of meter 'PV'")
     assert roster.read_keys(made)[made.meters[0].meter_id] == told
+
+
+def test_a_new_key_follows_the_old_one_which_the_gateway_still_knows(folder: Path, mosquitto_passwd: Path) -> None:
+    made = layout.lay_out(folder / "new", small_plan(), mosquitto_passwd)
+    meter = made.meters[0].meter_id
+    keys = [bytes([number]) * 32 for number in range(4)]
+    enrolled = partial(provision, folder, "enrolled", "new")
+    assert enrolled(stdin=card(meter, keys[0])).returncode == 0
+    assert_one_line(enrolled(stdin=card(meter, keys[1])), "with --rotated-at N or --replaced-at N")
+    assert_one_line(enrolled("--rotated-at", "5", "--replaced-at", "5", stdin=card(meter, keys[1])), "one of the two")
+    assert enrolled("--rotated-at", "5", stdin=card(meter, keys[1])).returncode == 0
+    assert_one_line(enrolled("--rotated-at", "5", stdin=card(meter, keys[2])), "must be above it")
+    assert_one_line(enrolled("--rotated-at", "9", stdin=card(meter, keys[0])), "is never used again")
+    assert enrolled("--replaced-at", "9", stdin=card(meter, keys[2])).returncode == 0
+    assert enrolled(stdin=card(made.meters[1].meter_id, keys[3])).returncode == 0
+    known = read_roster(made.folder / "roster.json").meters[meter]
+    assert [known.public_key, *((one.public_key, one.last, one.ended_by) for one in known.former_keys)] == [
+        keys[2], (keys[0], 5, "rotation"), (keys[1], 9, "replacement"),
+    ]  # fmt: skip
+
+
+def test_the_gateway_gets_pv_sites_and_feeders_from_the_plan(folder: Path, mosquitto_passwd: Path) -> None:
+    plan = small_plan()
+    first, second, *rest = plan.meters
+    site = PlannedSite(latitude=51.48, longitude=-0.5)
+    meters = (first.model_copy(update={"pv_site": site}), second.model_copy(update={"feeder": first.label}), *rest)
+    made = layout.lay_out(folder / "new", plan.model_copy(update={"meters": meters}), mosquitto_passwd)
+    made = campus.load(made.folder)
+    cards = [card(meter.meter_id, bytes([place]) * 32) for place, meter in enumerate(made.meters)]
+    assert provision(folder, "enrolled", "new", stdin=cards[1]).returncode == 0
+    assert len(read_roster(made.folder / "roster.json")) == 1  # its feeder is not enrolled yet
+    assert provision(folder, "enrolled", "new", stdin="".join(cards)).returncode == 0
+    known = read_roster(made.folder / "roster.json").meters
+    assert known[made.meters[0].meter_id].pv_site == Site(51.48, -0.5)
+    assert known[made.meters[1].meter_id].feeder == made.meters[0].meter_id
 
 
 def test_a_line_that_is_not_one_of_this_campus_meters_changes_no_roster(folder: Path, mosquitto_passwd: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_gateway_that_others_reach_has_a_login_and_a_certificate(tmp_path: Pat
     assert (api.login, api.base_url.startswith("https://192.0.2.1:")) == ("required", True)
     assert make_tls_context(api) is not None
     bidding = load_bidding(made.folder / "gateway" / "bidding.toml")
-    assert (bidding.gateway, bidding.gateway_ca) == (api.base_url.rstrip("/"), made.folder / "gateway" / "../ca.crt")
+    assert (bidding.gateway, bidding.gateway_ca) == (api.base_url.rstrip("/"), made.folder / "ca.crt")
     assert bidding.gateway_key_file == made.folder / "gateway" / "bidding.apikey"
 
 
