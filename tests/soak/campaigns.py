@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.soak import board_vectors, envelopes, faults, hostile_bytes, hostile_frames
+from tests.soak import board_vectors, envelopes, faults, full_store, hostile_bytes, hostile_frames
 from tests.soak.tally import Tally
 
 
@@ -30,5 +30,6 @@ CAMPAIGNS = (
     Campaign("firmware.hostile_bytes_micropython", hostile_bytes.count_units(), hostile_bytes.attack_micropython),
     Campaign("firmware.board_vectors", board_vectors.count_units(), board_vectors.ask_board),
     Campaign("gateway.hostile_frames", hostile_frames.UNITS, hostile_frames.attack_intake, hostile_frames.REASONS),
+    Campaign("gateway.full_store", full_store.UNITS, full_store.fill_store),
     Campaign("gateway.faults", faults.UNITS, faults.inject, faults.KINDS),
 )
