@@ -13,7 +13,7 @@ from tests.faults.faults import FAULTS
 SEED = 20
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_fault_loses_or_doubles_a_reading_or_changes_an_interval() -> None:
     tally = campaign.run(SEED)
     assert tally.violations == []
