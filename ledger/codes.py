@@ -112,6 +112,7 @@ class Code(IntEnum):
     READING_OF_FOREIGN_METER = 211
     READING_KEY_REVOKED = 212
     READING_KEY_ENDED = 213
+    READING_BEFORE_BEACON = 220
     # Anchors of a gateway.
     ANCHOR_REPEATED = 300
     ANCHOR_UNDECODABLE = 301
@@ -309,6 +310,11 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
             Code.READING_OF_FOREIGN_METER,
             "The sender is an owner, but not this meter's.",
             "Report only your own meters; a gateway or an authority may report any.",
+        ),
+        (
+            Code.READING_BEFORE_BEACON,
+            "It names a block that is younger than it says to be.",
+            "Set the meter's clock; what it measured comes with its next good reading.",
         ),
         (Code.ANCHOR_REPEATED, "The anchor is there already.", "Nothing; repeats change nothing."),
         (Code.ANCHOR_UNDECODABLE, "The bytes are not a canonical anchor.", "Encode it with ledger.anchor."),

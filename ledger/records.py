@@ -34,6 +34,7 @@ class LineFlag(IntFlag):
     high-water mark and that energy counts zero. HELD: a step beyond rated power waits for release. RELEASED: such a
     step, released. NOT_REPORTED: the meter traded but gave no interval. KEPT: its owner kept the unsold GRID, unpaid.
     KEY_CHANGED: its first reading was signed by the key before the one that the line names; the line before shows it.
+    FALSE_BEACON: the reading at its end names a block or an anchor that this chain has not, or has otherwise.
     """
 
     GAP = 1
@@ -43,6 +44,7 @@ class LineFlag(IntFlag):
     NOT_REPORTED = 16
     KEPT = 32
     KEY_CHANGED = 64
+    FALSE_BEACON = 128
 
 
 @dataclass(frozen=True, slots=True)

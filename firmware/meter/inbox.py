@@ -68,7 +68,8 @@ class Inbox:
             return False
         if not self._journal.settle(offered.sequence, offered.hash):
             return self._miss(offered)
-        self._hold_beacon(offered.beacon)
+        if offered.beacon:
+            self.beacon = offered.beacon  # the latest word of whichever gateway: a false one is not kept for long
         self._board.emit({"event": "receipted", "sequence": offered.sequence})
         self._heard("receipted")
         return True
@@ -84,13 +85,3 @@ class Inbox:
                 " `campusgrid gateway adopt` for this meter, lets its chain go on".format(offered.sequence)
             )
         return False
-
-    def _hold_beacon(self, beacon):
-        """Keep the beacon that bounds what comes from now on best, whichever gateway it came from: the latest one."""
-        if beacon and (self.beacon is None or _latest(beacon) > _latest(self.beacon)):
-            self.beacon = beacon
-
-
-def _latest(beacon):
-    """Return the time of a beacon's block or anchor, the later one; of equals the higher block is the newer one."""
-    return max(beacon[1], beacon[4]), beacon[0]

@@ -4,11 +4,15 @@ An anchor bounds the time of what it covers from above: it existed when the bloc
 anchors grows in order and never forks: a gateway that lost its memory goes on from what the ledger has. The state keeps
 each gateway's newest `KEPT` anchors; every one that was ever taken stands, with its hash, in the log (the receipt of
 its transaction), where a proof of it does not need the state.
+
+A reading's beacon names what bounds its time from below: a block, and an anchor. The state remembers the newest
+`KEPT_BLOCKS` blocks, so that a beacon can be held against the chain itself (`judge_beacon`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Annotated, Final
 
 from ledger import anchor
@@ -18,10 +22,13 @@ from ledger.errors import MalformedError
 from ledger.genesis import Role
 from ledger.modules.kinds import Bytes, Many
 from ledger.modules.module import Context, Module
+from ledger.reading import HASH_HEAD_BYTES, Beacon
 from ledger.state import Overlay, Reader, Table
 
 KEPT: Final = 1024
 """How many anchors of a gateway the state keeps, the newest: 17 hours at one a minute, beyond every settle deadline."""
+KEPT_BLOCKS: Final = 8192
+"""How many blocks the state remembers, the newest. A beacon with an older one proves nothing, for or against."""
 MAX_ANCHORS_PER_CALL: Final = 64
 MAX_AHEAD_S: Final = 10
 """How far an anchor's time may lie ahead of the block's. How far behind has no bound: an outage may last."""
@@ -56,11 +63,28 @@ class AnchorPlace:
     key: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class BlockRow:
+    """A block of this chain, under its height; `id` is b"" until the next block names it."""
+
+    time_ms: int
+    id: bytes
+
+
+class BeaconVerdict(Enum):
+    """What a beacon proves of the reading that carries it."""
+
+    NOTHING = "nothing: there is none, or it is older than what is remembered"
+    TRUE = "its block is of this chain, so the reading was made after it"
+    FALSE = "no block or anchor of this chain is what it says"
+
+
 HEADS: Final = Table("anchors.heads", ChainHead)
 ANCHORS: Final = Table("anchors.anchors", AnchorRow)
 PLACES: Final = Table("anchors.places", AnchorPlace)
+BLOCKS: Final = Table("anchors.blocks", BlockRow)
 
-module = Module("anchors", tables=(HEADS, ANCHORS, PLACES))
+module = Module("anchors", tables=(HEADS, ANCHORS, PLACES, BLOCKS))
 
 
 @module.call(Role.GATEWAY)
@@ -87,6 +111,39 @@ def find(view: Reader, hash_head: bytes) -> tuple[int, AnchorRow] | None:
         if row is not None:
             return int.from_bytes(place.key[-_NUMBER_BYTES:], "big"), row
     return None
+
+
+def judge_beacon(context: Context, beacon: Beacon | None) -> BeaconVerdict:
+    """Return what *beacon* proves.
+
+    Only a block proves a time: an anchor's is its gateway's word, and it may not have reached the ledger yet.
+    """
+    if beacon is None:
+        return BeaconVerdict.NOTHING
+    known = find(context.state, beacon.anchor_hash_head) if beacon.anchor else None
+    if known is not None and (known[0], known[1].time_s) != (beacon.anchor, beacon.anchor_time):
+        return BeaconVerdict.FALSE
+    if beacon.height >= context.height:
+        return BeaconVerdict.FALSE
+    row = context.state.get(BLOCKS, _block_key(beacon.height))
+    if row is None:
+        return BeaconVerdict.NOTHING
+    is_true = (row.time_ms // 1000, row.id[:HASH_HEAD_BYTES]) == (beacon.block_time, beacon.block_id_head)
+    return BeaconVerdict.TRUE if is_true else BeaconVerdict.FALSE
+
+
+def _remember_block(context: Context) -> None:
+    """Remember this block, and the id of the one before, which it certifies."""
+    commit = context.last_commit
+    before = context.state.get(BLOCKS, _block_key(commit.height)) if commit else None
+    if commit is not None and before is not None:
+        context.state.put(BLOCKS, _block_key(commit.height), replace(before, id=commit.block_id))
+    context.state.put(BLOCKS, _block_key(context.height), BlockRow(context.time_ms, b""))
+    if context.height > KEPT_BLOCKS:
+        context.state.delete(BLOCKS, _block_key(context.height - KEPT_BLOCKS))
+
+
+module.begin = _remember_block
 
 
 def _take(context: Context, raw: bytes) -> None:
@@ -136,6 +193,10 @@ def _forget(state: Overlay, key: bytes) -> None:
     if row is not None:
         state.delete(ANCHORS, key)
         state.delete(PLACES, row.hash)
+
+
+def _block_key(height: int) -> bytes:
+    return height.to_bytes(_NUMBER_BYTES, "big")
 
 
 def _key(gateway: bytes, number: int) -> bytes:

@@ -10,6 +10,7 @@ from ledger import reading
 from ledger.codes import Code, Refusal
 from ledger.errors import MalformedError
 from ledger.modules import meters
+from ledger.modules.anchors import BeaconVerdict, judge_beacon
 from ledger.modules.meters import Meter, MeterKey
 from ledger.modules.module import Context
 from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading, Reason
@@ -24,6 +25,7 @@ class CheckedBoundary:
     """A boundary reading whose signature and time were checked: the registers of a meter at the start of `epoch`.
 
     `key_id` names the meter's key that signed it.
+    `has_false_beacon` tells that its beacon is not of this chain: it bounds nothing, and somebody should look.
     """
 
     meter_id: bytes
@@ -34,6 +36,7 @@ class CheckedBoundary:
     export_wh: int
     hash: bytes
     key_id: bytes
+    has_false_beacon: bool
 
 
 def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
@@ -48,15 +51,18 @@ def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
     if found is None:
         return Refusal(Code.READING_KEY_UNKNOWN, f"no meter has the key {decoded.key_id.hex()}")
     key, meter = found
+    verdict = judge_beacon(context, decoded.beacon)
     refusal = _refuse_key(context, key, decoded) or _refuse_time(context, decoded, decoded.epoch)
+    refusal = refusal or _refuse_bracket(context, decoded, verdict)
     if refusal is not None:
         return refusal
     meter_id, imported, exported = key.meter, decoded.register(ENERGY_IMPORT), decoded.register(ENERGY_EXPORT)
     if imported is None or exported is None:
         return Refusal(Code.READING_LACKS_REGISTER, f"meter {meter_id.hex()}: it lacks register 1.8.0 or 2.8.0")
     return CheckedBoundary(
-        meter_id, meter, decoded.epoch, decoded.time, imported, exported, hashlib.sha256(raw).digest(), decoded.key_id
-    )
+        meter_id, meter, decoded.epoch, decoded.time, imported, exported, hashlib.sha256(raw).digest(), decoded.key_id,
+        verdict is BeaconVerdict.FALSE,
+    )  # fmt: skip
 
 
 def _refuse_key(context: Context, key: MeterKey, decoded: Reading) -> Refusal | None:
@@ -72,11 +78,25 @@ def _refuse_key(context: Context, key: MeterKey, decoded: Reading) -> Refusal | 
 
 
 def _refuse_time(context: Context, decoded: Reading, epoch: int) -> Refusal | None:
-    epoch_s = context.parameters.epoch_s
-    tolerance_s = max(MIN_TIME_TOLERANCE_S, epoch_s // TOLERANCE_SHARE)
+    epoch_s, tolerance_s = context.parameters.epoch_s, _tolerance_s(context)
     boundary_s = epoch * epoch_s
     if abs(decoded.time - boundary_s) > tolerance_s:
         return Refusal(Code.READING_TIME_OFF, f"its time {decoded.time} is more than {tolerance_s} s off {boundary_s}")
     if boundary_s > context.time_s + tolerance_s:
         return Refusal(Code.READING_FROM_FUTURE, f"boundary {boundary_s} is after the block's time {context.time_s}")
     return None
+
+
+def _refuse_bracket(context: Context, decoded: Reading, verdict: BeaconVerdict) -> Refusal | None:
+    """Refuse a reading that was made later than it says: it carries a block of this chain that is younger than it."""
+    beacon, tolerance_s = decoded.beacon, _tolerance_s(context)
+    if beacon is None or verdict is not BeaconVerdict.TRUE or decoded.time + tolerance_s >= beacon.block_time:
+        return None
+    return Refusal(
+        Code.READING_BEFORE_BEACON,
+        f"its time {decoded.time} is more than {tolerance_s} s before that of block {beacon.height}, which it names",
+    )
+
+
+def _tolerance_s(context: Context) -> int:
+    return max(MIN_TIME_TOLERANCE_S, context.parameters.epoch_s // TOLERANCE_SHARE)

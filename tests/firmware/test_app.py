@@ -17,7 +17,7 @@ from tests.firmware.gateway import Gateway, make_receipt
 
 EPOCH_S = 3
 BEACON = Beacon(7, 1_795_000_000, b"block-id", 9, 1_795_000_001, b"anchor-h")
-LATER_BEACON = Beacon(0, 0, bytes(8), 3, 1_795_000_002, b"another-")
+OTHER_BEACON = Beacon(0, 0, bytes(8), 3, 1_794_999_999, b"another-")
 """Of another gateway, whose chain of anchors is younger, and which the ledger is out of reach for."""
 
 
@@ -49,7 +49,7 @@ def test_boundary_readings_are_taken_at_the_boundary_and_carry_energy_alone(devi
     device.start()
     for _ in range(2):
         device.wait_for(is_boundary)
-    gateway.beacon = LATER_BEACON
+    gateway.beacon = OTHER_BEACON
     for _ in range(2):
         device.wait_for(is_boundary)
     device.stop()
@@ -62,7 +62,7 @@ def test_boundary_readings_are_taken_at_the_boundary_and_carry_energy_alone(devi
         assert 0 <= reading.time - reading.epoch * EPOCH_S <= 1
         assert reading.registers == ((180, 1234567), (280, 77250))
     assert BEACON in {reading.beacon for reading in boundaries}
-    assert boundaries[-1].beacon == LATER_BEACON
+    assert boundaries[-1].beacon == OTHER_BEACON
 
 
 def test_telemetry_carries_power_and_voltage_in_integer_units(device: Device, gateway: Gateway) -> None:

@@ -6,9 +6,15 @@ from typing import Any
 
 from ledger.codes import Code
 from ledger.modules import money
-from ledger.reading import Reason
+from ledger.reading import Beacon, Reason
 from tests.ledger.chain_kit import Chain, TestMeter, id_of, key_of
 from tests.ledger.code_kit import E, fork, must_refuse, reaches
+
+
+def beacon_of(chain: Chain, place: int = -1) -> Beacon:
+    """Return the beacon of a block of *chain*, with no anchor."""
+    header = chain.blocks[place].header
+    return Beacon(header.height, header.time_ms // 1000, header.id[:8], 0, 0, bytes(8))
 
 
 def report_one(chain: Chain, *arguments: Any, epoch: int = E, **changes: Any) -> Code:
@@ -66,6 +72,21 @@ def _(chain: Chain) -> Code:
 @reaches(Code.READING_FROM_FUTURE)
 def _(chain: Chain) -> Code:
     return chain.report(chain.meters[0].boundary(E, 0, 0))[0]
+
+
+@reaches(Code.READING_BEFORE_BEACON)
+def _(chain: Chain) -> Code:
+    """A meter whose clock lags says at most 9 s less than the block that it names; nor does `rebase` take more."""
+    chain.to_epoch(E, offset_s=9)
+    chain.block()
+    chain.block()
+    just, late = (
+        meter.boundary(E, 0, 0, beacon=beacon_of(chain, place))
+        for meter, place in zip(chain.meters, (-3, -2), strict=True)
+    )
+    assert chain.report(just) == [Code.DONE]
+    assert must_refuse(chain, "admin", "registry", "rebase", chain.meters[1].id, late) is Code.READING_BEFORE_BEACON
+    return chain.report(late)[0]
 
 
 @reaches(Code.READING_LACKS_REGISTER)

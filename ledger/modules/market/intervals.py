@@ -128,6 +128,8 @@ def _mark(context: Context, checked: CheckedBoundary) -> Mark:
 def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
     """Measure from *mark*, book or hold the result, and move the mark."""
     interval = _measure(checked, mark)
+    if checked.has_false_beacon:
+        interval = replace(interval, flags=interval.flags | int(LineFlag.FALSE_BEACON))
     epoch, key = checked.epoch - 1, checked.meter_id
     meters.set_mark(context.state, key, _next_mark(checked, mark))
     if _is_impossible(checked, mark, interval):
