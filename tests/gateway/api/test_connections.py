@@ -96,8 +96,8 @@ async def test_one_address_has_a_bounded_number_and_others_go_on(port: int, monk
     for reader, writer in kept:
         writer.write(REQUEST)
         await reader.readuntil(b"here")
-    kept.append(await call(port))
-    assert await hung_up(kept.pop()[0])
+    kept.append(await call(port))  # and stays open on this side
+    assert await hung_up(kept[-1][0])
     reader, writer = await call(port, "127.0.0.2")
     writer.write(REQUEST)
     assert (await reader.readuntil(b"here")).startswith(b"HTTP/1.1 200")
