@@ -5,7 +5,7 @@ ONLY ?=
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test lint bench soak firmware micropython mosquitto browser pins clean help
+.PHONY: setup demo test lint bench soak mutants firmware micropython mosquitto browser spin pins clean help
 
 setup: ## make .venv with every pinned dependency and the campusgrid command
 	@$(PYTHON) -m provisioning.toolchain.environment
@@ -13,7 +13,7 @@ setup: ## make .venv with every pinned dependency and the campusgrid command
 demo: setup micropython mosquitto ## run the virtual campus (ARGS="--epochs 3 --exit --report report.json" for headless)
 	@$(VENV)/campusgrid demo $(ARGS)
 
-test: setup firmware mosquitto browser ## run the whole test suite (ARGS="-k proof" selects)
+test: setup firmware mosquitto browser spin ## run the whole test suite (ARGS="-k proof" selects)
 	@$(VENV)/python -m pytest $(ARGS)
 
 lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict)
@@ -25,8 +25,11 @@ lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict
 bench: setup firmware mosquitto ## measure against the bars into bench.json (ONLY=prefix runs a part)
 	@$(VENV)/python -m tests.bench $(ONLY)
 
-soak: setup firmware mosquitto ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
+soak: setup firmware mosquitto spin ## run the long campaigns into soak.json; goes on where it stopped (ONLY=prefix)
 	@$(VENV)/python -m tests.soak $(ONLY)
+
+mutants: setup ## hunt the consensus core with one mistake at a time (ARGS=WORD: those whose names hold it)
+	@$(VENV)/python -m tests.mutants $(ARGS)
 
 firmware: setup micropython ## compile the firmware for every board (build/firmware), build the virtual one; its image is the last line
 	@$(VENV)/python -m provisioning.toolchain.firmware
@@ -39,6 +42,9 @@ mosquitto: setup ## get the MQTT broker, leaving no system service behind
 
 browser: setup ## get chromium, which the tests of the dashboard drive
 	@$(VENV)/python -m provisioning.toolchain.browser
+
+spin: setup ## get SPIN, which checks the model of the consensus' locking rule
+	@$(VENV)/python -m provisioning.toolchain.spin
 
 pins: setup ## recompile constraints.txt from pyproject.toml (the newest versions, hashes for every platform)
 	@$(VENV)/python -m provisioning.toolchain.pins

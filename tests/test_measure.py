@@ -110,6 +110,12 @@ def test_a_soak_goes_on_where_it_stopped(result: Path, monkeypatch: pytest.Monke
     ]
 
 
+def test_units_that_run_side_by_side_are_noted_in_their_order(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soak, "CAMPAIGNS", (Campaign("part.altered", 6, envelopes.alter_reading, is_parallel=True),))
+    assert soak.main([]) == 0
+    assert json.loads((result / "soak.json").read_text())[0]["done"] == 6
+
+
 def test_a_wrong_campaign_lists_the_names(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert soak.main(["nothing"]) == 2
     assert "there are ledger.altered_readings" in capsys.readouterr().err

@@ -10,4 +10,5 @@ PARTS = {
     "gateway": "tests.bench.gateway:measure",
     "firmware": "tests.bench.firmware:measure",
     "market": "tests.bench.market:measure",
+    "ledger": "tests.bench.ledger:measure",
 }

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,9 @@ from tests.soak.tally import Tally
 
 RESULT = Path(__file__).resolve().parents[2] / "soak.json"
 SAVE_EVERY_S = 1.0
+TELL_EVERY_S = 10.0
+UNITS_AHEAD = 2
+"""So many units of each core wait or run, where a campaign's units run side by side."""
 
 
 def main(arguments: list[str]) -> int:
@@ -41,10 +48,8 @@ def _run(campaign: Campaign, progress: dict[str, dict[str, Any]]) -> None:
     fresh = {"name": campaign.name, "done": 0, "target": campaign.target, "violations": 0}
     entry = progress.setdefault(campaign.name, fresh)
     entry["target"] = campaign.target
-    saved_s = time.monotonic()
-    while entry["done"] < campaign.target:
-        number = entry["done"]
-        result = campaign.run_unit(number)
+    saved_s = told_s = time.monotonic()
+    for number, result in _results(campaign, entry["done"]):
         tally = result if isinstance(result, Tally) else Tally(result)
         for violation in tally.violations:
             entry["violations"] += 1
@@ -55,11 +60,34 @@ def _run(campaign: Campaign, progress: dict[str, dict[str, Any]]) -> None:
         if time.monotonic() - saved_s > SAVE_EVERY_S:
             write_json(RESULT, progress.values())
             saved_s = time.monotonic()
+        if time.monotonic() - told_s > TELL_EVERY_S:
+            told_s = time.monotonic()
+            print(f"{campaign.name}: {entry['done']} of {entry['target']} …", file=sys.stderr, flush=True)
     print(f"{campaign.name}: {entry['done']} of {entry['target']} done, {entry['violations']} violations", flush=True)
     for name, count in sorted(entry.get("counts", {}).items()):
         print(f"  {name}: {count}", flush=True)
     for name in _find_uncounted(campaign, entry):
         print(f"{campaign.name}: {name} never happened", flush=True)
+
+
+def _results(campaign: Campaign, first: int) -> Iterator[tuple[int, Sequence[str] | Tally]]:
+    """Yield each unit from *first* on with what came of it, in order, so that a stop leaves no gap."""
+    if not campaign.is_parallel:
+        for number in range(first, campaign.target):
+            yield number, campaign.run_unit(number)
+        return
+    workers = os.cpu_count() or 1
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        running: deque[tuple[int, Future[Sequence[str] | Tally]]] = deque()
+        try:
+            for number in range(first, campaign.target):
+                running.append((number, pool.submit(campaign.run_unit, number)))
+                if len(running) > UNITS_AHEAD * workers:
+                    yield running[0][0], running.popleft()[1].result()
+            while running:
+                yield running[0][0], running.popleft()[1].result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _has_failed(campaign: Campaign, entry: dict[str, Any]) -> bool:

@@ -10,22 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tests.soak import board_vectors, envelopes, faults, full_store, hostile_bytes, hostile_frames
+from ledger.simulation.coverage import RULES, TWIN_RULES
+from tests.soak import board_vectors, envelopes, faults, full_store, hostile_bytes, hostile_frames, ledgers
 from tests.soak.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """`target` units, each run by `run_unit(number)`."""
+    """`target` units, each run by `run_unit(number)`; `is_parallel`: on all cores at once, a process each."""
 
     name: str
     target: int
     run_unit: Callable[[int], Sequence[str] | Tally]
     must_count: frozenset[str] = frozenset()
+    is_parallel: bool = False
 
 
 CAMPAIGNS = (
     Campaign("ledger.altered_readings", 20_000, envelopes.alter_reading),
+    Campaign("ledger.model_three_rounds", 1, ledgers.search_model),
+    Campaign("ledger.twins_three_rounds", ledgers.TWIN_UNITS, ledgers.run_twins, TWIN_RULES, is_parallel=True),
+    Campaign("ledger.schedules", ledgers.SWARM_UNITS, ledgers.run_swarm, RULES, is_parallel=True),
+    Campaign("ledger.executed_schedules", ledgers.EXECUTED_UNITS, ledgers.run_executed, is_parallel=True),
     Campaign("firmware.hostile_bytes_cpython", hostile_bytes.count_units(), hostile_bytes.attack_cpython),
     Campaign("firmware.hostile_bytes_micropython", hostile_bytes.count_units(), hostile_bytes.attack_micropython),
     Campaign("firmware.board_vectors", board_vectors.count_units(), board_vectors.ask_board),

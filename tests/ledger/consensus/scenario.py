@@ -17,7 +17,6 @@ from ledger.authority import Authority, AuthoritySet
 from ledger.block import Commit
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
-from ledger.consensus.commit import build_commit
 from ledger.consensus.machine import Machine
 from ledger.consensus.messages import FRESH, Message, Proposal, Statement, Vote, VoteKind, sign
 from ledger.consensus.status import Held, Status
@@ -163,7 +162,8 @@ class Stage:
     def _certificate(self, height: int, words: list[str]) -> Commit:
         round_, value = int(words[0]), block_id(words[1])
         vote = Vote(Kind.PRECOMMIT, height, round_, value)
-        return build_commit(height, round_, value, [self.sign(vote, int(one)) for one in words[3:]])
+        signatures = ((int(one), self.sign(vote, int(one)).signature) for one in words[3:])
+        return Commit(height, round_, value, tuple(signatures))
 
     def _status(self, words: list[str]) -> list[ev.Event]:
         """Status PEER HEIGHT ROUND STEP [proposals ROUNDS] [holds KIND ROUND BLOCK of SENDERS ...]."""

@@ -1,0 +1,1 @@
+"""`make mutants`: the core with one mistake at a time; each must be noticed."""
