@@ -20,6 +20,7 @@ from ledger.simulation.schedule import Schedule
 from ledger.simulation.surroundings import membership_of
 from ledger.simulation.witness import Violation
 from ledger.simulation.world import Outcome, run
+from ledger.state import authorities_at
 from ledger.transaction import Call
 
 TRANSFERS: Final = 6
@@ -33,7 +34,6 @@ class Executed:
         self._runtime = Runtime(genesis)
         self._transactions = transactions
         self.state = self._runtime.genesis_state()
-        self._authorities = self.state.authority_set
 
     @property
     def chain_id(self) -> bytes:
@@ -52,9 +52,7 @@ class Executed:
 
     def authorities(self, height: int) -> AuthoritySet:
         """Return the set in force."""
-        if height > self.state.header.height + 2:
-            raise ValueError(f"the set of height {height} is not known after block {self.state.header.height}")
-        return self._authorities
+        return authorities_at(self.state, height)
 
     def build(
         self, height: int, time_ms: int, proposer: int, last_commit: Commit | None, evidence: tuple[bytes, ...]
@@ -88,7 +86,6 @@ class Executed:
     def apply(self, raw: bytes) -> None:
         """Execute the block and keep what it changes; money, GRID and energy are conserved."""
         self.state.apply(self._runtime.execute(self.state, block.decode(raw)))
-        self._authorities = self.state.authority_set
         supply = measure_supply(self.state)
         if not (supply.is_money_conserved and supply.is_grid_conserved and supply.is_energy_conserved):
             raise Violation(f"block {self.state.header.height}: not conserved: {supply}")
