@@ -52,6 +52,7 @@ def test_an_admin_invites_changes_a_role_and_shuts_out_with_the_keyboard_alone(
     page.get_by_role("link", name="People").press("Enter")
     page.get_by_label("Name", exact=True).fill("Olga")
     page.get_by_role("button", name="Invite").press("Enter")
+    expect(page.get_by_text("Give this link to olga.")).to_be_visible()
     link = page.get_by_label("To copy").input_value()
     assert link.startswith(f"{base}enrol/cgl_")
     page.screenshot(path=tmp_path / "people.png", full_page=True)

@@ -52,7 +52,8 @@ def test_a_full_disk_stops_the_acknowledging_and_not_the_serving_until_there_is_
 
     line.newest_receipt(2001, plant.receipt_key.public_key)
     assert stored(plant) == 2001
-    assert httpx.get(f"http://127.0.0.1:{plant.api_port}/health").status_code == 200
+    health = f"http://127.0.0.1:{plant.api_port}/health"
+    wait_for(lambda: httpx.get(health).status_code == 200, "/health, which may be a second old, to be well")
     assert gateway.stop() == 0
 
 
