@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.kernels import compile_kernels
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = Path(sys.executable).with_name("campusgrid")
@@ -58,6 +60,7 @@ class Started:
     def __init__(self, arguments: Sequence[str], folder: Path, **environment: str) -> None:
         self.mark = secrets.token_hex(8)
         self.output = folder / "output.txt"
+        compile_kernels()
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [str(COMMAND), "demo", *arguments],
@@ -112,18 +115,11 @@ def started(arguments: Sequence[str], folder: Path, **environment: str) -> Itera
             run.process.communicate()
 
 
-def unused_port() -> int:
-    """Return a port on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     """Run the demo once for three settled epochs, from a folder of its own."""
     folder = tmp_path_factory.mktemp("demo")
-    arguments = ["--epochs", "3", "--exit", "--report", "report.json", "--port", str(unused_port())]
+    arguments = ["--epochs", "3", "--exit", "--report", "report.json", "--port", str(free_port())]
     started_s = time.monotonic()
     with started(arguments, folder) as run:
         code, errors = run.end()

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from ledger import checkpoint
-from tests.demo_run import COMMAND, ROOT, DemoRun, started, unused_port
+from tests.demo_run import COMMAND, ROOT, DemoRun, started
 from tests.ledger.test_proof import assert_every_flipped_bit_is_refused
+from tests.ports import free_port
 
 ALTERED_FILES = 60
 MAX_DURATION_S = 150
@@ -109,7 +110,7 @@ def test_sixty_altered_proofs_are_refused_by_the_command_with_what_failed(demo_r
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_asked_to_end_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
     said = "the meters start to read" if number is signal.SIGINT else "starting serial lines"
-    with started(["--port", str(unused_port())], tmp_path) as run:
+    with started(["--port", str(free_port())], tmp_path) as run:
         run.wait_for(said)
         run.process.send_signal(number)
         code, errors = run.end(END_S)
@@ -119,7 +120,7 @@ def test_a_demo_that_is_asked_to_end_leaves_nothing_behind(tmp_path: Path, numbe
 
 
 def test_an_interrupted_headless_demo_says_so_and_fails(tmp_path: Path) -> None:
-    arguments = ["--epochs", "3", "--exit", "--report", "report.json", "--port", str(unused_port())]
+    arguments = ["--epochs", "3", "--exit", "--report", "report.json", "--port", str(free_port())]
     with started(arguments, tmp_path) as run:
         run.wait_for("starting serial lines")
         run.process.send_signal(signal.SIGINT)
@@ -131,7 +132,7 @@ def test_an_interrupted_headless_demo_says_so_and_fails(tmp_path: Path) -> None:
 
 
 def test_a_demo_killed_outright_takes_all_its_children_with_it(tmp_path: Path) -> None:
-    with started(["--port", str(unused_port())], tmp_path) as run:
+    with started(["--port", str(free_port())], tmp_path) as run:
         run.wait_for("the meters start to read")
         run.process.kill()
         run.end(END_S)
@@ -144,7 +145,7 @@ def test_a_part_that_fails_ends_the_demo_with_its_reason(tmp_path: Path) -> None
     broken.write_text("#!/bin/sh\necho no more brokers today >&2\nexit 3\n")
     broken.chmod(0o755)
     path = f"{broken.parent}:{os.environ['PATH']}"
-    with started(["--port", str(unused_port())], tmp_path, PATH=path) as run:
+    with started(["--port", str(free_port())], tmp_path, PATH=path) as run:
         code, errors = run.end(END_S)
         assert code == 1
         assert_one_line(errors, "broker ended with code 3: no more brokers today")
@@ -177,7 +178,7 @@ def test_an_occupied_port_is_one_clear_line(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(tmp_path: Path, arguments: list[str], text: str) -> None:
-    port = [] if "--port" in arguments else ["--port", str(unused_port())]
+    port = [] if "--port" in arguments else ["--port", str(free_port())]
     refuse(tmp_path, [*arguments, *port], text)
 
 
@@ -196,7 +197,7 @@ def test_an_absent_tool_is_one_clear_line_with_the_command_that_gets_it(tmp_path
     hide = f"from pathlib import Path; from provisioning.toolchain import {tool} as m; {hiding}"
     code = f"import sys; {hide}; from gateway.cli import run; sys.exit(run(sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", code, "demo", "--port", str(unused_port())],
+        [sys.executable, "-c", code, "demo", "--port", str(free_port())],
         cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -12,6 +12,7 @@ from typing import Self
 
 from provisioning.certificates import Certificate, issue, make_authority
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
+from tests.ports import free_port
 
 START_LIMIT_S = 15
 
@@ -110,10 +111,3 @@ def wait_for_port(port: int, ca: Path) -> None:
         except OSError:
             assert time.monotonic() < limit, "mosquitto does not answer"
             time.sleep(0.05)
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -20,7 +20,9 @@ from ledger.client import AccountClient, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Role
 from ledger.keys import PrivateKey
 from provisioning import certificates
-from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, free_port, wait_for
+from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, wait_for
+from tests.kernels import compile_kernels
+from tests.ports import free_port
 
 
 class LedgerNode:
@@ -53,6 +55,7 @@ class LedgerNode:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        compile_kernels()
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from gateway.cli import main; main()", "ledger", "run", "--config",

@@ -16,7 +16,7 @@ from hil.errors import LineError, TraceError
 from hil.readiness import until
 from hil.resources.process import ChildProcess
 
-BOUND_S = 20.0
+BOUND_S = 50.0
 COMMAND = Path(sys.executable).with_name("campusgrid")
 METER = {"slave": 1, "model": "SDM120", "series": "MON-Solar4", "exports": True, "export_wh": 1500}
 

@@ -16,7 +16,7 @@ from hil.errors import ProcessError
 from hil.readiness import until
 from hil.resources.process import MAX_LINE_BYTES, ChildProcess
 
-BOUND_S = 10.0
+BOUND_S = 50.0
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(99)"
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import ExitStack
 from typing import Any
 
 from provisioning.plan import AuthorityPorts, CampusPlan, PlannedLine, PlannedMeter, PlannedPorts, PlannedUser
+from tests.ports import free_ports
 
 
 def small_plan(**changes: Any) -> CampusPlan:
@@ -28,10 +27,6 @@ def small_plan(**changes: Any) -> CampusPlan:
 
 def free_campus_ports() -> PlannedPorts:
     """Return ports on which nothing listens now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(10)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        free = [opened.getsockname()[1] for opened in sockets]
+    free = free_ports(10)
     nodes = tuple(AuthorityPorts(api=free[2 + 2 * place], peers=free[3 + 2 * place]) for place in range(4))
     return PlannedPorts(broker=free[0], gateway=free[1], nodes=nodes)

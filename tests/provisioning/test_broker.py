@@ -21,7 +21,7 @@ from provisioning.broker import CAMPUS_USER, GATEWAY_USER, MAX_PACKET_BYTES
 from provisioning.campus import LOGIN_NAME, Campus
 from tests.provisioning.plans import small_plan
 
-BOUND_S = 10.0
+BOUND_S = 50.0
 QUIET_S = 0.3
 REFUSED = "Not authorized"
 

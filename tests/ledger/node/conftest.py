@@ -22,9 +22,9 @@ def network(tmp_path: Path) -> Iterator[Network]:
         made.stop(place, signal.SIGKILL)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """Four running nodes that tests share which stop none of them."""
+    """Four running nodes that the tests of a file share which stop none of them."""
     parameters = replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=60, settle_deadline_blocks=5)
     made = make_network(tmp_path_factory.mktemp("running") / "campus", parameters)
     for place in range(len(NAMES)):

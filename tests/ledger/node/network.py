@@ -8,7 +8,6 @@ import datetime as dt
 import ipaddress
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,10 +25,14 @@ from ledger import genesis, keys
 from ledger.authority import Authority, AuthoritySet
 from ledger.client import AccountClient, ClientError, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
+from tests.kernels import compile_kernels
+from tests.ports import free_ports
 
 NAMES = ("ERC", "MEA", "PEA", "EGAT")
 CAMPUSGRID = str(Path(sys.executable).parent / "campusgrid")
 START_TIMEOUT_S = 60.0
+PATIENCE_S = 50.0
+"""Not a promise: so long a test waits on a machine that is busy with other tests, too."""
 USER = bytes.fromhex("aa00000000000001")
 OTHER = bytes.fromhex("aa00000000000002")
 ADMIN = bytes.fromhex("aa000000000000ad")
@@ -58,6 +61,7 @@ class Network:
         return self.root / "authorities" / NAMES[place]
 
     def start(self, place: int) -> None:
+        compile_kernels()
         command = [CAMPUSGRID, "ledger", "run"]
         log = (self.directory(place) / "node.log").open("ab")
         self.processes[place] = subprocess.Popen(
@@ -69,7 +73,7 @@ class Network:
     def stop(self, place: int, number: int = signal.SIGTERM) -> int:
         process = self.processes.pop(place)
         process.send_signal(number)
-        return process.wait(10)
+        return process.wait(PATIENCE_S)
 
     def log(self, place: int) -> str:
         return (self.directory(place) / "node.log").read_text()
@@ -90,7 +94,7 @@ class Network:
         async with self.client(place) as client:
             return (await client.status()).height
 
-    async def reach(self, height: int, *places: int, timeout_s: float = 20.0) -> None:
+    async def reach(self, height: int, *places: int, timeout_s: float = PATIENCE_S) -> None:
         """Wait until the nodes have decided *height*."""
         for place in places or range(len(NAMES)):
 
@@ -114,7 +118,7 @@ async def answers(client: LedgerClient) -> bool:
     return False
 
 
-async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: float = 20.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a condition, asked for 20 times a second, within a bound."""
     deadline = time.monotonic() + timeout_s
     while not await holds():
@@ -125,14 +129,6 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: floa
 
 def account_key(account: bytes) -> keys.PrivateKey:
     return keys.PrivateKey(account * 4)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:

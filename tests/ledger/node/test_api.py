@@ -23,9 +23,9 @@ from tests.ledger.node.network import (
     USER,
     Network,
     account_key,
-    free_ports,
     until,
 )  # fmt: skip
+from tests.ports import free_port
 
 METER = bytes.fromhex("ee00000000000001")
 METER_KEY = keys.PrivateKey(b"m" * 32)
@@ -153,7 +153,7 @@ async def test_a_refusal_costs_no_nonce_and_a_stale_nonce_is_mended(running: Net
 
 
 async def test_the_client_leaves_a_dead_node_for_the_next(running: Network) -> None:
-    dead = f"http://127.0.0.1:{free_ports(1)[0]}"
+    dead = f"http://127.0.0.1:{free_port()}"
     async with LedgerClient([dead, running.urls[1]]) as client:
         assert (await client.status()).name == NAMES[1]
     async with LedgerClient([dead]) as client:

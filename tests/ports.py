@@ -1,0 +1,51 @@
+"""Ports of the loopback for tests, which no other test that runs on this machine is given as well.
+
+A port that was bound and let go is anybody's. So a process takes a block of ports for itself: it holds the first of
+them bound as long as it lives, and hands out the others in turn.
+"""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Iterator
+from functools import cache
+
+LOOPBACK = "127.0.0.1"
+FIRST, END = 12_000, 32_000
+"""Below the range of Linux from which every outgoing connection is given a port."""
+BLOCK = 200
+
+
+def free_port() -> int:
+    """Return a port on which nothing listens; it comes again only after all others of the block."""
+    _, turn = _own_block()
+    for port in itertools.islice(turn, BLOCK):
+        if held := _bind(port):
+            held.close()
+            return port
+    raise AssertionError(f"all {BLOCK} ports of this process are in use: which test leaves servers behind?")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return *count* different ports on which nothing listens."""
+    return [free_port() for _ in range(count)]
+
+
+@cache
+def _own_block() -> tuple[socket.socket, Iterator[int]]:
+    """Return what holds this process's block, and its ports over and over."""
+    for first in range(FIRST, END, BLOCK):
+        if keeper := _bind(first):
+            return keeper, itertools.cycle(range(first + 1, first + BLOCK))
+    raise AssertionError(f"all ports from {FIRST} to {END} are taken: which processes bind them (`ss -tlnp`)?")
+
+
+def _bind(port: int) -> socket.socket | None:
+    opened = socket.socket()
+    try:
+        opened.bind((LOOPBACK, port))
+    except OSError:
+        opened.close()
+        return None
+    return opened
