@@ -67,7 +67,7 @@ async def test_a_line_that_answers_nonsense_is_given_up_in_bounded_time(
     start = time.monotonic()
     with pytest.raises(LineError, match=text):
         await line.read(1, 4, 72, 2)
-    assert time.monotonic() - start < ATTEMPTS * (ANSWER_TIMEOUT_MS / 1000 + 0.3)
+    assert time.monotonic() - start < ATTEMPTS * (ANSWER_TIMEOUT_MS / 1000 + 2)  # which a busy machine keeps, too
     assert len(bench_meter.requests) == ATTEMPTS
 
 
@@ -195,16 +195,18 @@ async def test_a_busy_meter_is_asked_again(line: Line, bench_meter: BenchMeter) 
 async def test_a_dead_meter_does_not_starve_the_others(
     line: Line, bench_meter: BenchMeter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def ask_the_dead_one(told: str) -> None:
+        with monkeypatch.context() as hurried, pytest.raises(LineError, match=told):
+            hurried.setattr(rtu, "ANSWER_TIMEOUT_MS", 20)  # but the living one has its time on a busy machine, too
+            await line.read(2, 4, 72, 2)
+
     bench_meter.mangle = lambda request, proper: b"" if request[0] == 2 else proper
-    monkeypatch.setattr(rtu, "ANSWER_TIMEOUT_MS", 20)
     await line.read(1, 4, 72, 2)
     skips = []
     for _ in range(9):
-        with pytest.raises(LineError, match="did not answer"):
-            await line.read(2, 4, 72, 2)
+        await ask_the_dead_one("did not answer")
         skips.append(line._silent[2][1])
-        with pytest.raises(LineError, match="left out"):
-            await line.read(2, 4, 72, 2)
+        await ask_the_dead_one("left out")
         assert len(await line.read(1, 4, 72, 2)) == 4
         line._silent[2] = (line._silent[2][0] - skips[-1], skips[-1])  # as if that time had passed
     assert skips == [1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]
