@@ -11,4 +11,6 @@ PARTS = {
     "firmware": "tests.bench.firmware:measure",
     "market": "tests.bench.market:measure",
     "ledger": "tests.bench.ledger:measure",
+    "market_lp": "tests.bench.market_lp:measure",
+    "market_peers": "tests.bench.market_peers:measure",
 }
