@@ -31,7 +31,7 @@ RARE: Final = {
     "observed": 200,
     "lost its disk": 200,
     "resumed while locked": 200,
-    "relock on another value": 1_500,
+    "relock on another value": 1_000,
     "prevote against a lock": 1_500,
 }
 """Rules that only a batch of so many schedules can be held to."""
@@ -40,7 +40,7 @@ MIN_HEIGHTS: Final = 1.2
 TWIN_RULES: Final = frozenset(
     {
         "decided", "decided after round 1", "decided by certificate", "evidence", "late decide", "re-proposal",
-        "locked into another round", "relock", "round skip", "round timeout",
+        "locked into another round", "relock", "relock on another value", "round skip", "round timeout",
     }
 )  # fmt: skip
 
