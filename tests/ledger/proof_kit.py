@@ -91,10 +91,10 @@ class ProofKit:
         return Proof(self.opening, self.index, path, self.covered(), signatures)
 
 
-def make(leaves: int = 11, index: int = 6, **changes: object) -> ProofKit:
+def make(leaves: int = 11, index: int = 6, first_signer: str = "meter", **changes: object) -> ProofKit:
     """Return a kit with the line at *index* of *leaves*; *changes* replace fields of the settlement line."""
     meter = private_key("meter")
-    first = boundary_reading(meter, 41, EPOCH, 100_000, 2_000)
+    first = boundary_reading(private_key(first_signer), 41, EPOCH, 100_000, 2_000)
     last = boundary_reading(meter, 57, EPOCH + 1, 100_420, 2_000)
     line = records.SettlementLine(
         account=b"tenant-1", epoch=EPOCH, meter=b"meter--1", key_thumbprint=keys.thumbprint(meter.public_key),

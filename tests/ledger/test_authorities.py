@@ -69,6 +69,14 @@ def test_changes_come_one_at_a_time(chain: Chain) -> None:
     assert must_refuse(chain, "authority", "authorities", "remove", "again", id_of(102)) is Code.TOO_FEW_AUTHORITIES
 
 
+def test_who_joined_decides_from_the_height_on_at_which_it_is_in_force(chain: Chain) -> None:
+    force = enlarge(chain)
+    call = ("EPPO", "governance", "pause", "minutes", "market")
+    assert must_refuse(chain, *call) is Code.NOT_PERMITTED
+    assert chain.state.header.height == force - 1
+    chain.must(*call)
+
+
 def test_nobody_joins_without_a_decision_a_synced_node_and_all_three_keys(chain: Chain) -> None:
     chain.must(AUTHORITIES[0], "authorities", "admit", "minutes", *candidate(chain))
     assert chain.ask("authorities", "list_candidates") == []

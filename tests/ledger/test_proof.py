@@ -102,6 +102,18 @@ def test_a_reading_of_another_key_or_another_moment_is_refused() -> None:
         refused(replace(good, opening=replace(good.opening, readings=readings)).encode(), "reading")
 
 
+def test_where_a_meters_key_changed_the_first_reading_is_the_old_keys_and_bound_by_its_hash_alone() -> None:
+    kit = proof_kit.make(first_signer="the key before", flags=int(LineFlag.KEY_CHANGED))
+    good = kit.proof()
+    assert proof.verify(good.encode(), kit.verifiers).line.import_wh == 420
+    refused(proof_kit.make(first_signer="the key before").proof().encode(), "first reading: the meter's signature")
+    other = proof_kit.boundary_reading(proof_kit.private_key("meter"), 41, proof_kit.EPOCH, 100_001, 2_000)
+    for readings in [(other.raw, good.opening.readings[1]), (good.opening.readings[0], other.raw)]:
+        refused(replace(good, opening=replace(good.opening, readings=readings)).encode(), "reading")
+    more = proof_kit.make(flags=int(LineFlag.KEY_CHANGED), import_wh=421)
+    refused(more.proof().encode(), "1.8.0 did not move by 421 Wh")
+
+
 def test_a_line_that_is_not_the_difference_of_its_readings_is_refused_though_authorities_signed_it() -> None:
     kit = proof_kit.make(import_wh=421)
     refused(kit.proof().encode(), "1.8.0 did not move by 421 Wh")

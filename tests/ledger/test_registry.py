@@ -85,6 +85,8 @@ def test_a_rotated_key_signs_from_its_number_on_and_the_bill_names_the_key_that_
     before = meter.boundary(E, 10, 20)  # number 2
     chain.must("admin", *rotation(chain, meter, 3))
     assert chain.report(before, chain.meters[1].boundary(E, 0, 0)) == [Code.DONE] * 2
+    by_old = next(line for line in lines_of(chain.executions[-1]) if line.meter == meter.id)
+    assert (by_old.key_thumbprint[:8], by_old.flags) == (key_id(old.public_key), 0)
     meter.key = key_of(900)
     settled = []
     for n in (1, 2):
