@@ -23,7 +23,7 @@ from ledger.genesis import Genesis
 from ledger.merkle import Frontier
 from ledger.modules import MODULES, accounts, authorities, find_call, governance, meters
 from ledger.modules.kinds import MAX_READINGS_PER_REPORT
-from ledger.modules.module import Context, Look
+from ledger.modules.module import CallDefinition, Context, Look
 from ledger.session import BlockTime, Session, blank_header
 from ledger.signatures import SignatureCache
 from ledger.state import Head, LedgerState, Overlay, Reader, authorities_at
@@ -264,7 +264,7 @@ class _Budget:
 
     def take(self, item: Transaction) -> bool:
         """Use up what *item* needs; tell whether it was there."""
-        size, signatures = len(item.raw) + _ITEM_OVERHEAD_BYTES, 1 + len(_signed_arguments(item))
+        size, signatures = len(item.raw) + _ITEM_OVERHEAD_BYTES, 1 + _count_signatures(item)
         if size > self._bytes or signatures > self._signatures or not self._transactions:
             return False
         self._bytes -= size
@@ -279,10 +279,21 @@ def _halve(limit: int, times: int, least: int) -> int:
 
 
 def _signed_arguments(item: Transaction) -> list[bytes]:
+    definition = _find_fitting(item)
+    return [] if definition is None else definition.signatures(item.call.arguments)
+
+
+def _count_signatures(item: Transaction) -> int:
+    definition = _find_fitting(item)
+    return 0 if definition is None else definition.count_signatures(item.call.arguments)
+
+
+def _find_fitting(item: Transaction) -> CallDefinition | None:
+    """Return the definition of the call if its arguments fit: of any other one nothing is checked."""
     definition = find_call(item.call.module, item.call.function)
     if isinstance(definition, Refusal) or definition.check(item.call.arguments) is not None:
-        return []
-    return definition.signatures(item.call.arguments)
+        return None
+    return definition
 
 
 def _require(holds: bool, code: Code, text: str) -> None:

@@ -25,7 +25,7 @@ from ledger import cbor
 from ledger.block import Commit
 from ledger.codes import Code, Refusal
 from ledger.genesis import Genesis, Parameters, Role
-from ledger.modules.kinds import READING, READINGS, Amount, Kind
+from ledger.modules.kinds import READING, READINGS, STATEMENT, Amount, Kind
 from ledger.records import Record
 from ledger.signatures import SignatureCache
 from ledger.state import Head, Overlay, Reader, Table
@@ -117,6 +117,10 @@ class CallDefinition:
             elif kind == READINGS:
                 signed.extend(value)
         return signed
+
+    def count_signatures(self, arguments: tuple[cbor.Value, ...]) -> int:
+        """Return how many signatures are checked for *arguments*, which fit this call: readings' and statements'."""
+        return len(self.signatures(arguments)) + sum(kind == STATEMENT for _, kind in self.arguments)
 
     def check(self, arguments: tuple[cbor.Value, ...]) -> Refusal | None:
         """Return why *arguments* do not fit this call, or None."""

@@ -245,6 +245,20 @@ def test_the_longest_transaction_with_the_most_readings_fits_a_block_of_any_roun
         assert budget._signatures > MAX_READINGS_PER_REPORT
 
 
+def test_statements_in_calls_count_as_signatures_of_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each `join` has three besides its own."""
+    chain = make_chain()
+    monkeypatch.setattr("ledger.runtime.MAX_BLOCK_SIGNATURES", 7)
+    monkeypatch.setattr("ledger.runtime.MAX_READINGS_PER_REPORT", 1)
+    raws = [chain.sign("user0", "authorities", "join", 1, bytes(32), b"a", b"b", b"c") for _ in range(2)]
+    header = chain.state.header
+    block, _ = chain.runtime.build(
+        chain.state, height=header.height + 1, time_ms=header.time_ms + 1, proposer=0, evidence=(), transactions=raws,
+        last_commit=chain.commit(),
+    )  # fmt: skip
+    assert block.transactions == (raws[0],)
+
+
 def test_of_a_full_mempool_no_more_is_looked_at_than_a_block_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = make_chain()
     monkeypatch.setattr("ledger.runtime.MAX_BLOCK_SIGNATURES", 3)
