@@ -2,6 +2,7 @@
 PYTHON ?= python3
 ARGS ?=
 ONLY ?=
+WORKERS ?= $(if $(ARGS),0,3)
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -13,8 +14,10 @@ setup: ## make .venv with every pinned dependency and the campusgrid command
 demo: setup micropython mosquitto ## run the virtual campus (ARGS="--epochs 3 --exit --report report.json" for headless)
 	@$(VENV)/campusgrid demo $(ARGS)
 
-test: setup firmware mosquitto browser spin ## run the whole test suite (ARGS="-k proof" selects)
-	@$(VENV)/python -m pytest $(ARGS)
+test: export PYTHONDONTWRITEBYTECODE := # hundreds of processes are started: each would compile our sources anew
+test: setup firmware mosquitto browser spin ## run the whole test suite in three processes; ARGS="-k proof" selects, in one
+	@$(VENV)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	    --max-worker-restart 2 $(ARGS)
 
 lint: setup ## check style (ruff), format (ruff format) and types (mypy --strict)
 	@$(VENV)/ruff check .

@@ -1,10 +1,9 @@
-"""What every test may ask for: the real tools, free ports, patience that suits a shared machine."""
+"""What every test may ask for: the real tools, patience that suits a shared machine. And what a run ends with."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -12,12 +11,31 @@ from hypothesis import settings
 from provisioning.toolchain.browser import find_chromium
 from provisioning.toolchain.micropython import find_micropython
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
+from tests import parts
+from tests.firmware import summary
 
-pytest_plugins = ["tests.demo_run"]
+pytest_plugins = ["tests.demo_run", "tests.order"]
 
 # An example may take as long as the machine needs: the test's own timeout is what ends it.
 settings.register_profile("campusgrid", deadline=None)
 settings.load_profile("campusgrid")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show what was tried on the firmware, and what each part of the product cost.
+
+    The process where the reports of all workers come together reads no conftest of a folder: it is done here for all.
+    """
+    found = terminalreporter.stats
+    reports = [report for kind in found.values() for report in kind]
+    workers = config.getoption("numprocesses", None) or 1
+    for title, told in (
+        ("what was tried on the firmware", list(summary.lines(found.get("passed", [])))),
+        ("what each part took", list(parts.lines(reports, workers))),
+    ):
+        if told:
+            terminalreporter.section(title)
+            terminalreporter.write_line("\n".join(told))
 
 
 @pytest.fixture(scope="session")
@@ -42,16 +60,3 @@ def mosquitto_passwd() -> Path:
 def chromium() -> Path:
     """Return the browser's executable."""
     return find_chromium()
-
-
-@pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Return a function that names a TCP port of the loopback interface that was free a moment ago."""
-    return _free_port
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

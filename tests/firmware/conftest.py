@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,14 +26,6 @@ from tests.firmware.virtual_time import VirtualLoop, verify_fast  # noqa: E402
 
 RunScript = Callable[..., str]
 Tell = Callable[[str], None]
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Show on which interpreters the firmware was asked what, and how many power cuts and cases were tried."""
-    found = list(summary.lines(terminalreporter.stats.get("passed", [])))
-    if found:
-        terminalreporter.section("what was tried on the firmware")
-        terminalreporter.write_line("\n".join(found))
 
 
 @pytest.fixture

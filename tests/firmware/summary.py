@@ -12,8 +12,9 @@ TRIED = "tried"
 
 
 def lines(reports: Iterable[Any]) -> Iterator[str]:
-    """Give the lines of the summary of tests that passed."""
-    properties = [pair for report in reports for pair in report.user_properties]
+    """Give the lines of the summary of tests that passed, file by file, in whatever order the files were done."""
+    in_order = sorted(reports, key=lambda report: report.nodeid.partition("::")[0])
+    properties = [pair for report in in_order for pair in report.user_properties]
     yield from _matrix([value for name, value in properties if name == ASKED])
     yield from (value for name, value in properties if name == TRIED)
 
