@@ -15,7 +15,8 @@ from ledger.client import LedgerClient
 from ledger.codes import Code
 from ledger.keys import PrivateKey
 from tests.gateway.ledger_node import LedgerNode
-from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Line, Plant, free_port, open_receipt, wait_for
+from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Line, Plant, open_receipt, wait_for
+from tests.ports import free_port
 
 
 async def test_each_stores_every_reading_once_the_ledger_books_once_and_a_receipt_covers_only_its_own_store(
@@ -70,7 +71,7 @@ def beside(plant: Plant) -> Iterator[Plant]:
     second.gateway, second.receipt_key, second.api_port = Holder(), PrivateKey(secrets.token_bytes(32)), free_port()
     second.config = plant.folder / "second" / "gateway.toml"
     second.store = second.config.parent / "data" / "gateway.sqlite"
-    second._running, second._lines = [], []
+    second._running, second._lines = [], {}
     second.config.parent.mkdir()
     (second.config.parent / "receipt.key").write_text(second.receipt_key.seed.hex() + "\n")
     (second.config.parent / "account.key").write_text(second.gateway.key.seed.hex() + "\n")
