@@ -36,7 +36,7 @@ def run(
 @app.command()
 def status(url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")]) -> None:
     """Print a node's status as JSON."""
-    _require_url(url)
+    require_url(url)
     typer.echo(json.dumps(asyncio.run(_read_status(url)), indent=2))
 
 
@@ -111,7 +111,7 @@ def call(
     """
     from ledger import caller  # noqa: PLC0415 - as above
 
-    _require_url(url)
+    require_url(url)
     receipt = asyncio.run(caller.send(caller.read_call(name, arguments or []), account, key, url))
     typer.echo(json.dumps(receipt, indent=2))
     raise typer.Exit(0 if receipt["code"] == 0 else 1)
@@ -127,7 +127,7 @@ def query(
 
     For example: campusgrid ledger query money.balance_of account=00000000000000a1 --url http://127.0.0.1:26611
     """
-    _require_url(url)
+    require_url(url)
     module, dot, function = name.partition(".")
     pairs = [argument.partition("=") for argument in arguments or []]
     if not dot or any(not equals for _, equals, _ in pairs):
@@ -136,7 +136,7 @@ def query(
     typer.echo(json.dumps(asyncio.run(_ask(url, module, function, given)), indent=2))
 
 
-def _require_url(url: str) -> None:
+def require_url(url: str) -> None:
     """Refuse what is no address of an API, before a library stumbles over it."""
     try:
         parts = urlsplit(url)

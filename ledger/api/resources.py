@@ -165,7 +165,7 @@ class AnchorHead:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order of a delivery epoch; `filled_wh` is 0 until its epoch is cleared."""
+    """An order of a delivery epoch; `filled_wh` is 0 until its epoch is cleared. `sequence`: its place in time."""
 
     id: Hex
     account: Hex
@@ -175,6 +175,7 @@ class Order:
     price_uaip_per_kwh: int
     quantity_wh: int
     filled_wh: int
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)

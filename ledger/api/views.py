@@ -91,6 +91,7 @@ def show_orders(state: LedgerState, epoch: int | None, account: bytes | None) ->
             price_uaip_per_kwh=row.price_uaip_per_kwh,
             quantity_wh=row.quantity_wh,
             filled_wh=row.fill_wh or 0,
+            sequence=row.sequence,
         )
         for key, row in state.scan(market.ORDERS, prefix)
         if account in (None, key[_ACCOUNT_AT])

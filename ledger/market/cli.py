@@ -1,4 +1,4 @@
-"""`campusgrid market`: clear order books from a file, with the very engine that the ledger runs.
+"""`campusgrid market`: clear order books from a file with the ledger's own engine; explain what became of an order.
 
 A file holds one case, `{"id": …, "orders": [{"id", "user", "side", "price", "qty", "seq"}, …]}`, or a list of cases
 under `cases`; other keys are ignored. Prices are µAIP per kWh, quantities Wh.
@@ -6,7 +6,9 @@ under `cases`; other keys are ignored. Prices are µAIP per kWh, quantities Wh.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ class Case:
 
 @app.callback()
 def market() -> None:
-    """Clear order books."""
+    """Clear order books, explain fills."""
 
 
 @app.command("clear")
@@ -58,6 +60,28 @@ def clear_file(
 
     for case in cases:
         typer.echo(json.dumps(describe(case, clear(case.orders, rule=rule, self_trade=self_trade))))
+
+
+@app.command("explain")
+def explain_order(
+    order: Annotated[
+        str, typer.Argument(metavar="ORDER", help="The order's id (16 hex digits) or its transaction's (64).")
+    ],
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")],
+) -> None:
+    """Say in plain words why an order was filled, in part, or not at all, from what the ledger holds.
+
+    For example: campusgrid market explain 5f3a9c0d11223344 --url http://127.0.0.1:26611
+    """
+    if not re.fullmatch("[0-9a-f]{16}|[0-9a-f]{64}", order):
+        raise typer.BadParameter(
+            f"{_show(order)} is no id: give 16 (order) or 64 (transaction) hex digits in lower case"
+        )
+    from ledger import explain  # noqa: PLC0415 - loads httpx, which no --help should wait for
+    from ledger.cli import require_url  # noqa: PLC0415 - as above
+
+    require_url(url)
+    typer.echo("\n".join(asyncio.run(explain.explain_order(url, order))))
 
 
 def describe(case: Case, cleared: Clearing[str]) -> dict[str, Any]:

@@ -6,11 +6,11 @@ arithmetic of a settlement, `transfers` carries it out, `supply` recomputes what
 
 from __future__ import annotations
 
-from ledger.modules.market import auction, intervals, orders, settlement
+from ledger.modules.market import auction, intervals, orders, queries, settlement
 from ledger.modules.market.tables import CLOCK, CLOCK_KEY, Clock, module
 from ledger.modules.module import Context
 
-__all__ = ["auction", "intervals", "module", "orders", "settlement"]
+__all__ = ["auction", "intervals", "module", "orders", "queries", "settlement"]
 
 
 def _genesis(context: Context) -> None:

@@ -1,0 +1,178 @@
+"""`campusgrid bill`: what an account's meters measured, traded and cost, each line with the proof that bears it out."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+
+from ledger.errors import LedgerError
+
+MAX_BILLED_EPOCHS: Final = 100_000
+"""Nearly three years of quarter-hours."""
+EPOCHS_PER_REQUEST: Final = 500
+PROOF_WAIT_S: Final = 30.0
+_COLUMNS: Final = (
+    "epoch", "start", "meter", "import_wh", "export_wh", "bought_wh", "sold_wh", "received_wh", "delivered_wh",
+    "price_uaip_per_kwh", "market_income_aaip", "market_cost_aaip", "grid_income_aaip", "grid_cost_aaip",
+    "penalty_aaip", "net_aaip", "flags", "proof",
+)  # fmt: skip
+_SUMMED: Final = tuple(name for name in _COLUMNS if name.endswith(("_wh", "_aaip")))
+
+
+class BillError(LedgerError):
+    """A bill that cannot be written; the text says what to do next."""
+
+
+class Format(StrEnum):
+    """How a bill is written."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """An account's settlement lines, first to last; amounts are aAIP, `net_aaip` is what the account gained."""
+
+    account: str
+    first_epoch: int
+    last_epoch: int
+    lines: tuple[dict[str, Any], ...]
+
+    def totals(self) -> dict[str, int]:
+        """Return the sum of every energy and amount."""
+        return {name: sum(line[name] for line in self.lines) for name in _SUMMED}
+
+
+def bill(
+    user: Annotated[str, typer.Argument(metavar="USER", help="The account's id, 16 hex digits.")],
+    first: Annotated[str, typer.Option("--from", help="The first day (2026-11-01, UTC) or epoch.")],
+    last: Annotated[str, typer.Option("--to", help="The last day or epoch, included.")],
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")],
+    form: Annotated[Format, typer.Option("--format", help="csv, with a line of totals, or json.")] = Format.CSV,
+) -> None:
+    """Print an account's bill: a line for each meter and settled epoch, each with its proof.
+
+    The proof (base64 in CSV) is the file that `campusgrid verify` checks off-line; a line whose proof does not open to
+    it is refused. Amounts are aAIP (10^-18 AIP), exact. Order fees are paid on entry and stand in receipts, not here.
+
+        campusgrid bill 00000000000000a1 --from 2026-11-01 --to 2026-11-30 --url http://127.0.0.1:26611
+
+        campusgrid bill 00000000000000a1 --from 1999200 --to 1999295 --format json --url http://127.0.0.1:26611
+    """
+    if not re.fullmatch("[0-9a-f]{16}", user):
+        raise typer.BadParameter(f"{user!r} is no account: give 16 hex digits in lower case")
+    from ledger.cli import require_url  # noqa: PLC0415 - one part's command line loads without the other's
+
+    require_url(url)
+    made = asyncio.run(_read_bill(url, user, first, last))
+    typer.echo(write_csv(made) if form is Format.CSV else write_json(made), nl=False)
+
+
+def read_bounds(first: str, last: str, epoch_s: int) -> tuple[int, int]:
+    """Return the first and last epoch of a span of days or epochs, both included; raises BillError."""
+    start, end = _read_moment(first, epoch_s, 0), _read_moment(last, epoch_s, 1)
+    if end < start:
+        raise BillError(f"--to {last} lies before --from {first}; exchange them")
+    if end - start >= MAX_BILLED_EPOCHS:
+        raise BillError(f"a bill has at most {MAX_BILLED_EPOCHS} epochs, not {end - start + 1}; write several")
+    return start, end
+
+
+def write_csv(made: Bill) -> str:
+    """Return the bill as CSV: a head, the lines, and a line of totals whose `epoch` says so."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for line in made.lines:
+        writer.writerow(line | {"proof": base64.b64encode(line["proof"].encode()).decode()})
+    writer.writerow({"epoch": "total"} | made.totals())
+    return stream.getvalue()
+
+
+def write_json(made: Bill) -> str:
+    """Return the bill as one JSON object; amounts are strings of digits, as in the API."""
+    return json.dumps(
+        {
+            "account": made.account,
+            "first_epoch": made.first_epoch,
+            "last_epoch": made.last_epoch,
+            "totals": _with_digits(made.totals()),
+            "lines": [_with_digits(line) for line in made.lines],
+        },
+        indent=2,
+    ) + "\n"  # fmt: skip
+
+
+def _with_digits(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: str(value) if name.endswith("_aaip") else value for name, value in values.items()}
+
+
+def _read_moment(text: str, epoch_s: int, days_on: int) -> int:
+    """Return the epoch that *text* names; for a day, its first, or with *days_on* 1 its last."""
+    if re.fullmatch("[0-9]{1,12}", text):
+        return int(text)
+    try:
+        day = datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=days_on)
+    except (ValueError, OverflowError) as error:
+        raise BillError(f"{text!r} is neither a day, such as 2026-11-01, nor the number of an epoch") from error
+    return -(-int(day.timestamp()) // epoch_s) - days_on
+
+
+async def _read_bill(url: str, user: str, first: str, last: str) -> Bill:
+    from ledger.client import LedgerClient  # noqa: PLC0415 - loads httpx, which no --help should wait for
+
+    async with LedgerClient([url]) as client:
+        epoch_s = int((await client.parameters())["epoch_s"])
+        start, end = read_bounds(first, last, epoch_s)
+        await client.account(bytes.fromhex(user))
+        lines: list[Any] = []
+        for number in range(start, end + 1, EPOCHS_PER_REQUEST):
+            for epoch in await client.epochs(number, min(end, number + EPOCHS_PER_REQUEST - 1)):
+                lines += [line for line in epoch.lines if line.account.hex() == user]
+        billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line)) for line in lines]
+    return Bill(user, start, end, tuple(billed))
+
+
+async def _fetch_proof(client: Any, line: Any) -> str:
+    """Return the proof file of *line*, which must open to this very line; waits for a checkpoint that covers it."""
+    from ledger import proof, records  # noqa: PLC0415 - as above
+    from ledger.client import RefusedError  # noqa: PLC0415
+
+    deadline = asyncio.get_running_loop().time() + PROOF_WAIT_S
+    while True:
+        try:
+            raw: bytes = await client.proof(line.epoch, line.meter)
+            break
+        except RefusedError as error:
+            if error.code != "not_provable_yet" or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+    opened = records.decode_settlement_line(proof.parse(raw).opening.record)
+    differing = [one.name for one in fields(opened) if getattr(opened, one.name) != getattr(line, one.name)]
+    if differing:
+        what = f"{', '.join(differing)} of epoch {line.epoch}, meter {line.meter.hex()}"
+        raise BillError(f"the node's proof says otherwise than its line about {what}; ask another node")
+    return raw.decode()
+
+
+def _bill_line(line: Any, epoch_s: int, proof_text: str) -> dict[str, Any]:
+    start = datetime.fromtimestamp(line.epoch * epoch_s, UTC)
+    made = {
+        "start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+        "meter": line.meter.hex(),
+        "net_aaip": line.market_income_aaip + line.grid_income_aaip
+        - line.market_cost_aaip - line.grid_cost_aaip - line.penalty_aaip,
+        "proof": proof_text,
+    }  # fmt: skip
+    return {name: made[name] if name in made else getattr(line, name) for name in _COLUMNS}

@@ -1,0 +1,137 @@
+"""A trade on four running nodes, explained and billed by the commands, every line proven."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import csv
+import io
+import json
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gateway.cli import run as run_campusgrid
+from ledger import checkpoint, envelope, keys, proof, reading
+from ledger.client import LedgerClient
+from ledger.reading import ClockQuality, Reading, Reason, Status
+from tests.ledger.node.network import ADMIN, NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
+
+EPOCH_S = 4
+SELLER_METER, BUYER_METER = b"\xee" * 7 + b"\xb1", b"\xee" * 7 + b"\xb2"
+KEYS = {SELLER_METER: keys.PrivateKey(b"s" * 32), BUYER_METER: keys.PrivateKey(b"b" * 32)}
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Iterator[Network]:
+    """Four nodes with short epochs whose deadline plays no part."""
+    made = make_network(tmp_path / "campus", replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=3600))
+    try:
+        for place in range(len(NAMES)):
+            made.start(place)
+        asyncio.run(made.ready())
+        yield made
+    finally:
+        for place in list(made.processes):
+            with contextlib.suppress(ProcessLookupError):
+                made.stop(place, signal.SIGKILL)
+
+
+def boundaries(meter: bytes, first: int, last: int, export_wh: int, import_wh: int) -> list[bytes]:
+    """Return the readings at the boundaries *first* to *last*; only the last interval measures anything."""
+    readings: list[bytes] = []
+    for epoch in range(first, last + 1):
+        moved = epoch == last
+        registers = ((reading.ENERGY_IMPORT, 100 + moved * import_wh), (reading.ENERGY_EXPORT, 50 + moved * export_wh))
+        previous = keys.thumbprint(readings[-1])[:8] if readings else reading.NO_PREVIOUS
+        unsigned = Reading(
+            epoch - first + 1, epoch * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch, registers,
+            Status(0), previous, b"", b"",
+        )  # fmt: skip
+        readings.append(envelope.seal(reading.encode_payload(unsigned), KEYS[meter]))
+    return readings
+
+
+async def trade(network: Network) -> tuple[int, bytes, bytes]:
+    """Sell 1000 Wh at 3 AIP/kWh and buy 600 at 4; the seller delivers 500. Return the epoch and the orders' ids."""
+    async with network.client() as client:
+        admin, seller, buyer = (network.account(client, account) for account in (ADMIN, USER, OTHER))
+        base = int(time.time()) // EPOCH_S
+        for meter, owner in ((SELLER_METER, USER), (BUYER_METER, OTHER)):
+            done = await admin.call_and_wait(
+                "registry",
+                "assign_meter",
+                meter,
+                owner,
+                "eastron_sdm120",
+                10_000_000,
+                KEYS[meter].public_key,
+                True,
+                "east",
+            )
+            assert done.code == 0, done.text
+            done = await admin.call_and_wait("registry", "rebase", meter, boundaries(meter, base, base, 0, 0)[0])
+            assert done.code == 0, done.text
+        epoch = int(time.time()) // EPOCH_S + 3
+        sold = await seller.call_and_wait("market", "create_sell_order", SELLER_METER, epoch, 3_000_000, 1000)
+        bought = await buyer.call_and_wait("market", "create_buy_order", BUYER_METER, epoch, 4_000_000, 600)
+        assert (sold.code, bought.code) == (0, 0), (sold.text, bought.text)
+        await until(lambda: is_in_phase(client, epoch, "cleared"), "the book is cleared", 40)
+        await until(lambda: is_past(client, epoch), "the epoch is over", 40)
+        for who, readings in (
+            (seller, boundaries(SELLER_METER, base, epoch + 1, 500, 0)),
+            (buyer, boundaries(BUYER_METER, base, epoch + 1, 0, 700)),
+        ):
+            done = await who.call_and_wait("market", "report_intervals", readings[1:])
+            assert done.code == 0, done.text
+        await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled", 40)
+        return epoch, sold.id[:8], bought.id[:8]
+
+
+async def is_in_phase(client: LedgerClient, epoch: int, phase: str) -> bool:
+    return (await client.epoch(epoch)).phase == phase
+
+
+async def is_past(client: LedgerClient, epoch: int) -> bool:
+    return time.time() > (epoch + 1) * EPOCH_S + 1
+
+
+def test_a_trade_is_explained_and_billed_with_proofs_that_hold(
+    market: Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    epoch, sold, bought = asyncio.run(trade(market))
+    url = ["--url", market.urls[0]]
+    assert run_campusgrid(["market", "explain", sold.hex(), *url]) == 0
+    text = capsys.readouterr().out
+    assert "600 Wh were left for 1000 Wh of 1 order(s)" in text
+    assert "It got 600 of 1000 Wh." in text
+    assert "the book gives the same" in text
+    assert "sold 600 Wh and it delivered 500 Wh. For 100 Wh the grid account stood in" in text
+    assert run_campusgrid(["market", "explain", bought.hex(), *url]) == 0
+    assert "filled whole" in capsys.readouterr().out
+    assert run_campusgrid(["market", "explain", "00" * 8, *url]) == 1
+    assert "holds no order" in capsys.readouterr().err
+
+    span = ["--from", str(epoch), "--to", str(epoch)]
+    assert run_campusgrid(["bill", OTHER.hex(), *span, *url]) == 0
+    line, total = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (line["import_wh"], line["bought_wh"], line["received_wh"]) == ("700", "600", "500")
+    assert (
+        total["net_aaip"] == line["net_aaip"] == str(-(600 * 3_000_000 + 100 * PARAMETERS.retail_uaip_per_kwh) * 10**9)
+    )
+    verifiers = checkpoint.parse_keys("\n".join(asyncio.run(read_keys(market))))
+    assert proof.verify(base64.b64decode(line["proof"]), verifiers).line.import_wh == 700
+    assert run_campusgrid(["bill", USER.hex(), *span, *url, "--format", "json"]) == 0
+    (own,) = json.loads(capsys.readouterr().out)["lines"]
+    assert (own["sold_wh"], own["delivered_wh"]) == (600, 500)
+    assert proof.verify(own["proof"].encode(), verifiers).line.account == USER
+
+
+async def read_keys(network: Network) -> tuple[str, ...]:
+    async with network.client() as client:
+        return (await client.authorities()).vkeys
