@@ -277,7 +277,11 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
         ),
         (Code.HEIGHT_PASSED, "That block is made already.", "Give the next height or a later one."),
         (Code.ALREADY_REVOKED, "The key is revoked as early already.", "Nothing."),
-        (Code.TOO_MANY_AGENTS, "The user has as many agents as allowed.", "End another delegation first."),
+        (
+            Code.TOO_MANY_AGENTS,
+            "The user has as many agents as allowed.",
+            "Delegate to one of them anew, with another key if need be.",
+        ),
         (Code.NO_DELEGATION, "There is no such delegation.", "Have the user delegate; check the agent's id."),
         (
             Code.DELEGATION_TERM,

@@ -16,6 +16,7 @@ from ledger.modules.kinds import Bytes, Integer, Kind
 from ledger.runtime import InvalidBlockError, Runtime
 from tests.ledger.chain_kit import AIP, AUTHORITIES, Chain, make_chain
 from tests.ledger.code_kit import E, buy, must_refuse, next_block, sell
+from tests.ledger.reached_by_registry import make_agent
 
 DECISIONS = [
     call for module in MODULES for call in module.calls.values() if call.arguments[:1] == (("reference", REFERENCE),)
@@ -192,6 +193,21 @@ def test_a_newer_agreement_takes_the_place_of_an_upgrade_that_waits(chain: Chain
 
 
 # --- fees ---
+
+
+def test_an_agents_fees_are_its_users_within_its_limit_however_many_calls_are_refused(chain: Chain) -> None:
+    height = chain.state.header.height + 15
+    chain.decide("governance", "set_parameter", "call_fee_aaip", AIP, height)
+    pass_blocks(chain, height)
+    agent = make_agent(chain, limit_aaip=3 * AIP)
+    user = chain.people["user0"].id
+    before = chain.ask("money", "balance_of", user)
+    codes = [chain.run("agent", "market", "cancel_order", bytes(8)).code for _ in range(5)]
+    assert codes == [Code.UNKNOWN_ORDER] * 3 + [Code.FEE_UNPAID] * 2
+    assert chain.ask("money", "balance_of", user) == before - 3 * AIP
+    chain.must("user0", "registry", "end_delegation", agent.id)
+    assert chain.run("agent", "market", "cancel_order", bytes(8)).code is Code.FEE_UNPAID
+    assert chain.ask("money", "balance_of", user) == before - 4 * AIP  # the user's own call
 
 
 def test_a_fee_is_paid_for_a_call_whether_it_is_done_or_not_but_not_by_those_who_serve(chain: Chain) -> None:

@@ -259,6 +259,17 @@ def test_a_cancelled_order_gives_its_lock_back_to_the_agents_limit_but_not_its_f
     assert chain.ask("registry", "list_agents", chain.people["user0"].id) == [agent.id]
 
 
+def test_an_agents_account_stays_its_users_and_serves_again_with_another_key(chain: Chain) -> None:
+    agent = make_agent(chain)
+    chain.must("user0", "registry", "end_delegation", agent.id)
+    assert must_refuse(chain, "agent", *sell(chain)) is Code.NO_DELEGATION
+    agent.key = key_of(97)
+    until = chain.state.header.time_ms + 60_000
+    chain.must("user0", "registry", "delegate", agent.id, agent.key.public_key, [chain.meters[0].id], AIP, until)
+    chain.must("agent", *sell(chain))
+    assert chain.ask("registry", "list_agents", chain.people["user0"].id) == [agent.id]
+
+
 def test_what_an_agent_spent_on_past_epochs_is_forgotten(chain: Chain) -> None:
     agent = make_agent(chain)
     chain.must("agent", *sell(chain))

@@ -52,7 +52,9 @@ def delegate(
     known = accounts.find(state, agent)
     is_own = state.get(AGENTS, key) is not None
     if not is_own and sum(1 for _ in state.scan(AGENTS, context.sender)) >= MAX_AGENTS_PER_USER:
-        return Refusal(Code.TOO_MANY_AGENTS, f"a user has at most {MAX_AGENTS_PER_USER} agents; end a delegation first")
+        return Refusal(
+            Code.TOO_MANY_AGENTS, f"you have {MAX_AGENTS_PER_USER} agents' accounts; delegate to one of them"
+        )
     if not (is_own and known is not None and known.public_key == agent_key):
         change = accounts.change_key if is_own else _open_agent
         refusal = change(state, agent, agent_key)
@@ -66,12 +68,14 @@ def delegate(
 
 @module.call(Role.USER)
 def end_delegation(context: Context, agent: AccountId) -> Refusal | None:
-    """Take back from an agent all it may do; its orders stay until they are cancelled."""
+    """Take back from an agent all it may do; its orders stay until they are cancelled.
+
+    Its account stays the user's: `delegate` gives it something to do again, with another key if that is wanted.
+    """
     row = context.state.get(DELEGATIONS, agent)
     if row is None or row.user != context.sender:
         return Refusal(Code.NO_DELEGATION, f"account {agent.hex()} is no agent of yours")
     context.state.delete(DELEGATIONS, agent)
-    context.state.delete(AGENTS, context.sender + agent)
     for key, _ in context.state.scan(SPENT, agent):
         context.state.delete(SPENT, key)
     context.emit("registry", "delegation_ended", user=context.sender, agent=agent)
@@ -96,7 +100,7 @@ def read_delegation(look: Look, agent: AccountId) -> dict[str, Any] | None:
 
 @module.query()
 def list_agents(look: Look, user: AccountId) -> list[bytes]:
-    """Return the accounts of a user's agents."""
+    """Return the accounts of a user's agents, of those too whose delegation is over."""
     return [key[len(user) :] for key, _ in look.state.scan(AGENTS, user)]
 
 
@@ -119,8 +123,14 @@ def act_for_user(context: Context, meter: bytes) -> Context | Refusal:
     return replace(context, sender=row.user)
 
 
+def find_user(context: Context, agent: bytes) -> bytes | None:
+    """Return the user for whom *agent* may act now, or None."""
+    row = context.state.get(DELEGATIONS, agent)
+    return row.user if row is not None and context.time_ms <= row.until_ms else None
+
+
 def spend(context: Context, agent: bytes, epoch: int, amount_aaip: int) -> Refusal | None:
-    """Charge an order of *agent* to its limit for the delivery *epoch*."""
+    """Charge what *agent* locks or spends to its limit for *epoch*."""
     state, row = context.state, context.state.get(DELEGATIONS, agent)
     key = agent + epoch_key(epoch)
     before = state.get(SPENT, key) or Spent(0)

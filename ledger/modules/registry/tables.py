@@ -69,7 +69,7 @@ class Delegation:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A mark under user ‖ agent that there is such a delegation."""
+    """A mark under user ‖ agent that the agent's account was opened for that user; it stays, and is used again."""
 
 
 @dataclass(frozen=True, slots=True)
