@@ -84,6 +84,9 @@ class Machine:
         self._now_ms, self._effects = now_ms, []
         if isinstance(event, ev.HeightStarted):
             self._start_height(event)
+        elif isinstance(event, ev.StatusReceived):
+            self._answer_status(event)
+            return tuple(self._effects)
         elif self._height is not None:
             self._take(event, self._height)
         if self._height is not None and not self._is_halted:
@@ -94,8 +97,6 @@ class Machine:
 
     def _take(self, event: ev.Event, at: Height) -> None:
         match event:
-            case ev.StatusReceived():
-                self._answer_status(event, at)
             case ev.MessageReceived() | ev.MessageSigned() | ev.CommitReceived() if not self._is_halted:
                 self._take_message(event, at)
             case ev.TimeoutFired(timer) if not self._is_halted:
@@ -191,7 +192,11 @@ class Machine:
             at.verdicts[built.block_id] = Verdict(valid=True, time_ms=built.time_ms)
             self._cast(Proposal(at.number, at.round, FRESH, built.block_id), at)
 
-    def _answer_status(self, event: ev.StatusReceived, at: Height) -> None:
+    def _answer_status(self, event: ev.StatusReceived) -> None:
+        """Send what the peer lacks; what a peer says of itself makes no rule fire."""
+        at = self._height
+        if at is None:
+            return
         if event.status.height < at.number:
             self._effects.append(SendDecided(event.peer, event.status.height))
         elif event.status.height == at.number:

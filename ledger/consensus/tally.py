@@ -88,6 +88,12 @@ class Tally:
     _proposals: dict[int, Arrival] = field(default_factory=dict)
     _votes: dict[tuple[int, int], dict[bytes | None, dict[int, Message]]] = field(default_factory=dict)
     _voters: dict[tuple[int, int], set[int]] = field(default_factory=dict)
+    quorum: int = field(init=False)
+    weak_quorum: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take Q and W from the set; every vote asks for them."""
+        self.quorum, self.weak_quorum = self.authorities.quorum, self.authorities.weak_quorum
 
     def add(self, arrival: Arrival) -> Added:
         """Count a message of this height."""
@@ -118,15 +124,15 @@ class Tally:
 
     def has_quorum(self, round_: int, kind: Kind, block_id: bytes | None) -> bool:
         """Tell whether Q distinct authorities voted for one value."""
-        return len(self.support(round_, kind, block_id)) >= self.authorities.quorum
+        return len(self.support(round_, kind, block_id)) >= self.quorum
 
     def has_quorum_of_any(self, round_: int, kind: Kind) -> bool:
         """Tell whether Q distinct authorities voted at all."""
-        return len(self._voters.get((round_, kind), ())) >= self.authorities.quorum
+        return len(self._voters.get((round_, kind), ())) >= self.quorum
 
     def round_to_skip_to(self) -> int | None:
         """Return the highest round not reached for which W distinct senders are at it or above (L55)."""
-        needed = self.authorities.weak_quorum
+        needed = self.weak_quorum
         return self.ahead.rounds()[needed - 1] if len(self.ahead) >= needed else None
 
     def holds(self, message: Message) -> bool:
@@ -169,12 +175,12 @@ class Tally:
         has_voted = message.sender in self._voters.get((vote.round, vote.kind), ())
         earlier = (held[message.sender] for held in values.values() if message.sender in held)
         conflict = next(earlier, None) if has_voted else None
-        if conflict is not None and len(backers) < self.authorities.weak_quorum:
+        if conflict is not None and len(backers) < self.weak_quorum:
             return Added(taken=False, conflict=conflict)
         votes = values.setdefault(vote.block_id, {})
         votes[message.sender] = message
         self._voters.setdefault((vote.round, vote.kind), set()).add(message.sender)
-        if vote.block_id is not None and len(votes) == self.authorities.quorum:
+        if vote.block_id is not None and len(votes) == self.quorum:
             self._note_quorum(vote.kind, vote.round, vote.block_id)
         return Added(taken=True, conflict=conflict)
 

@@ -27,7 +27,7 @@ def sample(seed: int, count: int | None = None) -> Schedule:
     bad = random.sample(range(count), random.choice([0, tolerated, tolerated]))
     is_contentious = random.random() < 0.35
     timing = IMPATIENT if is_contentious or random.random() < 0.8 else Timing()
-    faulty_ms = random.choice([800, 1_500, 2_500])
+    faulty_ms = random.choice([600, 1_200, 2_000])
     loss_percent = random.choice([0, 0, 5, 15, 30])
     is_spare = len(bad) < tolerated or not bad
     return Schedule(

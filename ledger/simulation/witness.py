@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ledger.authority import AuthoritySet
 from ledger.block import NO_HASH
@@ -51,8 +50,7 @@ Listener = Callable[[Watched, ev.Event, tuple[do.Effect, ...]], None]
 """Whoever wants to hear of every event."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """A node's position before an event."""
 
     height: int

@@ -202,7 +202,7 @@ MUTANTS = (
     Mutant(
         "keep an equivocator's first vote alone (rule 8)",
         TALLY,
-        "if conflict is not None and len(backers) < self.authorities.weak_quorum:",
+        "if conflict is not None and len(backers) < self.weak_quorum:",
         "if conflict is not None:",
     ),
     Mutant(
