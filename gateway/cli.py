@@ -41,7 +41,7 @@ PARTS = {
     "demo": Part("hil.demo:demo", "Run a virtual campus, from Modbus registers to proofs."),
     "gateway": Part("gateway.commands:app", "Run and inspect the campus gateway."),
     "ledger": Part("ledger.cli:app", "Run and inspect a ledger node."),
-    "market": Part("ledger.market.cli:app", "Clear an order book off-line; explain what became of an order."),
+    "market": Part("hil.market:app", "Clear order books, explain orders, replay measured days."),
     "bill": Part("ledger.bill:bill", "Print an account's bill, each line with its proof."),
     "provision": Part("provisioning.cli:app", "Make keys, rosters, brokers and meters."),
     "hil": Part("hil.cli:app", "Test firmware on virtual and real bench hardware."),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.simulation.coverage import RULES, TWIN_RULES
-from tests.soak import board_vectors, envelopes, faults, full_store, hostile_bytes, hostile_frames, ledgers
+from tests.soak import board_vectors, envelopes, faults, fortnights, full_store, hostile_bytes, hostile_frames, ledgers
 from tests.soak.tally import Tally
 
 
@@ -38,4 +38,5 @@ CAMPAIGNS = (
     Campaign("gateway.hostile_frames", hostile_frames.UNITS, hostile_frames.attack_intake, hostile_frames.REASONS),
     Campaign("gateway.full_store", full_store.UNITS, full_store.fill_store),
     Campaign("gateway.faults", faults.UNITS, faults.inject, faults.KINDS),
+    Campaign("market.fortnights", fortnights.UNITS, fortnights.replay, is_parallel=True),
 )
