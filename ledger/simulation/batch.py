@@ -22,7 +22,7 @@ COLLECT_EVERY: Final = 50
 
 @dataclass(slots=True)
 class Report:
-    """The sum of a batch; `violations` maps seeds to what broke."""
+    """The sum of a batch; `violations` maps seeds to what broke, `cpu_seconds` is what all processes used together."""
 
     profile: str
     schedules: int = 0
@@ -32,6 +32,7 @@ class Report:
     coverage: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
     def add(self, other: Report) -> None:
         """Take in a part of the batch."""
@@ -41,6 +42,7 @@ class Report:
         self.violations.update(other.violations)
         self.coverage.update(other.coverage)
         self.faults.update(other.faults)
+        self.cpu_seconds += other.cpu_seconds
 
     def gaps(self) -> list[str]:
         """Return which floors the batch missed; what was never reached was never tested."""
@@ -70,7 +72,7 @@ class Report:
 def run_seeds(profile: str, seeds: range, count: int | None = None) -> Report:
     """Run the schedules of *seeds* one after the other in this process."""
     chosen, report = PROFILES[profile], Report(profile)
-    started_s, was_enabled = time.perf_counter(), gc.isenabled()
+    started_s, started_cpu_s, was_enabled = time.perf_counter(), time.process_time(), gc.isenabled()
     gc.disable()  # a run's parts refer to each other in circles: collected now and then, not after every allocation
     try:
         for done, seed in enumerate(seeds, 1):
@@ -80,7 +82,7 @@ def run_seeds(profile: str, seeds: range, count: int | None = None) -> Report:
     finally:
         if was_enabled:
             gc.enable()
-    report.seconds = time.perf_counter() - started_s
+    report.seconds, report.cpu_seconds = time.perf_counter() - started_s, time.process_time() - started_cpu_s
     return report
 
 
