@@ -1,0 +1,50 @@
+"""Whatever happens over several epochs, all is settled to the last unit; `Chain.block` recounts after every block."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ledger.modules import money
+from ledger.modules.market.supply import measure_supply
+from ledger.modules.market.tables import EPOCHS
+from ledger.records import LineFlag
+from tests.ledger.chain_kit import lines_of
+from tests.ledger.market.histories import History, find_locks, play
+
+SEEDS = range(8)
+MUST_HAPPEN = {"DONE", "cancelled", "silent", "SELF_CROSS", "BALANCE_TOO_LOW", "IN_ARREARS", "ABOVE_RATED_POWER"}
+MUST_SETTLE = {"sold", "undelivered", "bought", "unused", "gap", "not reported", "owed", "two tariffs"}
+
+
+def test_histories_with_faults_book_every_wh_once_and_leave_nothing_locked() -> None:
+    done: Counter[str] = Counter()
+    for seed in SEEDS:
+        history = play(seed)
+        for meter in history.chain.meters:
+            assert history.settled_wh(meter) == history.registers[meter.id], seed
+        assert find_locks(history) == 0, seed
+        supply = measure_supply(history.chain.state)
+        total = [sum(registers[place] for registers in history.registers.values()) for place in range(2)]
+        assert [supply.import_wh, supply.export_wh] == total, seed
+        done += Counter(history.done) + count_settled(history)
+    assert {name for name in MUST_HAPPEN | MUST_SETTLE if not done[name]} == set()
+
+
+def test_a_history_played_twice_ends_in_the_same_state() -> None:
+    first, second = play(3), play(3)
+    assert first.chain.state.header.state_root == second.chain.state.header.state_root
+
+
+def count_settled(history: History) -> Counter[str]:
+    """Count what the lines of a history came to."""
+    chain, counts = history.chain, Counter[str]()
+    for line in (line for execution in chain.executions for line in lines_of(execution)):
+        counts["sold"] += line.sold_wh > 0
+        counts["undelivered"] += line.sold_wh > line.delivered_wh
+        counts["bought"] += line.bought_wh > 0
+        counts["unused"] += line.bought_wh > line.import_wh
+        counts["gap"] += bool(line.flags & LineFlag.GAP)
+        counts["not reported"] += bool(line.flags & LineFlag.NOT_REPORTED)
+    counts["owed"] += sum(1 for _ in chain.state.scan(money.OWED))
+    counts["two tariffs"] += len({row.retail_uaip_per_kwh for _, row in chain.state.scan(EPOCHS)}) > 1
+    return counts
