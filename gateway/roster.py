@@ -2,6 +2,8 @@
 
 A meter keeps its id for life, and may have had several keys: `former_keys` of its entry lists those that it gave up,
 each with the last number that it was good for, and whether a `rotation` or a `replacement` of the device ended it.
+`former_owners` lists the accounts that it belonged to before, each with the time until which it did: each owner sees
+what the meter measured in their own time.
 """
 
 from __future__ import annotations
@@ -14,15 +16,19 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.epochs.spans import END_OF_TIME, START_OF_TIME, Span, Spans
 from gateway.errors import SettingsError
 from gateway.settings import read_text
 from ledger import keys
 
 MAX_FORMER_KEYS: Final = 16
-"""Limit of what one meter's entry lists."""
+MAX_FORMER_OWNERS: Final = 16
+"""Limits of what one meter's entry lists."""
+EARLIEST_S: Final = 1_704_067_200
+"""2024-01-01: a meter that states an earlier time has no clock, so nobody can tell whose such a reading is."""
 LAST_SEQUENCE: Final = 2**32 - 1
 _NEEDED_FIELDS: Final = frozenset({"meter_id", "public_key", "profile", "rated_power_w", "can_export", "account"})
-_METER_FIELDS: Final = _NEEDED_FIELDS | {"label", "former_keys", "pv_site", "feeder"}
+_METER_FIELDS: Final = _NEEDED_FIELDS | {"label", "former_keys", "former_owners", "pv_site", "feeder"}
 
 
 class Succession(StrEnum):
@@ -39,6 +45,14 @@ class FormerKey:
     public_key: bytes
     last: int
     ended_by: Succession
+
+
+@dataclass(frozen=True, slots=True)
+class FormerOwner:
+    """An account (8 bytes) that a meter belonged to before the time `until` (Unix seconds)."""
+
+    account: bytes
+    until: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,16 @@ class Meter:
     former_keys: tuple[FormerKey, ...] = ()
     pv_site: Site | None = None
     feeder: bytes | None = None
+    former_owners: tuple[FormerOwner, ...] = ()
+
+    def spans_of(self, account: bytes | None) -> Spans:
+        """Return the times in which it belonged to *account*: none, one, or several if it came back."""
+        bounds = [EARLIEST_S if self.former_owners else START_OF_TIME, *(one.until for one in self.former_owners)]
+        owners = [*(one.account for one in self.former_owners), self.account]
+        return tuple(
+            Span(*bound) for owner, bound in zip(owners, pairwise([*bounds, END_OF_TIME]), strict=True)
+            if owner == account
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +183,25 @@ def _read_meter(entry: Any) -> Meter:
             int(entry["rated_power_w"]), bool(entry["can_export"]), bytes.fromhex(entry["account"]),
             str(entry.get("label", "")), tuple(_read_key(former) for former in entry.get("former_keys") or ()),
             _read_site(entry.get("pv_site")), bytes.fromhex(entry["feeder"]) if entry.get("feeder") else None,
+            tuple(_read_owner(former) for former in entry.get("former_owners") or ()),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"a meter entry is incomplete or malformed: {error!r} in {entry!r}") from error
     used = (meter.public_key, *(key.public_key for key in meter.former_keys))
-    if len(meter.meter_id) != 8 or {len(key) for key in used} != {keys.PUBLIC_KEY_BYTES} or len(meter.account) != 8:
+    ids = (meter.meter_id, meter.account, *(owner.account for owner in meter.former_owners))
+    if {len(one) for one in ids} != {8} or {len(key) for key in used} != {keys.PUBLIC_KEY_BYTES}:
         raise SettingsError(f"meter {entry['meter_id']}: an id or a key has the wrong length")
     bounds = [0, *(key.last for key in meter.former_keys), LAST_SEQUENCE]
     if len(bounds) > MAX_FORMER_KEYS + 2 or any(before >= after for before, after in pairwise(bounds)):
         raise SettingsError(
             f"meter {entry['meter_id']}: former_keys must be at most {MAX_FORMER_KEYS}, the oldest first, their"
             " last numbers ascending"
+        )
+    times = [EARLIEST_S, *(owner.until for owner in meter.former_owners), END_OF_TIME]
+    if len(times) > MAX_FORMER_OWNERS + 2 or any(before >= after for before, after in pairwise(times)):
+        raise SettingsError(
+            f"meter {entry['meter_id']}: former_owners must be at most {MAX_FORMER_OWNERS}, the oldest first, their"
+            " times ascending"
         )
     return meter
 
@@ -178,6 +210,12 @@ def _read_key(entry: Any) -> FormerKey:
     if set(entry) != {"public_key", "last", "ended_by"}:
         raise ValueError("a former key has public_key, last and ended_by")
     return FormerKey(bytes.fromhex(entry["public_key"]), int(entry["last"]), Succession(entry["ended_by"]))
+
+
+def _read_owner(entry: Any) -> FormerOwner:
+    if set(entry) != {"account", "until"}:
+        raise ValueError("a former owner has account and until")
+    return FormerOwner(bytes.fromhex(entry["account"]), int(entry["until"]))
 
 
 def _read_site(entry: Any) -> Site | None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import ValidationError
 
 from ledger import genesis
 from ledger.genesis import Genesis
 from provisioning import files
 from provisioning.errors import DirectoryError
-from provisioning.plan import CampusPlan, PlannedMeter, PlannedUser
+from provisioning.plan import CampusPlan, PlannedMeter, PlannedUser, first_fault
 
 AAIP_PER_AIP: Final = 10**18
 INDEX_NAME: Final = "campus.json"
@@ -61,6 +63,24 @@ class Campus:
         if unknown:
             raise DirectoryError(f"{self.folder} has no meter {unknown[0]!r}: name an id or a label of {INDEX_NAME}")
         return list(dict.fromkeys(known[name] for name in names)) or list(self.meters)
+
+    def give(self, meter: CampusMeter, owner: str) -> Campus:
+        """Return this campus with *meter* in the hands of the user named *owner*; raises DirectoryError."""
+        content = self.plan.model_dump()
+        for planned in content["meters"]:
+            if planned["label"] == meter.plan.label:
+                planned["owner"] = owner
+        try:
+            plan = CampusPlan.model_validate(content)
+        except ValidationError as error:
+            raise DirectoryError(
+                f"{meter.plan.label!r} stays with {meter.plan.owner!r}: {first_fault(error)}"
+            ) from error
+        accounts = {user.plan.name: user.account for user in self.users}
+        meters = (CampusMeter(one.meter_id, accounts[planned.owner], planned) for one, planned in zip(
+            self.meters, plan.meters, strict=True
+        ))  # fmt: skip
+        return replace(self, plan=plan, meters=tuple(meters))
 
     def write(self) -> None:
         """Write the index from which `load` finds everything again."""

@@ -95,6 +95,27 @@ def enrolled(
     _enter(found, meters.read_cards(sys.stdin.buffer.read(MAX_CARDS_BYTES)), succession)
 
 
+@app.command("hand-over")
+def hand_over(
+    folder: Folder,
+    meter: Annotated[str, typer.Argument(metavar="METER", help="Its id or label.")],
+    owner: Annotated[str, typer.Argument(metavar="USER", help="Whose it is from now on: a user of the plan.")],
+) -> None:
+    """Give a meter to another user: the gateway shows each owner what it measured in their own time.
+
+    This changes campus.json and the gateway's roster.json, not the ledger, which goes on booking for the account that
+    the meter was assigned to.
+
+    Example: campusgrid provision hand-over /srv/campus oven bakery
+    """
+    found = campus.load(folder)
+    (chosen,) = found.find_meters([meter])
+    changed = found.give(chosen, owner)
+    changed.write()
+    roster.add(changed, ())
+    typer.echo(f"{chosen.plan.label}: {chosen.plan.owner} until now, {owner} from now on")
+
+
 @app.command()
 def enrol(folder: Folder) -> None:
     """Make gateway, users and meters known to the ledger; repeating it does what is left to do."""

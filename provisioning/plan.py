@@ -143,15 +143,16 @@ def load(path: Path) -> CampusPlan:
     except tomllib.TOMLDecodeError as error:
         raise PlanError(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        raise PlanError(f"{path}: {_first_fault(error)}") from error
+        raise PlanError(f"{path}: {first_fault(error)}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a plan, in one line."""
+    fault = error.errors()[0]
+    place = ".".join(str(part) for part in fault["loc"]) or "plan"
+    return f"{place}: {fault['msg'].removeprefix('Value error, ')} ({error.error_count()} to mend)"
 
 
 def _require(holds: bool, text: str) -> None:
     if not holds:
         raise ValueError(text)
-
-
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    place = ".".join(str(part) for part in fault["loc"]) or "plan"
-    return f"{place}: {fault['msg'].removeprefix('Value error, ')} ({error.error_count()} to mend)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,6 +17,7 @@ from provisioning.meters import EnrolledMeter
 NAME: Final = "roster.json"
 LOCK_NAME: Final = "roster.lock"
 MAX_FORMER_KEYS: Final = 16
+MAX_FORMER_OWNERS: Final = 16
 LAST_SEQUENCE: Final = 2**32 - 1
 
 
@@ -24,7 +26,7 @@ def write(campus: Campus, public_keys: Mapping[bytes, bytes]) -> None:
     missing = [meter.plan.label for meter in campus.meters if meter.meter_id not in public_keys]
     if missing:
         raise EnrolmentError(f"no public key for meter {missing[0]!r} ({len(missing)} missing): enrol it first")
-    _write(campus, public_keys, _read_former(campus))
+    _write(campus, public_keys, _read_former_keys(campus))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def add(campus: Campus, told: Iterable[EnrolledMeter], succession: Succession | 
     path = campus.folder / NAME
     with files.lock(path.with_name(LOCK_NAME)):
         known = read_keys(campus) if path.exists() else {}
-        former = _read_former(campus)
+        former = _read_former_keys(campus)
         for meter in told:
             if meter.meter_id not in labels:
                 raise EnrolmentError(f"{campus.folder} has no meter {meter.meter_id.hex()}: it belongs to another one")
@@ -92,20 +94,42 @@ def _require_after(label: str, key: bytes, former: list[dict[str, Any]], success
         )
 
 
-def _read_former(campus: Campus) -> dict[bytes, list[dict[str, Any]]]:
+def _read_former_keys(campus: Campus) -> dict[bytes, list[dict[str, Any]]]:
     """Return the keys that the meters of the roster gave up, the oldest first."""
+    found = _read_entries(campus)
+    return {meter_id: entry["former_keys"] for meter_id, entry in found.items() if entry.get("former_keys")}
+
+
+def _read_entries(campus: Campus) -> dict[bytes, dict[str, Any]]:
+    """Return what the roster says of each of its meters; nothing where there is none yet."""
     path = campus.folder / NAME
     entries = json.loads(files.read_text(path))["meters"] if path.exists() else []
-    return {bytes.fromhex(entry["meter_id"]): entry["former_keys"] for entry in entries if entry.get("former_keys")}
+    return {bytes.fromhex(entry["meter_id"]): entry for entry in entries}
+
+
+def _list_former_owners(meter: CampusMeter, before: dict[str, Any], now: int) -> list[dict[str, Any]]:
+    """Return to whom *meter* belonged until when, given its entry *before*: until *now* where it changes hands."""
+    owners: list[dict[str, Any]] = list(before.get("former_owners") or ())
+    if before.get("account", meter.account.hex()) == meter.account.hex():
+        return owners
+    if len(owners) >= MAX_FORMER_OWNERS:
+        raise EnrolmentError(
+            f"meter {meter.plan.label!r} has {len(owners)} former owners already: take the oldest out of {NAME}, who"
+            " then sees no more of it"
+        )
+    until = max([now, *(owner["until"] + 1 for owner in owners)])  # a clock that went back keeps them in order
+    return [*owners, {"account": before["account"], "until": until}]
 
 
 def _write(campus: Campus, public_keys: Mapping[bytes, bytes], former: Mapping[bytes, list[dict[str, Any]]]) -> None:
     ids = {meter.plan.label: meter.meter_id.hex() for meter in campus.meters}
     enrolled = [meter for meter in campus.meters if meter.meter_id in public_keys]
+    labels, before, now = {meter.plan.label for meter in enrolled}, _read_entries(campus), int(time.time())
     content = {
         "meters": [
             _meter(meter, public_keys[meter.meter_id])
-            | _more(meter, {meter.plan.label for meter in enrolled}, ids, former.get(meter.meter_id))
+            | _more(meter, labels, ids)
+            | _list_past(former.get(meter.meter_id), _list_former_owners(meter, before.get(meter.meter_id, {}), now))
             for meter in enrolled
         ],
         "users": [
@@ -129,12 +153,15 @@ def _meter(meter: CampusMeter, public_key: bytes) -> dict[str, object]:
     }
 
 
-def _more(
-    meter: CampusMeter, enrolled: set[str], ids: Mapping[str, str], former: list[dict[str, Any]] | None
-) -> dict[str, object]:
-    """Return what only some meters have: a PV site, a feeder that is enrolled too, keys that they gave up."""
+def _more(meter: CampusMeter, enrolled: set[str], ids: Mapping[str, str]) -> dict[str, object]:
+    """Return what only some meters have: a PV site, a feeder that is enrolled too."""
     site, feeder = meter.plan.pv_site, meter.plan.feeder
     more: dict[str, object] = {} if site is None else {"pv_site": site.model_dump()}
     if feeder is not None and feeder in enrolled:
         more["feeder"] = ids[feeder]
-    return more | ({"former_keys": former} if former else {})
+    return more
+
+
+def _list_past(keys: list[dict[str, Any]] | None, owners: list[dict[str, Any]]) -> dict[str, object]:
+    """Return what only meters with a past have: keys that they gave up, owners that they had before."""
+    return ({"former_keys": keys} if keys else {}) | ({"former_owners": owners} if owners else {})

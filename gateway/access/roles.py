@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gateway.epochs.spans import ALWAYS, END_OF_TIME, Sight, Spans
 from gateway.roster import Meter, Roster
 
 
@@ -58,8 +59,8 @@ NARROW: Final = PERMISSIONS[Role.TENANT]
 class Access:
     """One who has proven who they are: a person with a session, a program with a key, or whoever is at this machine.
 
-    A tenant sees the meters of `account`. `meters` narrows that further. `person` and `session` are rows of the store,
-    None for a key that belongs to nobody and for whoever is at this machine.
+    A tenant sees the meters of `account`, each for as long as it was theirs. `meters` narrows that further. `person`
+    and `session` are rows of the store, None for a key that belongs to nobody and for whoever is at this machine.
     """
 
     name: str
@@ -85,16 +86,21 @@ class Access:
         """Tell whether they have *permission*."""
         return permission in self.permissions
 
-    def sees(self, meter: Meter) -> bool:
-        """Tell whether *meter* is among those that they see."""
-        is_own = self.role is not Role.TENANT or meter.account == self.account
-        return is_own and (self.meters is None or meter.meter_id in self.meters)
+    def spans(self, meter: Meter) -> Spans:
+        """Return from which times they see what *meter* measured: the one place that decides it."""
+        if self.meters is not None and meter.meter_id not in self.meters:
+            return ()
+        return meter.spans_of(self.account) if self.role is Role.TENANT else ALWAYS
 
-    def visible(self, roster: Roster) -> list[bytes] | None:
-        """Return the ids of the meters that they see in ascending order, or None for all, enrolled or not."""
+    def sees(self, meter: Meter) -> bool:
+        """Tell whether *meter* is now among those that they see."""
+        return any(span.end_s == END_OF_TIME for span in self.spans(meter))
+
+    def visible(self, roster: Roster) -> Sight | None:
+        """Return what they see of which meters, of those that were theirs before too; None for all, enrolled or not."""
         if not self.is_narrow:
             return None
-        return sorted(meter.meter_id for meter in roster if self.sees(meter))
+        return {meter.meter_id: spans for meter in roster if (spans := self.spans(meter))}
 
 
 AT_THIS_MACHINE: Final = Access("local", Role.OPERATOR, is_read_only=True)

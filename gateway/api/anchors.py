@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from gateway.access.roles import Access, Permission
 from gateway.api.doors import require
 from gateway.api.parameters import choose_meters
+from gateway.epochs.spans import ALWAYS
 from gateway.readings.overview import Overview
 from gateway.store.anchors import AnchoredReading
 
@@ -28,8 +29,8 @@ def add(application: FastAPI, overview: Overview) -> None:
         The leaf's data is the SHA-256 of the envelope. GET /v1/proofs/transactions/{transaction_id} of a ledger node
         proves the anchor.
         """
-        choose_meters(overview, access, meter)
-        found = await overview.anchors.find_reading(bytes.fromhex(meter), sequence)
+        meter_id, seen = bytes.fromhex(meter), choose_meters(overview, access, meter)
+        found = await overview.anchors.find_reading(meter_id, sequence, ALWAYS if seen is None else seen[meter_id])
         if found is None:
             text = f"no anchor leads to reading {sequence} of meter {meter}: it is not stored, its anchor is not made"
             raise HTTPException(404, f"{text} yet (wait a minute), or what lay beside it is not kept any more")

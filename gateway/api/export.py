@@ -26,9 +26,10 @@ from gateway.api.parameters import (
     choose_readings,
     open_cursor,
 )
+from gateway.epochs.spans import END_OF_TIME, Sight
 from gateway.intake.refusals import RefusalCode
 from gateway.readings.overview import Overview
-from gateway.store.walk import END_OF_TIME, Place, Wanted, place_of
+from gateway.store.walk import Place, Wanted, place_of
 from ledger.reading import Reason
 
 MAX_EXPORT_ROWS: Final = 100_000
@@ -85,11 +86,11 @@ async def _reading_lines(
             return
 
 
-async def _interval_lines(overview: Overview, meters: Sequence[bytes], start: int, end: int) -> AsyncIterator[bytes]:
+async def _interval_lines(overview: Overview, meters: Sight, start: int, end: int) -> AsyncIterator[bytes]:
     yield _lines([INTERVAL_HEAD])
     calendar = overview.calendar
-    for meter_id in meters:
-        found = await overview.intervals([meter_id], start, end)
+    for meter_id, spans in meters.items():
+        found = await overview.intervals({meter_id: spans}, start, end)
         flags = await overview.checks.flags({meter_id}, [one.epoch for one in found])
         yield _lines(
             (

@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from gateway.access.roles import Access
 from gateway.api.cursors import MAX_CHARACTERS, Cursors
 from gateway.epochs.calendar import Calendar
+from gateway.epochs.spans import ALWAYS, END_OF_TIME, START_OF_TIME, Sight
 from gateway.readings.overview import Overview
-from gateway.store.walk import END_OF_TIME, START_OF_TIME, Place, Wanted
+from gateway.store.walk import Place, Wanted
 
 MAX_ROWS: Final = 1000
 MAX_EPOCHS: Final = 1000
@@ -35,17 +36,18 @@ def next_before(rows: Sequence[sqlite3.Row], limit: int) -> int | None:
     return rows[-1]["id"] if len(rows) == limit else None
 
 
-def choose_meters(overview: Overview, access: Access, meter: str | None) -> list[bytes] | None:
-    """Return the meters that *access* sees of those asked for, None for all; raises HTTPException.
+def choose_meters(overview: Overview, access: Access, meter: str | None) -> Sight | None:
+    """Return what *access* sees of the meters asked for, None for all of all; raises HTTPException.
 
     Another's meter is answered for as one that does not exist.
     """
     if meter is None:
         return access.visible(overview.roster)
     known = overview.roster.meters.get(bytes.fromhex(meter))
-    if known is None or not access.sees(known):
+    spans = known and access.spans(known)
+    if known is None or not spans:
         raise HTTPException(404, f"meter {meter} is not in the roster; GET /api/meters lists those that are")
-    return [known.meter_id]
+    return {known.meter_id: spans}
 
 
 def choose_readings(
@@ -78,10 +80,13 @@ def choose_epochs(calendar: Calendar, epoch: int | None, first: int | None, last
 
 def choose_intervals(
     overview: Overview, access: Access, meter: str | None, epochs: tuple[int, int]
-) -> tuple[list[bytes], int, int]:
-    """Return of which meters and of which first and last epoch intervals are asked for; raises HTTPException."""
+) -> tuple[Sight, int, int]:
+    """Return what may be seen of the meters whose intervals are asked for, and the first and last epoch.
+
+    Raises HTTPException.
+    """
     meters = choose_meters(overview, access, meter)
-    chosen = sorted(overview.roster.meters) if meters is None else meters
+    chosen = dict.fromkeys(sorted(overview.roster.meters), ALWAYS) if meters is None else meters
     start, end = epochs
     if len(chosen) * (end - start + 1) > MAX_INTERVALS:
         raise HTTPException(422, f"more than {MAX_INTERVALS} intervals; ask for one meter, or for fewer epochs")

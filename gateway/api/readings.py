@@ -26,9 +26,9 @@ from gateway.api.parameters import (
     next_before,
     open_cursor,
 )
+from gateway.epochs.spans import END_OF_TIME
 from gateway.readings.fresh import Fresh
-from gateway.readings.overview import Overview
-from gateway.store.walk import END_OF_TIME
+from gateway.readings.overview import Overview, show_to
 
 MAX_AGE_S: Final = 0.5
 
@@ -45,7 +45,7 @@ def _add_measured(application: FastAPI, overview: Overview, cursors: Cursors) ->
     @application.get("/api/meters", tags=["readings"])
     async def meters(access: Access = require(Permission.METERS)) -> dict[str, Any]:
         """Every enrolled meter, or those of the tenant, with its newest reading, as of half a second ago at most."""
-        views = [view for view in await newest.get() if access.sees(view.meter)]
+        views = show_to(access, await newest.get(), overview.calendar.epoch_s)
         return {"meters": [resources.describe_meter(view) for view in views]}
 
     @application.get("/api/readings", tags=["readings"])

@@ -29,6 +29,7 @@ from gateway.api.parameters import After
 from gateway.api.resources import describe_interval, describe_reading
 from gateway.checks.alarms import STANDING
 from gateway.epochs.intervals import Interval
+from gateway.epochs.spans import ALWAYS, Sight
 from gateway.readings.faults import Fault, Faults
 from gateway.readings.overview import Overview
 from gateway.settings import ApiSettings
@@ -106,20 +107,22 @@ class Streams:
                     yield changes
                 yield f"id: {self._cursors.seal(Place(row))}\n\n".encode()
             visible = access.visible(self._overview.roster)
-            rows, further = await walk.new(None if visible is None else frozenset(visible), row)
+            rows, further = await walk.new(visible, row)
             if rows:
-                yield await self._describe(access, rows)
+                yield await self._describe(access, visible, rows)
             is_behind, row = further != row, further
             await _wait(committed, PAUSE_S if is_behind else TICK_S, is_behind=is_behind)
 
-    async def _describe(self, access: Access, rows: Sequence[sqlite3.Row]) -> bytes:
+    async def _describe(self, access: Access, visible: Sight | None, rows: Sequence[sqlite3.Row]) -> bytes:
         """Return the events of stored readings; a reading's own follows those of its intervals, and has the cursor."""
         events = b""
         told: set[Interval] = set()
         for row in rows:
             if access.may(Permission.INTERVALS) and row["epoch"] is not None and not row["refusal"]:
-                touched = await self._overview.intervals([row["meter_id"]], row["epoch"] - 1, row["epoch"])
-                flags = await self._overview.checks.flags({row["meter_id"]}, [one.epoch for one in touched])
+                meter = row["meter_id"]
+                seen = {meter: ALWAYS if visible is None else visible[meter]}
+                touched = await self._overview.intervals(seen, row["epoch"] - 1, row["epoch"])
+                flags = await self._overview.checks.flags({meter}, [one.epoch for one in touched])
                 events += b"".join(
                     _event("interval", describe_interval(one, flags)) for one in touched if one not in told
                 )

@@ -9,10 +9,11 @@ from typing import Final
 from gateway.access.roles import Access
 from gateway.checks import alarms
 from gateway.epochs.intervals import Interval
+from gateway.epochs.spans import Sight
 from gateway.intake.refusals import EXPLANATIONS, Explanation, RefusalCode
 from gateway.readings.faults import Faults
 from gateway.readings.fresh import Fresh
-from gateway.readings.overview import MeterView, Overview
+from gateway.readings.overview import MeterView, Overview, show_to
 from gateway.settlement.follower import NodeView
 from ledger.api.resources import Epoch
 
@@ -79,14 +80,14 @@ class Snapshots:
         snapshot = await self.newest()
         if not access.is_narrow:
             return snapshot
-        meters = tuple(view for view in snapshot.meters if access.sees(view.meter))
+        meters = show_to(access, snapshot.meters, snapshot.epoch_s)
         return replace(
             snapshot, stored=0, duplicates=0, refused=(), heard=_count_heard(meters, snapshot.epoch_s), meters=meters,
             outbox=0, faults=(), nodes=(), roots_agree=None, height=None, alarms=(),
-            intervals=await self._intervals(tuple(view.meter.meter_id for view in meters)),
+            intervals=await self._intervals({view.meter.meter_id: access.spans(view.meter) for view in meters}),
         )  # fmt: skip
 
-    async def _intervals(self, meters: tuple[bytes, ...]) -> tuple[Interval, ...]:
+    async def _intervals(self, meters: Sight) -> tuple[Interval, ...]:
         newest = self._overview.calendar.epoch_now() - 1
         found = await self._overview.intervals(meters, newest - INTERVAL_EPOCHS + 1, newest)
         return tuple(sorted(found, key=lambda one: (-one.epoch, one.meter_id)))

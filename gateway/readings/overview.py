@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from gateway.access.roles import Access
 from gateway.enrolment import Enrolment
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Boundary, Interval, derive_intervals
+from gateway.epochs.spans import Sight, hold
 from gateway.errors import BackupError
 from gateway.intake.hints import Hint, HintKind, Hints
 from gateway.intake.mqtt import BrokerLink
@@ -54,6 +56,7 @@ class MeterView:
     import_wh: int | None
     export_wh: int | None
     power_w: int | None
+    power_time: int | None = None
     watermark: Boundary | None = None
     hints: tuple[Hint, ...] = ()
 
@@ -154,13 +157,18 @@ class Overview:
         views = [self._view(meter, newest.get(one), closed.get(one)) for one, meter in self.roster.meters.items()]
         return sorted(views, key=lambda view: (view.meter.label.casefold(), view.meter.meter_id))
 
-    async def intervals(self, meters: Collection[bytes], first_epoch: int, last_epoch: int) -> list[Interval]:
-        """Return the intervals of *meters* that touch an epoch from *first_epoch* to *last_epoch*."""
+    async def intervals(self, meters: Sight, first_epoch: int, last_epoch: int) -> list[Interval]:
+        """Return the intervals of *meters* that touch an epoch from *first_epoch* to *last_epoch*.
+
+        One in which a meter changed hands shows what both owners used, and is nobody's.
+        """
         found: list[Interval] = []
-        for meter_id in meters:
+        start_of = self.calendar.start_of
+        for meter_id, spans in meters.items():
             start = await self.queries.neighbour(meter_id, first_epoch)
             first = first_epoch if start is None else start
-            found += derive_intervals(await self.queries.boundaries([meter_id], first, last_epoch + 1))
+            derived = derive_intervals(await self.queries.boundaries([meter_id], first, last_epoch + 1))
+            found += [one for one in derived if hold(spans, start_of(one.epoch), start_of(one.epoch + one.epochs))]
         return found
 
     def _describe_gap(self, gap: Gap) -> str:
@@ -175,13 +183,30 @@ class Overview:
         receipted = self.pipeline.chain_of(meter.meter_id).head
         if row is None:
             hints = self.hints.of(meter.meter_id, 0, 0)
-            return MeterView(meter, None, receipted, None, None, None, None, None, watermark, hints)
+            return MeterView(meter, None, receipted, None, None, None, None, None, None, watermark, hints)
         hints = self.hints.of(meter.meter_id, row["received_at"], row["time"])
         age_s = max(0, int(self.calendar.now()) - row["time"])
         return MeterView(
             meter, row["sequence"], receipted, row["time"], age_s, row["import_wh"], row["export_wh"], row["power_w"],
-            watermark, hints,
+            row["power_time"], watermark, hints,
         )  # fmt: skip
+
+
+def show_to(access: Access, views: Iterable[MeterView], epoch_s: int) -> tuple[MeterView, ...]:
+    """Return what *access* sees of *views*: of their meters, what was measured since these are theirs."""
+    return tuple(
+        _show_since(view, access.spans(view.meter)[-1].first_s, epoch_s) for view in views if access.sees(view.meter)
+    )
+
+
+def _show_since(view: MeterView, first_s: int, epoch_s: int) -> MeterView:
+    if view.time is not None and view.time < first_s:
+        return MeterView(view.meter, None, 0, None, None, None, None, None, hints=view.hints)
+    is_own_power = view.power_time is not None and view.power_time >= first_s
+    is_own_mark = view.watermark is not None and view.watermark.epoch * epoch_s >= first_s
+    return replace(
+        view, power_w=view.power_w if is_own_power else None, watermark=view.watermark if is_own_mark else None
+    )
 
 
 def describe_restore(last: Restore, held: int, enrolled: int) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 
 import aiosqlite
 
+from gateway.epochs.spans import ALWAYS, Spans, select_within
 from gateway.store.database import Database
 from ledger import anchor, merkle
 from ledger.anchor import MAX_READINGS, Anchor, Point
@@ -150,10 +151,15 @@ class AnchorStore:
                 (made_before, ROWS_PER_STEP),
             )
 
-    async def find_reading(self, meter_id: bytes, sequence: int) -> AnchoredReading | None:
-        """Return the way from a reading to its anchor; None where it is not anchored, or not all beside it is kept."""
+    async def find_reading(self, meter_id: bytes, sequence: int, spans: Spans = ALWAYS) -> AnchoredReading | None:
+        """Return the way from a reading, taken within *spans*, to its anchor.
+
+        None where there is no such reading, it is not anchored, or not all beside it is kept.
+        """
+        within, bounds = select_within(spans)
         readings = await self._database.query(
-            "SELECT id, hash, raw FROM readings WHERE meter_id = ? AND sequence = ?", (meter_id, sequence)
+            f"SELECT id, hash, raw FROM readings WHERE meter_id = ? AND sequence = ? AND {within}",
+            (meter_id, sequence, *bounds),
         )
         anchors = readings and await self._database.query(
             "SELECT * FROM anchors WHERE last >= ? AND count > 0 AND state <> 'refused' ORDER BY last LIMIT 1",

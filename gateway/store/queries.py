@@ -23,13 +23,16 @@ class Queries:
         self.walk = Walk(database)
 
     async def newest_readings(self) -> list[sqlite3.Row]:
-        """Return the newest stored reading of every meter; `power_w` is the last power among its newest numbers."""
+        """Return the newest stored reading of every meter.
+
+        `power_w` is the last power among its newest numbers, `power_time` when it was read.
+        """
         return await self._database.query(
-            "SELECT r.meter_id, r.sequence, r.time, r.received_at, r.import_wh, r.export_wh,"
-            " (SELECT p.power_w FROM readings p"
-            " WHERE p.meter_id = c.meter_id AND p.sequence > c.highest - ? AND p.power_w IS NOT NULL"
-            " ORDER BY p.sequence DESC LIMIT 1) AS power_w"
-            " FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.highest",
+            "SELECT r.meter_id, r.sequence, r.time, r.received_at, r.import_wh, r.export_wh, p.power_w,"
+            " p.time AS power_time"
+            " FROM chains c JOIN readings r ON r.meter_id = c.meter_id AND r.sequence = c.highest"
+            " LEFT JOIN readings p ON p.meter_id = c.meter_id AND p.sequence = (SELECT max(q.sequence) FROM readings q"
+            " WHERE q.meter_id = c.meter_id AND q.sequence > c.highest - ? AND q.power_w IS NOT NULL)",
             (POWER_SOUGHT_WITHIN,),
         )
 

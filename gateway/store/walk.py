@@ -9,10 +9,10 @@ more than `SCAN_ROWS` rows: where few of them are wanted, a page is short, and t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gateway.epochs.spans import ALWAYS, END_OF_TIME, START_OF_TIME, Sight, Span, Spans, hold, select_within
 from gateway.store.database import Database
 
 READING_COLUMNS: Final = (
@@ -22,8 +22,6 @@ READING_COLUMNS: Final = (
 )
 SCAN_ROWS: Final = 5000
 NEW_ROWS: Final = 500
-START_OF_TIME: Final = 0
-END_OF_TIME: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which readings: of which meters (None: all), taken from `first_s` on and before `end_s` (Unix seconds)."""
+    """Which readings: of which meters and times (None: of all), taken from `first_s` on and before `end_s`."""
 
-    meters: Sequence[bytes] | None = None
+    meters: Sight | None = None
     first_s: int = START_OF_TIME
     end_s: int = END_OF_TIME
+
+    def spans(self, meter_id: bytes | None) -> Spans:
+        """Return the times of which readings of the meter are wanted."""
+        allowed = ALWAYS if self.meters is None or meter_id is None else self.meters[meter_id]
+        return tuple(Span(max(self.first_s, one.first_s), min(self.end_s, one.end_s)) for one in allowed)
 
 
 def place_of(row: sqlite3.Row, wanted: Wanted) -> Place:
@@ -67,12 +70,13 @@ class Walk:
                 return rows, further
         return rows, None
 
-    async def new(self, meters: frozenset[bytes] | None, after: int) -> tuple[list[sqlite3.Row], int]:
+    async def new(self, meters: Sight | None, after: int) -> tuple[list[sqlite3.Row], int]:
         """Return what of *meters* (None: of all) was stored behind row id *after*, and the row id to go on from."""
         rows = await self._database.query(
             f"SELECT {READING_COLUMNS} FROM readings WHERE id > ? ORDER BY id LIMIT ?", (after, NEW_ROWS)
         )
-        return [row for row in rows if meters is None or row["meter_id"] in meters], rows[-1]["id"] if rows else after
+        seen = [row for row in rows if meters is None or hold(meters.get(row["meter_id"], ()), row["time"])]
+        return seen, rows[-1]["id"] if rows else after
 
     async def newest(self) -> int:
         """Return the row id of the reading that was stored last, 0 where none was."""
@@ -89,10 +93,11 @@ class Walk:
         )
         if not count:
             return [], None
+        within, bounds = select_within(wanted.spans(after.meter_id))
         rows = await self._database.query(
             f"SELECT {READING_COLUMNS} FROM readings WHERE {of_meter} {number} > ? AND {number} <= ?"
-            f" AND time >= ? AND time < ? ORDER BY {number} LIMIT ?",
-            (*values, last, wanted.first_s, wanted.end_s, limit),
+            f" AND {within} ORDER BY {number} LIMIT ?",
+            (*values, last, *bounds, limit),
         )
         if len(rows) == limit:
             return rows, place_of(rows[-1], wanted)

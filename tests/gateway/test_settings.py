@@ -44,6 +44,11 @@ def former(byte: str, last: int) -> dict[str, object]:
     return {"public_key": byte * 32, "last": last, "ended_by": "rotation"}
 
 
+def owner(until: int) -> dict[str, object]:
+    """Return a former owner of a roster."""
+    return {"account": "22" * 8, "until": until}
+
+
 def test_paths_are_relative_to_the_file_and_the_password_never_shows(tmp_path: Path) -> None:
     settings = load_gateway(write(tmp_path, GOOD))
     assert settings.roster == tmp_path.parent / "roster.json"
@@ -146,6 +151,10 @@ def test_bidding_settings_know_their_keys_too(tmp_path: Path) -> None:
         (meter(former_keys=[{"public_key": "22" * 32, "last": 5}]), "a former key has public_key, last and ended_by"),
         (meter(former_keys=[former("22", 9), former("33", 9)]), "their last numbers ascending"),
         (meter(former_keys=[former("11", 9)]), "or its key twice; remove one"),
+        (meter(former_owners=[{"account": "22" * 8}]), "a former owner has account and until"),
+        (meter(former_owners=[owner(1_800_000_000), owner(1_800_000_000)]), "their times ascending"),
+        (meter(former_owners=[owner(1_800_000_000 + day) for day in range(17)]), "must be at most 16"),
+        (meter(former_owners=[owner(3)]), "their times ascending"),
         (meter(feeder="00" * 8), "its feeder is no other meter of the roster"),
         (meter(pv_site={"latitude": 91, "longitude": 0}), "degrees are out of range"),
     ],

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import pytest
 
 from gateway.roster import Site, read_roster
 from provisioning import campus, layout, roster
+from provisioning.errors import EnrolmentError
+from provisioning.meters import EnrolledMeter
 from provisioning.plan import PlannedSite
 from tests.provisioning.plans import small_plan
 
@@ -113,6 +116,34 @@ def test_a_new_key_follows_the_old_one_which_the_gateway_still_knows(folder: Pat
     assert [known.public_key, *((one.public_key, one.last, one.ended_by) for one in known.former_keys)] == [
         keys[2], (keys[0], 5, "rotation"), (keys[1], 9, "replacement"),
     ]  # fmt: skip
+
+
+def test_a_meter_that_changes_hands_leaves_each_owner_the_own_time(folder: Path, mosquitto_passwd: Path) -> None:
+    made = layout.lay_out(folder / "new", small_plan(), mosquitto_passwd)
+    path, meter = made.folder / "roster.json", made.meters[0]
+    roof, bakery = ({user.plan.name: user.account for user in made.users}[name] for name in ("roof", "bakery"))
+    told = [EnrolledMeter(one.meter_id, bytes([place]) * 32, "") for place, one in enumerate(made.meters)]
+    roster.add(made, told)
+    assert (meter.plan.owner, read_roster(path).meters[meter.meter_id].former_owners) == ("roof", ())
+    assert_one_line(provision(folder, "hand-over", "new", "PV", "nobody"), "'nobody' is not among the users")
+    started_at = int(time.time())
+    done = provision(folder, "hand-over", "new", "PV", "bakery")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "PV: roof until now, bakery from now on\n")
+    made = campus.load(made.folder)
+    roster.add(made, told)  # once more changes nothing
+    given = read_roster(path).meters[meter.meter_id]
+    ((former, until),) = ((one.account, one.until) for one in given.former_owners)
+    assert (former, given.account) == (roof, bakery)
+    assert started_at <= until <= time.time()
+    roster.add(made.give(made.meters[0], "roof"), ())
+    back = read_roster(path).meters[meter.meter_id]
+    assert (back.account, [one.account for one in back.former_owners]) == (roof, [roof, bakery])
+    assert back.former_owners[0].until == until < back.former_owners[1].until
+    content = json.loads(path.read_text())
+    content["meters"][0]["former_owners"] *= 8
+    path.write_text(json.dumps(content))
+    with pytest.raises(EnrolmentError, match="'PV' has 16 former owners already"):
+        roster.add(made, ())
 
 
 def test_the_gateway_gets_pv_sites_and_feeders_from_the_plan(folder: Path, mosquitto_passwd: Path) -> None:

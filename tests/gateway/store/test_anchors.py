@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.epochs.spans import Span
 from gateway.ops import restore
 from gateway.ops.backup import make_backup
 from gateway.store.anchors import AnchorStore
@@ -78,6 +79,12 @@ async def test_every_reading_leads_to_its_anchor_and_none_leads_there_that_is_no
                 assert found.anchor in made
                 assert anchor.covers(found.anchor, found.reading_hash, found.index, found.path)
             assert await store.find_reading(pen.meter_id, 51) is None
+            ((taken_at,),) = await database.query(
+                "SELECT time FROM readings WHERE meter_id = ? AND sequence = 20", (pen.meter_id,)
+            )
+            own, others = (Span(taken_at, taken_at + 1),), (Span(0, taken_at), Span(taken_at + 1))
+            assert await store.find_reading(pen.meter_id, 20, own) is not None
+            assert await store.find_reading(pen.meter_id, 20, others) is None
         assert await store.find_reading(bytes(8), 1) is None
         async with database.transaction() as connection:
             await connection.execute("DELETE FROM readings WHERE id = 5")

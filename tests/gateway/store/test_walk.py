@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.epochs.spans import ALWAYS, Sight, Span
 from gateway.store import walk as walk_module
 from gateway.store.database import Database
 from gateway.store.walk import Place, Walk, Wanted
@@ -50,7 +51,7 @@ async def test_pages_together_are_what_was_wanted_once(
     times: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(walk_module, "SCAN_ROWS", 5)
-    wanted = Wanted(meters, *times)
+    wanted = Wanted(meters if meters is None else dict.fromkeys(meters, ALWAYS), *times)
     found: list[sqlite3.Row] = []
     after: Place | None = None
     for _ in range(ROWS + 2):
@@ -66,9 +67,35 @@ async def test_pages_together_are_what_was_wanted_once(
     assert numbers == (expected if meters is None else sorted(expected))
 
 
-@pytest.mark.parametrize("meters", [None, frozenset(METERS[1:2])])
+HANDED_OVER: Sight = {METERS[0]: (Span(0, 400), Span(600, 700)), METERS[2]: (Span(500, 2**62),)}
+
+
+def is_seen(row: sqlite3.Row, sight: Sight) -> bool:
+    """Tell whether the reading in *row* was taken in a time that *sight* has of its meter."""
+    return any(span.first_s <= row["time"] < span.end_s for span in sight.get(row["meter_id"], ()))
+
+
+@pytest.mark.parametrize("limit", [1, 3, 1000])
+@pytest.mark.parametrize("times", [(0, 2**62), (300, 650)])
+async def test_of_a_meter_that_changed_hands_only_the_own_times_are_met(
+    database: Database, limit: int, times: tuple[int, int]
+) -> None:
+    found: list[sqlite3.Row] = []
+    after: Place | None = None
+    for _ in range(ROWS + 2):
+        page, after = await Walk(database).page(Wanted(HANDED_OVER, *times), after, limit)
+        found += page
+        if after is None:
+            break
+    every = await database.query("SELECT * FROM readings WHERE time >= ? AND time < ?", times)
+    expected = sorted((row["meter_id"], row["sequence"]) for row in every if is_seen(row, HANDED_OVER))
+    assert [(row["meter_id"], row["sequence"]) for row in found] == expected
+    assert {meter for meter, _ in expected} == set(HANDED_OVER)
+
+
+@pytest.mark.parametrize("meters", [None, {METERS[1]: ALWAYS}, HANDED_OVER])
 async def test_new_readings_are_followed_by_the_order_in_which_they_were_stored(
-    database: Database, monkeypatch: pytest.MonkeyPatch, meters: frozenset[bytes] | None
+    database: Database, monkeypatch: pytest.MonkeyPatch, meters: Sight | None
 ) -> None:
     monkeypatch.setattr(walk_module, "NEW_ROWS", 4)
     found: list[int] = []
@@ -77,8 +104,8 @@ async def test_new_readings_are_followed_by_the_order_in_which_they_were_stored(
         row = further
         page, further = await Walk(database).new(meters, row)
         found += [one["id"] for one in page]
-    every = await database.query("SELECT id, meter_id FROM readings ORDER BY id")
-    assert found == [one["id"] for one in every if meters is None or one["meter_id"] in meters]
+    every = await database.query("SELECT id, meter_id, time FROM readings ORDER BY id")
+    assert found == [one["id"] for one in every if meters is None or is_seen(one, meters)]
     assert row == await Walk(database).newest()
 
 
