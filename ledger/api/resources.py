@@ -45,12 +45,14 @@ class PeerStatus:
 class NodeStatus:
     """One node: its newest block, where consensus stands, how far its log is provable. `alarm` is None when well.
 
+    `index` is its place among the authorities in force, None while it is none of them.
+
     `dropped_events` counts messages and transactions that came while a queue was full; they are sent again.
     """
 
     chain_id: Hex
     name: str
-    index: int
+    index: int | None
     height: int
     block_id: Hex
     state_root: Hex

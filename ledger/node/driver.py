@@ -50,10 +50,9 @@ log = structlog.get_logger("consensus")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who this node is: its place in the authority set and its private keys."""
+    """Who this node is: its name and its private keys."""
 
     name: str
-    index: int
     vote_key: keys.PrivateKey
     cosign_key: keys.PrivateKey
     log_key: keys.PrivateKey
@@ -102,14 +101,23 @@ class Driver:
         """The height in progress."""
         return self.position.header.height + 1
 
+    @property
+    def place(self) -> int | None:
+        """This node's place among the authorities of the height in progress; None while its key is none of theirs.
+
+        A change of the set moves places, and a rotation makes an outsider of a node that still has the old key.
+        """
+        own = self._parts.identity.vote_key.public_key
+        members = self.position.authorities.members
+        return next((place for place, member in enumerate(members) if member.vote_key == own), None)
+
     async def run(self) -> None:
         """Start, or go on after a restart, and work for ever."""
         stored = await self._parts.disk.read(partial(promises.read_height, height=self.height))
         for block_id, body in stored.candidates.items():
             self._parts.blocks.offer(self.height, block_id, body)
         self._evidence = stored.evidence
-        identity, authorities = self._parts.identity, self.position.authorities
-        restored = promises.restore(stored, self._chain_id, authorities, identity.index)
+        restored = promises.restore(stored, self._chain_id, self.position.authorities, self.place)
         await self._start_height(stored.last_commit, restored)
         while True:
             job = await self._jobs.get()
@@ -232,10 +240,10 @@ class Driver:
 
     async def _cast(self, statement: Statement) -> tuple[fx.Effect, ...]:
         """Sign, make durable together with inputs and blocks so far, count the own message, and only then send it."""
-        if self.alarm is not None:
+        place = self.place
+        if self.alarm is not None or place is None:
             return ()
-        identity = self._parts.identity
-        message = messages.sign(statement, self._chain_id, identity.index, identity.vote_key)
+        message = messages.sign(statement, self._chain_id, place, self._parts.identity.vote_key)
         height, round_, kind = statement.slot
         signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
         records, self._records = self._records, []
@@ -253,10 +261,9 @@ class Driver:
         """Make the block, all it changes and the own cosignature durable at once, then move on."""
         parts, candidate = self._parts, self._parts.blocks.executed[effect.block_id]
         header = candidate.block.header
-        own = None
-        if self.alarm is None:
-            identity = parts.identity
-            own = parts.cosigning.sign(header, identity.index, identity.cosign_key, _now_ms() // 1000)
+        own, place = None, self.place
+        if self.alarm is None and place is not None:
+            own = parts.cosigning.sign(header, place, parts.identity.cosign_key, _now_ms() // 1000)
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own))
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
@@ -264,8 +271,9 @@ class Driver:
         await self._forget_settled_evidence()
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
-        if own is not None:
-            report = wire.CosignatureReport(header.log_size, parts.identity.index, own.message)
+        place = self.place  # the set may have changed with this block: its checkpoint is the next set's to cosign
+        if own is not None and place is not None:
+            report = wire.CosignatureReport(header.log_size, place, own.message)
             parts.peers.broadcast(wire.cosignature(report))
             self.take_cosignature(report)
         await self._start_height(effect.commit, ())
@@ -280,8 +288,7 @@ class Driver:
         waited_ms = _now_ms() - self.position.header.time_ms
         interval_ms = self.position.parameters.block_interval_ms
         delay_ms = min(max(0, interval_ms - waited_ms), interval_ms)
-        index = self._parts.identity.index
-        authorities = self.position.authorities
+        index, authorities = self.place, self.position.authorities
         await self._feed(ev.HeightStarted(self.height, authorities, index, may_sign, delay_ms, last_commit, stored))
         await self._try_decided()
         self.offer_work()
@@ -313,11 +320,13 @@ class Driver:
         parent_ms = self.position.header.time_ms
         await asyncio.sleep(max(0, parent_ms + 1 - _now_ms()) / 1000)
         items = self._parts.mempool.ready(MAX_BLOCK_TRANSACTIONS, MAX_BLOCK_BYTES)
-        index, evidence = self._parts.identity.index, tuple(self._evidence)
+        place, evidence = self.place, tuple(self._evidence)
+        if place is None:
+            return
         time_ms = max(_now_ms(), parent_ms + 1)
         candidate = await self._parts.ledger.run(
             lambda chain: (
-                chain.build(time_ms, index, items, evidence, effect.last_commit, effect.round)
+                chain.build(time_ms, place, items, evidence, effect.last_commit, effect.round)
                 if chain.height + 1 == effect.height
                 else None
             )

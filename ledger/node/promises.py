@@ -58,8 +58,8 @@ def read_height(store: Store, height: int) -> StoredHeight:
     )
 
 
-def restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int) -> tuple[Message, ...]:
-    """Return authority *own*'s messages, then the inputs, as `HeightStarted.log` wants them.
+def restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int | None) -> tuple[Message, ...]:
+    """Return authority *own*'s messages (an outsider has none), then the inputs, as `HeightStarted.log` wants them.
 
     Raises CorruptedError where what is stored is no consensus message.
     """
@@ -72,12 +72,12 @@ def restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, ow
         ) from error
 
 
-def _restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int) -> tuple[Message, ...]:
+def _restore(stored: StoredHeight, chain_id: bytes, authorities: AuthoritySet, own: int | None) -> tuple[Message, ...]:
     found: list[Message] = []
-    public_key = authorities.members[own].vote_key
-    for signed in stored.signed:
-        if signed.type is not SignedType.COSIGNATURE:
+    for signed in stored.signed if own is not None else ():
+        if signed.type is not SignedType.COSIGNATURE and own is not None:
             _, statement = messages.read_statement(signed.value)
+            public_key = authorities.members[own].vote_key
             found.append(messages.restore(statement, chain_id, own, public_key, signed.message))
     for raw in stored.inputs:
         message = messages.decode(raw, {stored.height: authorities}, chain_id)

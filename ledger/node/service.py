@@ -136,8 +136,9 @@ class Node:
             self.cosigning.provable = decode_provable(stored)
         height = self.driver.position.header.height
         for signed in await self.disk.read(lambda store: store.signed(height)):
-            if signed.type is SignedType.COSIGNATURE:
-                report = wire.CosignatureReport(self.cosigning.newest.size, self.identity.index, signed.message)
+            place = self.driver.place
+            if signed.type is SignedType.COSIGNATURE and place is not None:
+                report = wire.CosignatureReport(self.cosigning.newest.size, place, signed.message)
                 self.driver.take_cosignature(report)
 
     async def _take_part(self) -> None:
@@ -297,13 +298,13 @@ def _identity(settings: NodeSettings, rules: Genesis) -> Identity:
     """Return who this node is; raises SettingsError where name and keys are not one authority's of the genesis."""
     files = settings.keys
     vote, cosign, log_key = (node_settings.read_key(path) for path in (files.vote, files.cosign, files.log))
-    for index, member in enumerate(rules.authorities.members):
+    for member in rules.authorities.members:
         if member.name == settings.name:
             own = (vote.public_key, cosign.public_key, log_key.public_key)
             if own != (member.vote_key, member.cosign_key, member.log_key):
                 raise SettingsError(f"the keys of {settings.name} are not those in the genesis file: compare the two")
             _require_peers(settings, rules)
-            return Identity(settings.name, index, vote, cosign, log_key)
+            return Identity(settings.name, vote, cosign, log_key)
     raise SettingsError(f"{settings.name} is no authority of the genesis file {settings.genesis}: mend `name`")
 
 

@@ -12,7 +12,7 @@ def describe(node: Node) -> NodeStatus:
     return NodeStatus(
         chain_id=node.genesis.chain_id,
         name=node.identity.name,
-        index=node.identity.index,
+        index=node.driver.place,
         height=header.height,
         block_id=header.id,
         state_root=header.state_root,

@@ -16,6 +16,7 @@ from ledger.codes import Code, Refusal
 from ledger.consensus.evidence import Evidence
 from ledger.consensus.messages import Message, Vote, sign
 from ledger.envelope import Kind
+from ledger.modules.authorities import prove_synced
 from ledger.node import settings, status, wire
 from ledger.node.chain import Chain
 from ledger.node.driver import MAX_QUEUED_JOBS
@@ -25,6 +26,7 @@ from ledger.node.store import Signed, SignedType, Store
 from ledger.node.wire import Frame, FrameType, NodeReport
 from ledger.runtime import Runtime
 from ledger.state import LedgerState
+from ledger.statements import sign_possession
 from ledger.transaction import Call
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, make_network, until
 
@@ -228,6 +230,38 @@ async def test_a_node_that_does_not_know_the_protocol_agreed_on_goes_no_further_
     assert status.describe(node.node).alarm == alarm
     assert await node.node.driver._cast(Vote(Kind.PREVOTE, 11, 0, None)) == ()
     assert node.node.driver.position.header.height == 10
+
+
+async def test_a_nodes_place_follows_the_set_when_a_newcomer_sorts_before_it(lone: tuple[Lone, Authorities]) -> None:
+    """A node that took its own votes for another's would count none of them, and propose in nobody's turn."""
+    node, others = lone
+    chain_id, newcomer = others.network.genesis.chain_id, bytes(8)
+    keys_ = [account_key(bytes([number]) * 8) for number in range(50, 53)]
+    call = Call(
+        "authorities",
+        "admit",
+        ("minutes", newcomer, account_key(bytes(7) + b"1").public_key, "EPPO", *(key.public_key for key in keys_)),
+    )
+    institutions = [member.id for member in others.network.genesis.authorities.members[:3]]
+    approvals = [transaction.sign(chain_id, one, 0, 100, call, account_key(one)) for one in institutions]
+
+    async def go_on(*transactions: bytes) -> None:
+        block, commit = others.decide(*transactions)
+        node.hear(NAMES[1], wire.decided(block.encode(), commit))
+        await node.reach(block.header.height)
+
+    await go_on(*approvals)
+    head = others.state.head
+    proofs = [sign_possession(chain_id, newcomer, key) for key in keys_]
+    join = Call("authorities", "join", (1, prove_synced(head, newcomer), *proofs))
+    await go_on(transaction.sign(chain_id, newcomer, 0, 100, join, account_key(bytes(7) + b"1")))
+    assert (node.node.driver.place, len(node.node.driver.position.authorities)) == (0, 4)
+    await go_on()
+    assert (node.node.driver.place, len(node.node.driver.position.authorities)) == (1, 5)
+    at = node.node.machine.state
+    assert at is not None
+    assert (at.number, at.own) == (4, 1)
+    assert status.describe(node.node).index == 1
 
 
 async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:
