@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -90,8 +92,7 @@ def _clear(context: Context, epoch: int) -> None:
         (key, replace(row, fill_wh=fill_wh))
         for (key, row), fill_wh in zip([*bids, *asks], cleared.fills_wh.tolist(), strict=True)
     ]
-    for entry in filled:
-        _settle_lock(context, book, entry)
+    _settle_locks(context, book, filled)
     if cleared.matched_wh:
         wait_for_settlement(context.state, epoch, context.height)
     _record(context, epoch, book, sorted(filled, key=lambda entry: entry[1].sequence))
@@ -103,13 +104,19 @@ def _with_result(book: EpochRow, cleared: ArrayClearing) -> EpochRow:
     return replace(book, matched_wh=cleared.matched_wh, price_uaip_per_kwh=price, price_interval=interval)
 
 
-def _settle_lock(context: Context, book: EpochRow, entry: Entry) -> None:
-    """Store the fill and release what is locked beyond the clearing price; a deposit shrinks as the price rises."""
-    key, row = entry
+def _settle_locks(context: Context, book: EpochRow, filled: Sequence[Entry]) -> None:
+    """Store the fills and release what is locked beyond the clearing price; a deposit shrinks as the price rises.
+
+    Each account gets all of its release at one time: it may have a hundred orders in the book.
+    """
     price = book.price_uaip_per_kwh or 0
-    locked_aaip = measure_lock(book, Side(row.side), price, row.fill_wh or 0)
-    money.unlock(context.state, key[8:16], row.locked_aaip - locked_aaip)
-    context.state.put(ORDERS, key, replace(row, locked_aaip=locked_aaip))
+    released: defaultdict[bytes, int] = defaultdict(int)
+    for key, row in filled:
+        locked_aaip = measure_lock(book, Side(row.side), price, row.fill_wh or 0)
+        released[key[8:16]] += row.locked_aaip - locked_aaip
+        context.state.put(ORDERS, key, replace(row, locked_aaip=locked_aaip))
+    for account in sorted(released):
+        money.unlock(context.state, account, released[account])
 
 
 def _record(context: Context, epoch: int, book: EpochRow, filled: list[Entry]) -> None:
