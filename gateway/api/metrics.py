@@ -32,7 +32,7 @@ async def render(overview: Overview, door: Doorkeeper, faults: Sequence[Fault], 
     """Return all metrics as text; *faults* are those of this moment, *open_* what the server holds open, by name."""
     registry = CollectorRegistry()
     asked = _Asked(
-        await overview.outbox.count_open(), await overview.anchors.count_open(),
+        await overview.outbox.count_open(), (await overview.anchors.find_open())[0],
         await overview.checks.count_alarms(), await overview.queries.counters(),
         Counter(fault.area for fault in faults), open_,
     )  # fmt: skip

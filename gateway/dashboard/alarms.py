@@ -1,4 +1,4 @@
-"""The page on alarms, each with its evidence; one who may says that somebody looks after it."""
+"""The page on alarms, each with its evidence; one who may says that somebody looks after it, or closes it."""
 
 from __future__ import annotations
 
@@ -78,9 +78,15 @@ class AlarmsPage:
                 ui.html(
                     f"<details><summary>Evidence</summary><pre>{escape(evidence)}</pre></details>", sanitize=False
                 ).classes("cg-wide")
-            if row["state"] == "open" and self._may_acknowledge():
+            if self._may_acknowledge():
                 with ui.element("div").classes("cg-buttons"):
-                    row_button("Acknowledge", name, self._visit.guarded(partial(self._acknowledge, row["id"])))
+                    self._add_buttons(row, name)
+
+    def _add_buttons(self, row: sqlite3.Row, name: str) -> None:
+        if row["state"] == "open":
+            row_button("Acknowledge", name, self._visit.guarded(partial(self._acknowledge, row["id"])))
+        if row["state"] in STANDING and not AlarmCode(row["code"]).closes_itself:
+            row_button("Close", name, self._visit.guarded(partial(self._close, row["id"], name)))
 
     def _may_acknowledge(self) -> bool:
         return self._visit.access.may(Permission.ACKNOWLEDGE) and not self._visit.access.is_read_only
@@ -90,4 +96,13 @@ class AlarmsPage:
         if not await self._site.overview.checks.acknowledge(number, int(self._site.overview.calendar.now()), actor):
             raise UnknownError("this alarm has closed meanwhile")
         self._visit.tell("Somebody looks after it now.")
+        await self.refresh()
+
+    async def _close(self, number: int, name: str) -> None:
+        if not await self._visit.confirm(f"Close this alarm of {name}? Its evidence stays.", "Close it"):
+            return
+        actor = await self._visit.actor(Permission.ACKNOWLEDGE)
+        if not await self._site.overview.checks.close(number, int(self._site.overview.calendar.now()), actor):
+            raise UnknownError("this alarm has closed meanwhile")
+        self._visit.tell("It is closed.")
         await self.refresh()

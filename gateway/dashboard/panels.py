@@ -77,7 +77,8 @@ class Tiles:
         self._height_note.text, mood = _agreement(snapshot)
         self._height_note.classes(remove="cg-good cg-warn cg-bad", add=mood)
         self._outbox.text = text.group_digits(snapshot.outbox)
-        self._outbox_note.text = "boundary readings to be answered"
+        waiting = f", {text.count(snapshot.anchors, 'anchor')}, the oldest {text.age(snapshot.anchor_age_s)}"
+        self._outbox_note.text = "boundary readings" + (waiting if snapshot.anchors else "; no anchor waits")
 
 
 class Market:

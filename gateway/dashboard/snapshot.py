@@ -57,6 +57,9 @@ class Snapshot:
     heard: int
     meters: tuple[MeterView, ...]
     outbox: int
+    anchors: int
+    anchor_age_s: int | None
+    """How many anchors the ledger has not answered for, and how old the oldest of them is."""
     faults: tuple[str, ...]
     nodes: tuple[NodeView, ...]
     roots_agree: bool | None
@@ -83,7 +86,7 @@ class Snapshots:
         meters = show_to(access, snapshot.meters, snapshot.epoch_s)
         return replace(
             snapshot, stored=0, duplicates=0, refused=(), heard=_count_heard(meters, snapshot.epoch_s), meters=meters,
-            outbox=0, faults=(), nodes=(), roots_agree=None, height=None, alarms=(),
+            outbox=0, anchors=0, anchor_age_s=None, faults=(), nodes=(), roots_agree=None, height=None, alarms=(),
             intervals=await self._intervals({view.meter.meter_id: access.spans(view.meter) for view in meters}),
         )  # fmt: skip
 
@@ -100,7 +103,8 @@ class Snapshots:
 async def _take(overview: Overview, known: Faults) -> Snapshot:
     meters = tuple(await overview.meters())
     faults = tuple(fault.text for fault in await known.newest())
-    counts = overview.store.counts
+    counts, now = overview.store.counts, int(overview.calendar.now())
+    anchors, oldest = await overview.anchors.find_open()
     refused = tuple(
         Refused(code.name, counts[code.counter], EXPLANATIONS[code], code.is_note)
         for code in RefusalCode
@@ -110,8 +114,9 @@ async def _take(overview: Overview, known: Faults) -> Snapshot:
         overview.calendar.epoch_now(), overview.calendar.epoch_s, math.ceil(overview.calendar.remaining_s()),
         counts["stored"], counts["duplicates"], refused,
         _count_heard(meters, overview.calendar.epoch_s), meters,
-        await overview.outbox.count_open(), faults, overview.follower.nodes,
-        overview.follower.roots_agree, overview.follower.height, overview.follower.epochs, await _take_alarms(overview),
+        await overview.outbox.count_open(), anchors, None if oldest is None else max(0, now - oldest),
+        faults, overview.follower.nodes, overview.follower.roots_agree, overview.follower.height,
+        overview.follower.epochs, await _take_alarms(overview),
     )  # fmt: skip
 
 

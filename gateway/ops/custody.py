@@ -22,6 +22,8 @@ from ledger.genesis import Genesis
 LOOKED_FOR_S: Final = 10.0
 """For how long a large database is looked through for damage."""
 EPOCHS_WAITED: Final = 2
+ANCHOR_LATE_S: Final = 120
+"""The ledger marks an anchor that comes later (`ledger.modules.anchors.LATE_S`)."""
 BACKUP_LATE_S: Final = 2 * 86_400
 BACKUP_OLD_S: Final = 7 * 86_400
 METERS_NAMED: Final = 3
@@ -43,6 +45,7 @@ def check_store(settings: GatewaySettings, config: Path, genesis: Genesis, roste
             yield _check_pages(connection, settings.store)
             yield _check_arrivals(connection, settings.epoch_s)
             yield _check_outbox(connection, settings.epoch_s, genesis.parameters.settle_deadline_s)
+            yield _check_anchors(connection)
             yield from _check_gaps(connection, config)
             yield from _check_alarms(connection, roster)
             yield from _check_restore(connection, settings.epoch_s, len(roster))
@@ -124,6 +127,23 @@ def _check_outbox(connection: sqlite3.Connection, epoch_s: int, deadline_s: int)
     if age_s > EPOCHS_WAITED * epoch_s:
         return Finding("outbox", Severity.WARNING, text, mend)
     return Finding("outbox", Severity.WELL, text)
+
+
+def _check_anchors(connection: sqlite3.Connection) -> Finding:
+    count, oldest = connection.execute(
+        "SELECT count(*), min(time) FROM anchors WHERE state IN ('waiting', 'submitted')"
+    ).fetchone()
+    bare = connection.execute(
+        "SELECT received_at FROM readings WHERE id > (SELECT reading FROM anchor_chain) ORDER BY id LIMIT 1"
+    ).fetchone()
+    since = min((time_s for time_s in (oldest, bare and bare[0]) if time_s is not None), default=None)
+    if since is None:
+        return Finding("anchors", Severity.WELL, "every reading is under an anchor that the ledger has")
+    age_s = int(time.time()) - since
+    text = f"{count} anchors wait for the ledger; what it has no anchor of waits for {max(0, age_s)} s"
+    if age_s > ANCHOR_LATE_S:
+        return Finding("anchors", Severity.WARNING, f"{text}: it marks them as late", "see `ledger`; GET /health")
+    return Finding("anchors", Severity.WELL, text)
 
 
 def _check_gaps(connection: sqlite3.Connection, config: Path) -> Iterator[Finding]:

@@ -100,10 +100,10 @@ class AnchorStore:
         )
         return (rows[0]["transaction_id"], [OwedAnchor(row["id"], self._anchor(row)) for row in rows]) if rows else None
 
-    async def count_open(self) -> int:
-        """Return how many anchors the ledger has not answered for."""
-        rows = await self._database.query(f"SELECT count(*) FROM anchors WHERE {_OPEN}")
-        return int(rows[0][0])
+    async def find_open(self) -> tuple[int, int | None]:
+        """Return how many anchors the ledger has not answered for, and the time of the oldest of them."""
+        ((count, oldest),) = await self._database.query(f"SELECT count(*), min(time) FROM anchors WHERE {_OPEN}")
+        return count, oldest
 
     async def mark_submitted(self, owed: Iterable[OwedAnchor], transaction_id: bytes) -> None:
         """Note that *owed* travel in *transaction_id*."""

@@ -27,15 +27,19 @@ STAY = "window.open = () => null"
 
 @pytest.fixture(scope="module")
 def guarded_plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    """A running gateway with a login, two meters, a refused message and an open alarm."""
+    """A running gateway with a login, two meters, a refused message and two open alarms."""
     with ended(Plant(tmp_path_factory.mktemp("pages") / "plant", meters=2)) as plant:
         require_login(plant)
         plant.start()
         pen = plant.pens[0]
         epoch = 360_000_000
         too_much = [pen.sign(epoch=epoch + number, r180=1000 + number * 900_000) for number in range(2)]
-        plant.line(pen.meter_id.hex()).send(pen.topic, *too_much, b"<script>alert(1)</script>")
-        wait_for(lambda: plant.rows("SELECT 1 FROM alarms"), "an alarm")
+        twin = pen.copy()
+        line = plant.line(pen.meter_id.hex())
+        line.send(pen.topic, *too_much, b"<script>alert(1)</script>", pen.sign())
+        wait_for(lambda: plant.stored() == 3, "the readings")
+        line.send(pen.topic, twin.sign(r180=1))
+        wait_for(lambda: len(plant.rows("SELECT 1 FROM alarms")) == 2, "alarms of an interval and of a fork")
         wait_for(lambda: plant.rows("SELECT 1 FROM quarantine"), "a refusal")
         yield plant
 
@@ -149,6 +153,11 @@ def test_an_operator_sees_alarms_with_their_evidence_and_acknowledges_one(
     expect(row).to_contain_text("acknowledged")
     expect(row.get_by_role("button")).to_have_count(0)
     assert guarded_plant.rows("SELECT who FROM audit WHERE action = 'acknowledge alarm'") == [("person otto",)]
+    fork = page.get_by_role("listitem").filter(has_text="fork")
+    fork.get_by_role("button", name="Close: Room 1").click()
+    page.get_by_role("button", name="Close it").click()
+    expect(fork).to_have_count(0)
+    assert guarded_plant.rows("SELECT who FROM audit WHERE action = 'close alarm'") == [("person otto",)]
     page.get_by_role("link", name="Refused").click()
     expect(page.get_by_role("cell", name="MALFORMED")).to_be_visible()
     page.screenshot(path=tmp_path / "quarantine.png", full_page=True)

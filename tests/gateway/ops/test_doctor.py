@@ -80,7 +80,18 @@ def test_a_gateway_that_works_with_its_neighbours_is_well(settling_plant: Plant,
     found = list(checks.check_gateway(plant.config))
     assert [f"{one.check}: {one.text}" for one in found if one.severity is not Severity.WELL] == []
     assert {one.check for one in found} == {
-        *("configuration", "disk", "clock offset", "database", "intake", "outbox", "backup", "broker", "certificate"),
+        *(
+            "configuration",
+            "disk",
+            "clock offset",
+            "database",
+            "intake",
+            "outbox",
+            "anchors",
+            "backup",
+            "broker",
+            "certificate",
+        ),
         *("broker rights", "gateway", "ledger", "ledger blocks", "login"),
     }
 
@@ -185,7 +196,21 @@ def test_what_waits_too_long_is_found(plant: Plant) -> None:
     assert found["intake"].severity is Severity.WARNING
     assert "chains" not in found
     age(plant, 10**5)
-    assert findings(plant)["outbox"].severity is Severity.FAULT
+    found = findings(plant)
+    assert found["outbox"].severity is Severity.FAULT
+    assert found["anchors"].severity is Severity.WARNING
+    assert "it marks them as late" in found["anchors"].text
+    with closing(sqlite3.connect(plant.store)) as connection, connection:
+        connection.execute("UPDATE anchor_chain SET reading = 99")
+        assert "every reading is under an anchor" in custody._check_anchors(connection).text
+        connection.execute(
+            "INSERT INTO anchors (number, time, first, last, count, root, previous, hash)"
+            " VALUES (1, ?, 1, 3, 3, zeroblob(32), zeroblob(32), zeroblob(32))",
+            (int(time.time()) - 600,),
+        )
+        waiting = custody._check_anchors(connection)
+        assert waiting.severity is Severity.WARNING
+        assert waiting.text.startswith("1 anchors wait for the ledger; what it has no anchor of waits for 60")
 
 
 def test_an_alarm_that_nobody_has_seen_is_named_with_its_meter_and_the_next_step(plant: Plant) -> None:

@@ -119,7 +119,7 @@ async def test_what_the_ledger_refuses_falls_with_all_behind_it_and_its_readings
         assert [one and (one.number, one.time, one.count) for one in again] == [(3, 2001, 40), (4, 2002, 20)]
         assert again[0] is not None
         assert again[0].previous == b"o" * 32
-        assert await store.count_open() == 2
+        assert await store.find_open() == (2, 2001)
 
 
 async def test_anchors_that_link_to_the_ledgers_newest_still_stand_and_others_fall(archive: Archive) -> None:
