@@ -10,11 +10,10 @@ from collections import namedtuple
 
 from meter import mqtt, reading
 from meter import mqtt_reasons as reasons
+from meter.pace import Pace
 
 WINDOW = 8
 """Readings in flight without a PUBACK; a broker may set less."""
-MAX_AHEAD = 64
-"""Readings published beyond the newest receipt: what the broker has to hold for one meter while the gateway is away."""
 MAX_HASTENED = 4
 """New boundary readings that go before a backlog, whatever window and limit say."""
 MAX_HINTS = 4
@@ -106,7 +105,10 @@ class Outbox:
         if is_waiting and not self._in_flight and waited_ms > self._resend_ms:  # what is still on its way is not late
             self._resend_ms = min(2 * self._resend_ms, RESEND_LIMIT_MS)
             self._is_held = False
+            pace = self._pace
             self._forget_sent()
+            self._pace = pace
+            pace.unheard()
         packets = self._new_boundaries() + self._told()
         if self._is_held:
             return packets
@@ -137,10 +139,18 @@ class Outbox:
         """A receipt came: the wait begins anew."""
         self._resend_ms = RESEND_FIRST_MS
         self._waiting_since = self._board.ticks_ms()
+        self._measure()
 
     def oldest_ms(self):
         """Return how long the oldest message has been without PUBACK; 0 where there is none."""
         return max([self._board.ticks_since(flight.sent) for flight in self._in_flight] or [0])
+
+    def _measure(self):
+        """Let the pace follow the reading whose way to its receipt is timed, if the receipt covers it."""
+        if self._timed and self._timed <= self._journal.receipted:
+            self._pace.took(self._board.ticks_since(self._timed_since), self._was_full)
+            self._timed, self._was_full = 0, False
+            self._paused_since = self._waiting_since
 
     def _note_hearers(self, code):
         """Say once, until that changes, that the broker has nobody to give readings to."""
@@ -166,6 +176,10 @@ class Outbox:
         self._thinned = 0  # and up to this one the records of thinning
         self._early = []  # boundary readings sent before their turn
         self._sent = []  # numbers sent in their turn, or early, and not receipted
+        self._pace = Pace()  # from the start: who comes back may not come alone
+        self._timed, self._timed_since = 0, 0  # the reading whose receipt the pace waits for, and when it went
+        self._was_full = False  # whether the pace has held readings back since
+        self._paused_since = 0
 
     def _new_boundaries(self):
         packets = []
@@ -198,7 +212,7 @@ class Outbox:
     def _backlog(self):
         packets = []
         while not self._is_held:
-            room = min(self._window(), MAX_AHEAD - len(self._sent))
+            room = min(self._window(), self._paced())
             pending = self._journal.pending(self._published, room) if room > 0 else []
             if not pending:
                 break
@@ -207,10 +221,26 @@ class Outbox:
                     break
                 if not self._is_early(sequence, sealed):
                     packets += self._post(sequence, sealed)
+                    self._time(sequence)
                 if sequence not in self._sent:
                     self._await_receipt(sequence)
                 self._published = sequence
         return packets
+
+    def _paced(self):
+        """Return how many readings of the backlog may go beyond those on their way; early ones stand outside."""
+        pause_ms = self._pace.pause_ms
+        if pause_ms and self._board.ticks_since(self._paused_since) < pause_ms:
+            return 0
+        self._pace.pause_ms = 0
+        room = self._pace.window - len([sequence for sequence in self._sent if sequence <= self._published])
+        if room <= 0 and self._journal.sequence - self._published > len(self._early):
+            self._was_full = True
+        return room
+
+    def _time(self, sequence):
+        if not self._timed:
+            self._timed, self._timed_since = sequence, self._board.ticks_ms()
 
     def _old_boundaries(self):
         if self._again is None or self._window() <= 0:

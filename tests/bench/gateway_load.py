@@ -20,7 +20,6 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ledger import envelope
-from provisioning.broker import MAX_QUEUED_MESSAGES
 from tests.bench.measure import Row, at_most
 from tests.gateway.plant import GatewayProcess, Line, Pen, Plant, ended, wait_for
 
@@ -36,7 +35,7 @@ VISITORS = 16
 BACKLOG = 20_000
 OUTAGE_S = 24 * 60 * 60
 WINDOW = 64
-"""Readings without a receipt that a meter has on its way: PROTOCOL.md."""
+"""Readings without a receipt that a meter has on its way at most: PROTOCOL.md."""
 SENDERS = 4
 LIVE_METERS = 20
 LIVE_BAR_S = 2
@@ -165,11 +164,10 @@ def _bear_backlog(plant: Plant, gateway: GatewayProcess) -> Row:
 def _tell(rate: float, under_way: int) -> None:
     """Print what the *rate*, in readings a second, means for a whole campus after an outage of a day."""
     outage = CAMPUS_METERS * OUTAGE_S // PERIOD_S
-    queued = min(CAMPUS_METERS * WINDOW, MAX_QUEUED_MESSAGES)
     print(
         f"{rate:.0f} readings/s of a backlog, {under_way:,} under way at a time: {outage:,}, what {CAMPUS_METERS}"
-        f" meters keep in 24 h, would take {outage / rate / 60:.0f} min; if all of them come at once the broker's"
-        f" queue holds up to {queued:,}, and a new reading waits {queued / rate:.0f} s behind it",
+        f" meters keep in 24 h, would take {outage / rate / 60:.0f} min; if all of them come at once, each with the one"
+        f" reading with which a meter's pace begins, a new one waits {CAMPUS_METERS / rate:.1f} s behind them",
         flush=True,
     )
 

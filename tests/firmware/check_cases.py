@@ -248,6 +248,15 @@ def time_servers() -> Pairs:
 
 
 @cache
+def paces() -> Pairs:
+    """Return receipts that come soon, late and by turns, under windows that are full and not."""
+    choose = random.Random(7)
+    return [
+        ([[choose.randrange(limit), choose.random() < 0.9] for _ in range(40)], None) for limit in (700, 1500, 9000)
+    ]
+
+
+@cache
 def own_clocks() -> Pairs:
     """Return lives of a meter's own clock: led, in holdover, stepped, on crystals that are off."""
     chance = random.Random(8)
@@ -311,6 +320,7 @@ CHECKS = (
     Check("clock and boundaries", "boundaries", clocks),
     Check("time servers", "times", time_servers, on_board_every=2),
     Check("the meter's own clock", "timekeeping", own_clocks),
+    Check("the pace of a backlog", "pacing", paces),
     Check("journal", "journals", journals, on_board_every=2),
     Check("hostile bytes, 200 each", "hostile", hostile_bytes, on_board_every=5),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from meter import mqtt, reading
+from meter import mqtt, pace, reading
 from meter.journal import Journal
 from meter.outbox import (
     MAX_HINT_CHARACTERS,
@@ -24,6 +25,14 @@ from tests.firmware.test_journal import Storage, sign_one
 REFUSED, NO_SUBSCRIBERS = 0x97, 0x10
 NAME = "0011223344556677"
 READING = f"meter/{NAME}/reading".encode()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def open_pace() -> Iterator[None]:
+    """Let the pace hold nothing back, so that the other limits show; it has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "START", pace.MOST)
+        yield
 
 
 class Clock:
