@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from gateway import cli
 from gateway.roster import Site, read_roster
 from provisioning import campus, layout, roster
 from provisioning.errors import EnrolmentError
@@ -21,7 +26,6 @@ from provisioning.plan import PlannedSite
 from tests.provisioning.plans import small_plan
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
-COMMAND = Path(sys.executable).with_name("campusgrid")
 PLAN = """
 name = "campus"
 ports = { broker = 1, gateway = 2 }
@@ -39,10 +43,12 @@ line = { path = "/dev/ttyUSB0", baud = 2400 }
 
 
 def provision(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(COMMAND), "provision", *arguments],
-        cwd=folder, input=stdin, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    """Run `campusgrid provision` with *arguments* in *folder*, in this process: a new one costs more than its work."""
+    out, complaint = io.StringIO(), io.StringIO()
+    typed = mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+    with contextlib.chdir(folder), typed, redirect_stdout(out), redirect_stderr(complaint):
+        code = cli.run(["provision", *arguments])
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), complaint.getvalue())
 
 
 @pytest.fixture
