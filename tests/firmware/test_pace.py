@@ -54,6 +54,18 @@ def test_a_late_receipt_takes_a_quarter_and_then_the_window_opens_step_by_step()
     assert tried.window == 25
 
 
+def test_where_no_receipt_comes_at_all_each_sending_anew_carries_eight_times_as_much_without_a_pause() -> None:
+    tried = Pace()
+    for _ in range(9):
+        tried.took(TARGET_MS + 1, was_full=True)
+    assert tried.pause_ms > 0
+    windows = []
+    for _ in range(3):
+        tried.unheard()
+        windows.append((tried.window, tried.pause_ms))
+    assert windows == [(8, 0), (64, 0), (64, 0)]
+
+
 def test_a_meter_that_pauses_after_late_receipts_goes_on_without_pauses_once_they_come_soon() -> None:
     tried = Pace()
     for _ in range(9):
