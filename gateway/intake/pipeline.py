@@ -133,7 +133,9 @@ class Pipeline:
                 self._chains |= await self._store.commit(batch, self._chains, int(self._receipts.now()))
             except sqlite3.OperationalError as error:
                 if self.fault is None:
-                    log.warning("commit failed, intake waits", cause=str(error), next_step="free disk space")
+                    log.warning(
+                        "commit failed, intake waits", cause=str(error), next_step="campusgrid doctor prints it"
+                    )
                 self.fault = f"the database refuses to commit: {error}"
                 self.progress.beat()  # a full disk is no reason to start again
                 await asyncio.sleep(COMMIT_RETRY_S)

@@ -41,6 +41,7 @@ class Database:
         self._writer = writer
         self._reader = reader
         self._writing = asyncio.Lock()
+        self._file = _identify(path)
 
     @classmethod
     async def open(cls, path: Path) -> Database:
@@ -85,11 +86,15 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """Give the writer connection for one transaction; it is on the disk when the block is left."""
+        """Give the writer connection for one transaction; it is on the disk when the block is left.
+
+        Raises sqlite3.OperationalError where the disk refuses it, and where the file at `path` is gone or another one.
+        """
         async with self._writing:
             try:
                 await self._writer.execute("BEGIN IMMEDIATE")
                 yield self._writer
+                self._require_file()
                 await self._writer.execute("COMMIT")
             except BaseException:
                 # a statement whose caller was cancelled is carried out all the same, the rollback behind it; where it
@@ -115,6 +120,21 @@ class Database:
             await self._writer.close()
             if self._lock is not None:
                 self._lock.close()
+
+    def _require_file(self) -> None:
+        """Refuse a commit to a file that was removed: SQLite takes it, and what it took ends with the process."""
+        if _identify(self.path) != self._file:
+            raise sqlite3.OperationalError(
+                f"{self.path} was removed or replaced while it was open: put it back, or restore a backup"
+            )
+
+
+def _identify(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def restored_beside(path: Path) -> Path:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
 from tests.gateway.plant import BOUND_S, ROOT, Plant, wait_for
 
 COMMAND = [sys.executable, "-c", "from gateway.cli import main; main()", "gateway"]
@@ -44,6 +46,27 @@ def test_an_unreachable_broker_is_tried_again_until_it_answers(plant: Plant) -> 
     plant.broker.start()
     wait_for(lambda: "broker connected" in plant.gateway_log(), "the connection")
     assert process.stop() == 0
+
+
+def test_a_gateway_whose_database_is_removed_under_it_gives_no_receipt_and_says_so(plant: Plant) -> None:
+    pen, line = plant.pens[0], plant.line(plant.pens[0].meter_id.hex())
+    plant.start()
+    line.send(pen.topic, pen.sign())
+    assert line.newest_receipt(1, plant.receipt_key.public_key)[1] == 1
+    aside = plant.store.with_name("aside")
+    plant.store.rename(aside)
+    line.send(pen.topic, pen.sign())
+
+    def health() -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{plant.api_port}/health")
+
+    wait_for(lambda: "was removed or replaced while it was open" in health().text, "the gateway to say so")
+    assert health().status_code == 503
+    assert line.receipts.empty()
+
+    aside.rename(plant.store)
+    assert line.newest_receipt(2, plant.receipt_key.public_key)[1] == 2
+    assert plant.stored() == 2
 
 
 def test_a_gateway_ends_with_the_process_that_started_it(plant: Plant) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -74,6 +75,25 @@ async def test_who_is_cancelled_at_any_statement_ends_as_cancelled_and_the_next_
         await write("next")
         stored = {row[0] for row in await database.query("SELECT name FROM counters")}
         assert stored == ({"cut short", "next"} if statement == "COMMIT" else {"next"})
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_nothing_is_committed_to_a_file_that_was_removed_or_replaced_until_it_is_back(
+    tmp_path: Path, how: str
+) -> None:
+    path, aside = tmp_path / "gateway.sqlite", tmp_path / "aside"
+    async with opened(path) as database:
+        path.rename(aside)
+        if how == "replaced":
+            shutil.copy(aside, path)
+        with pytest.raises(sqlite3.OperationalError, match="was removed or replaced while it was open"):
+            async with database.transaction() as connection:
+                await connection.execute("INSERT INTO counters VALUES ('stored', 1)")
+        assert await database.query("SELECT * FROM counters") == []
+        aside.rename(path)
+        async with database.transaction() as connection:
+            await connection.execute("INSERT INTO counters VALUES ('stored', 2)")
+        assert [tuple(row) for row in await database.query("SELECT * FROM counters")] == [("stored", 2)]
 
 
 async def test_a_damaged_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
