@@ -82,8 +82,9 @@ async def _choose(store: AdoptionStore, roster: Roster, gaps: list[Gap], first: 
 
 def _describe(roster: Roster, gap: Gap) -> str:
     return (
-        f"meter {_name(roster, gap.meter_id)}: readings are here up to number {gap.head}, and again from {gap.first} to"
-        f" {gap.highest}.\nWhatever lies between is given up: with its next receipt the meter deletes it too."
+        f"meter {_name(roster, gap.meter_id)}: readings are here up to number {gap.head}, and again, whole or in part,"
+        f" from {gap.first} to {gap.highest}.\nWhatever is missing is given up: with its next receipt the meter deletes"
+        " it too."
     )
 
 

@@ -88,18 +88,24 @@ class AdoptionStore:
     async def adopt(self, gap: Gap, adopted_at: int, adopted_by: Actor, chosen: Segment | None = None) -> int:
         """Let the chain go on behind *gap*, write down who decided so, and return up to where it is complete now.
 
-        With *chosen*, in a fork, it goes on over that chain alone. Only while no gateway runs on the database: it
-        keeps the chains in memory.
+        It goes on behind every later gap of the meter too: after a restore there is one before each boundary reading
+        that came once more. With *chosen*, in a fork, it goes on over that chain alone. Only while no gateway runs on
+        the database: it keeps the chains in memory.
         """
         async with self._database.transaction() as connection:
-            if chosen is None:
-                start = Chain(gap.first, gap.first_hash, gap.highest)
-                chain = await follow(connection, gap.meter_id, start, start)
-            else:
+            if chosen is not None:
                 gap = replace(gap, first=chosen.first, first_hash=chosen.first_hash)
                 chain = Chain(chosen.last, chosen.last_hash, gap.highest)
-            await _record(connection, gap, chain, adopted_at, adopted_by)
-        return chain.head
+                await _record(connection, gap, chain, adopted_at, adopted_by)
+                return chain.head
+            while True:
+                start = Chain(gap.first, gap.first_hash, gap.highest)
+                chain = await follow(connection, gap.meter_id, start, start)
+                await _record(connection, gap, chain, adopted_at, adopted_by)
+                rows = list(await connection.execute_fetchall(f"{_GAPS} AND c.meter_id = ?", (gap.meter_id,)))
+                if not rows:
+                    return chain.head
+                gap = Gap(*rows[0])
 
 
 def trace(links: Sequence[Link]) -> tuple[list[Segment], bool]:

@@ -40,6 +40,25 @@ def test_a_meter_whose_past_is_lost_is_named_and_receipted_again_after_adoption(
     wait_for(lambda: plant.rows("SELECT sequence FROM evidence") == [(1,)], "the late reading to be kept")
 
 
+def test_one_adoption_gives_up_every_gap_as_after_a_restore_with_boundary_readings_sent_again(plant: Plant) -> None:
+    pen = plant.pens[0]
+    signed = [pen.sign() for _ in range(10)]
+    kept = [signed[2], signed[5], signed[8], signed[9]]
+    line = plant.line(pen.meter_id.hex())
+    plant.start()
+    line.send(pen.topic, *kept)
+    wait_for(lambda: plant.stored() == 4, "the readings")
+    plant.kill_all()
+
+    done = run("adopt", "--all", "--yes", "--config", str(plant.config))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "readings are here up to number 0, and again, whole or in part, from 3 to 10" in done.stdout
+    assert "complete up to 10.\n1 adopted. Start" in done.stdout
+    assert plant.rows("SELECT head, first FROM adoptions ORDER BY head") == [(0, 3), (3, 6), (6, 9)]
+    assert "there is nothing to adopt" in run("adopt", "--all", "--yes", "--config", str(plant.config)).stderr
+
+
 def test_a_meter_is_named_by_id_or_label_and_one_that_is_none_is_refused(plant: Plant) -> None:
     plant.start()
     plant.kill_all()
