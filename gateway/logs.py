@@ -19,6 +19,8 @@ def configure(settings: LogSettings) -> None:
     is_text = sys.stderr.isatty() if settings.form == "auto" else settings.form == "text"
     levels = {module: _LEVELS[level.upper()] for module, level in settings.levels.items()}
     everywhere = _LEVELS[settings.level.upper()]
+    logging.getLogger("nicegui").setLevel(logging.ERROR)  # it warns of each page that a visitor mistyped
+    logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -35,6 +37,14 @@ def configure(settings: LogSettings) -> None:
     )
 
 
+class _Bridge(logging.Handler):
+    """Makes of what a library logs a line like all others, whatever bytes are in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        write = structlog.get_logger().error if record.levelno >= logging.ERROR else structlog.get_logger().warning
+        write(record.getMessage(), module=record.name, exc_info=record.exc_info)
+
+
 class _Sieve:
     """Adds the module to each line, and drops those below its level: that of the longest name that it begins with."""
 
@@ -43,7 +53,8 @@ class _Sieve:
         self._levels = levels
 
     def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event["module"] = module = _find_caller()
+        module: str = event.get("module") or _find_caller()
+        event["module"] = module
         if _LEVELS[event["level"].upper()] < self._level_of(module):
             raise structlog.DropEvent
         return event
