@@ -130,6 +130,13 @@ class CampusPlan(_Section):
                 meter.feeder is None or (meter.feeder in labels and meter.feeder != meter.label),
                 f"meter {meter.label!r}: its feeder {meter.feeder!r} is no other meter of the plan",
             )
+        listeners = [
+            self.ports.broker,
+            self.ports.gateway,
+            *(p for node in self.ports.nodes for p in (node.api, node.peers)),
+        ]
+        twice = next((port for port in listeners if listeners.count(port) > 1), None)
+        _require(twice is None, f"port {twice} is given twice, and all listen at one host: give each its own")
         owners = [meter.owner for meter in self.meters]
         for name in names:
             _require(owners.count(name) <= MAX_METERS_A_USER, f"user {name!r} has more than {MAX_METERS_A_USER} meters")

@@ -48,6 +48,8 @@ def test_a_short_plan_gets_the_campus_defaults(tmp_path: Path) -> None:
         (GOOD + '[[users]]\nname = "bakery"\nkind = "consumer"\n', "two users share one name"),
         ("authorities = ['A', 'B', 'C']" + GOOD, "4 authorities"),
         (GOOD + "[parameters]\nepoch_s = 0\n", "parameters.epoch_s"),
+        (GOOD + "[ports]\nbroker = 8080\n", "port 8080 is given twice"),
+        (GOOD + "[ports]\ngateway = 30334\n", "port 30334 is given twice"),
         ("time_servers = ['a:b']" + GOOD, "time_servers.0"),
         (f"time_servers = {[f'ntp{place}' for place in range(9)]}" + GOOD, "time_servers"),
         ("", "name"),
