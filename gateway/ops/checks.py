@@ -21,7 +21,6 @@ from gateway.settings import load_gateway
 
 _TIME_ERROR: Final = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES: Final = 256
-_MEND_DISK: Final = "du -xh / | sort -h | tail -30; then remove what can go, or lower retention.raw_days"
 _CACHE: Final = Path(gateway.__file__).resolve().parents[1] / ".cache"
 
 
@@ -74,10 +73,12 @@ def check_disk(folder: Path) -> Finding:
     """Whether the file system of *folder* has room."""
     free = disk.free_bytes(folder)
     text = f"{free // 2**20} MiB free at {folder}"
+    mount = disk.mount_of(folder)
+    mend = f"du -xh {mount} | sort -h | tail -30; then remove what can go, or lower retention.raw_days"
     if free < disk.MIN_FREE_BYTES:
-        return Finding("disk", Severity.FAULT, f"{text}; when it is full the gateway acknowledges nothing", _MEND_DISK)
+        return Finding("disk", Severity.FAULT, f"{text}; when it is full the gateway acknowledges nothing", mend)
     if free < disk.LOW_FREE_BYTES:
-        return Finding("disk", Severity.WARNING, text, _MEND_DISK)
+        return Finding("disk", Severity.WARNING, text, mend)
     return Finding("disk", Severity.WELL, text)
 
 

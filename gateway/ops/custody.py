@@ -48,7 +48,7 @@ def check_store(settings: GatewaySettings, config: Path, genesis: Genesis, roste
             yield _check_anchors(connection)
             yield from _check_gaps(connection, config)
             yield from _check_alarms(connection, roster)
-            yield from _check_restore(connection, settings.epoch_s, len(roster))
+            yield from _check_restore(connection, settings.epoch_s, len(roster), config)
     except sqlite3.Error as error:
         text = f"{settings.store}: {error}"
         yield Finding("database", Severity.FAULT, text, _restore_command(settings, config))
@@ -170,7 +170,7 @@ def _check_alarms(connection: sqlite3.Connection, roster: Roster) -> Iterator[Fi
         yield Finding("alarm", Severity.WARNING, text, f"{EXPLANATIONS[kind].next_step} {_SEEN}")
 
 
-def _check_restore(connection: sqlite3.Connection, epoch_s: int, enrolled: int) -> Iterator[Finding]:
+def _check_restore(connection: sqlite3.Connection, epoch_s: int, enrolled: int, config: Path) -> Iterator[Finding]:
     row = connection.execute("SELECT generation, made_at FROM restores ORDER BY generation DESC LIMIT 1").fetchone()
     if row is None:
         return
@@ -178,7 +178,7 @@ def _check_restore(connection: sqlite3.Connection, epoch_s: int, enrolled: int) 
     if beyond < enrolled:
         last = Restore(*row)
         text = describe_restore(last, enrolled - beyond, enrolled)
-        yield Finding("restore", Severity.WARNING, text, steps_after_restore(last, epoch_s))
+        yield Finding("restore", Severity.WARNING, text, steps_after_restore(last, epoch_s, str(config)))
 
 
 def _describe_age(age_s: int) -> str:

@@ -12,8 +12,13 @@ LOW_FREE_BYTES: Final = 2 * 2**30
 
 def free_bytes(folder: Path) -> int:
     """Return the free bytes of the file system on which *folder* is, or would be made."""
-    existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
-    return shutil.disk_usage(existing).free
+    return shutil.disk_usage(_nearest(folder)).free
+
+
+def mount_of(folder: Path) -> Path:
+    """Return where the file system is mounted on which *folder* is, or would be made."""
+    nearest = _nearest(folder)
+    return next(place for place in (nearest, *nearest.parents) if place.is_mount())
 
 
 def find_fault(folder: Path) -> str | None:
@@ -25,3 +30,7 @@ def find_fault(folder: Path) -> str | None:
         f"{folder}: {free // 2**20} MiB free; when it is full the gateway acknowledges nothing, and readings wait in"
         " broker and meters; free some space, or lower retention.raw_days"
     )
+
+
+def _nearest(folder: Path) -> Path:
+    return next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())

@@ -30,7 +30,9 @@ SILENT_HEARTBEATS: Final = 5
 NO_METER: Final = "meter/0000000000000000"
 _NOT_AUTHORISED: Final = 0x87
 _MEND_RIGHTS: Final = "put the broker folder of the campus directory in its place again; systemctl restart mosquitto"
-_MEND_CERTIFICATE: Final = "issue a new one (provisioning/README.md), then systemctl restart mosquitto"
+_MEND_CERTIFICATE: Final = (
+    "issue a new one (provisioning/README.md, A certificate ends), put it in its place, restart what uses it"
+)
 
 
 def check_broker(settings: BrokerSettings) -> Iterator[Finding]:
@@ -46,7 +48,9 @@ def check_broker(settings: BrokerSettings) -> Iterator[Finding]:
             certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
     except (OSError, ValueError) as error:
         text = f"{where} does not answer: {error}"
-        yield Finding("broker", Severity.FAULT, text, "systemctl restart mosquitto; journalctl -u mosquitto")
+        is_untrusted = isinstance(error, ssl.SSLCertVerificationError)
+        mend = _MEND_CERTIFICATE if is_untrusted else "systemctl restart mosquitto; journalctl -u mosquitto"
+        yield Finding("broker", Severity.FAULT, text, mend)
         return
     yield Finding("broker", Severity.WELL, f"{where} answers")
     yield judge_expiry(f"of the broker at {where}", [certificate], _MEND_CERTIFICATE)

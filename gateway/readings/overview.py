@@ -177,6 +177,7 @@ class Overview:
             f"meter {meter.label if meter else 'not enrolled'} ({name}) gets no receipts beyond number {gap.head}: its"
             f" readings from {gap.first} on follow others that are not here. If this database lost them, restore it"
             f" from a backup, or else stop the gateway and give them up: campusgrid gateway adopt {name}"
+            " --config gateway.toml"
         )
 
     def _view(self, meter: Meter, row: sqlite3.Row | None, watermark: Boundary | None) -> MeterView:
@@ -218,10 +219,10 @@ def describe_restore(last: Restore, held: int, enrolled: int) -> str:
     )
 
 
-def steps_after_restore(last: Restore, epoch_s: int) -> str:
-    """Return how to close it."""
+def steps_after_restore(last: Restore, epoch_s: int, config: str = "gateway.toml") -> str:
+    """Return how to close it; *config* is where the caller knows the gateway's file to be."""
     return (
         "have what was lost sent again: campusgrid provision configure CAMPUS --resend"
         f" {last.made_at // epoch_s} {last.generation // epoch_s}; then stop the gateway and give up the rest:"
-        " campusgrid gateway adopt --all"
+        f" campusgrid gateway adopt --all --config {config}"
     )

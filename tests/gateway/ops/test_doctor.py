@@ -17,6 +17,7 @@ from gateway.ops.backup import make_backup, make_key, read_source
 from gateway.ops.finding import Finding, Severity
 from gateway.settings import load_gateway
 from ledger.api.resources import NodeStatus
+from provisioning import certificates
 from tests.gateway.api.test_gate import give_certificate, require_login
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.ops.conftest import Archive
@@ -151,6 +152,17 @@ def test_a_certificate_that_ends_soon_is_found(plant: Plant, monkeypatch: pytest
     assert [one.severity for one in found] == [Severity.WARNING] * 2
 
 
+def test_a_broker_whose_certificate_does_not_hold_is_mended_by_a_new_one_not_by_a_restart(
+    plant: Plant, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.crt"
+    other.write_bytes(certificates.make_authority("other").certificate_pem)
+    settings = load_gateway(plant.config).broker.model_copy(update={"ca": other})
+    (found,) = neighbours.check_broker(settings)
+    assert (found.check, found.severity) == ("broker", Severity.FAULT)
+    assert found.mend.startswith("issue a new one (provisioning/README.md, A certificate ends)")
+
+
 def test_the_doctor_knows_the_certificate_of_the_api_and_whether_an_admin_can_log_in(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,4 +274,11 @@ def age(plant: Plant, seconds: int) -> None:
 
 def test_a_full_disk_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "MIN_FREE_BYTES", 2**62)
-    assert checks.check_disk(tmp_path / "not" / "there").severity is Severity.FAULT
+    found = checks.check_disk(tmp_path / "not" / "there")
+    assert found.severity is Severity.FAULT
+    assert found.mend.startswith(f"du -xh {disk.mount_of(tmp_path)} |")
+
+
+def test_where_to_look_for_room_is_the_disk_that_is_full() -> None:
+    assert disk.mount_of(Path("/proc/self/not-there")) == Path("/proc")
+    assert disk.mount_of(Path("/")) == Path("/")
