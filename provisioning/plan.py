@@ -8,12 +8,14 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ledger.genesis import MAX_SUPPLY_AAIP
 from provisioning import files
 from provisioning.errors import PlanError
 
 AUTHORITIES: Final = ("ERC", "MEA", "PEA", "EGAT")
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1")
 MAX_METERS: Final = 10_000
+MAX_BALANCES_AIP: Final = MAX_SUPPLY_AAIP // 10**18
 MAX_METERS_A_USER: Final = 10
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -137,6 +139,10 @@ class CampusPlan(_Section):
         ]
         twice = next((port for port in listeners if listeners.count(port) > 1), None)
         _require(twice is None, f"port {twice} is given twice, and all listen at one host: give each its own")
+        total = self.grid_balance_aip + sum(user.balance_aip for user in self.users)
+        _require(
+            total <= MAX_BALANCES_AIP, f"all balances together are more than the {MAX_BALANCES_AIP:,} AIP there can be"
+        )
         owners = [meter.owner for meter in self.meters]
         for name in names:
             _require(owners.count(name) <= MAX_METERS_A_USER, f"user {name!r} has more than {MAX_METERS_A_USER} meters")

@@ -47,6 +47,7 @@ def test_a_short_plan_gets_the_campus_defaults(tmp_path: Path) -> None:
         (GOOD.replace('"/dev/ttyUSB0" }', '"/dev/ttyUSB0", baud = 1 }'), "meters.0.line.baud"),
         (GOOD + '[[users]]\nname = "bakery"\nkind = "consumer"\n', "two users share one name"),
         ("authorities = ['A', 'B', 'C']" + GOOD, "4 authorities"),
+        (f"grid_balance_aip = {plan.MAX_BALANCES_AIP + 1}" + GOOD, "all balances together are more than the"),
         (GOOD + "[parameters]\nepoch_s = 0\n", "parameters.epoch_s"),
         (GOOD + "[ports]\nbroker = 8080\n", "port 8080 is given twice"),
         (GOOD + "[ports]\ngateway = 30334\n", "port 30334 is given twice"),
