@@ -119,7 +119,7 @@ def unroll(value, exponent, before_wh):
     if missing <= 0:
         return value
     turned = numerator + -(-missing // turn) * turn
-    advance = turned - before_wh * denominator
+    advance = turned - before_wh * denominator - (denominator - 1)  # *before_wh* was truncated: at least so far
     return (turned if advance * _ACCUMULATOR_RANGE <= MAX_ROLL_OVER * turn else turned - turn), denominator
 
 

@@ -1,17 +1,14 @@
-"""Which rules fired: a run in which nothing was locked, skipped or decided proves nothing (LEDGER §3)."""
+"""Which rules fired: a run in which nothing was locked, skipped or decided proves nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
-from ledger.consensus.height import Height
+from ledger.consensus.height import Height, Lock
 from ledger.consensus.messages import FRESH, Proposal, Statement
-
-if TYPE_CHECKING:
-    from ledger.simulation.witness import Look
 
 RULES: Final = frozenset(
     {
@@ -43,6 +40,15 @@ TWIN_RULES: Final = frozenset(
         "locked into another round", "relock", "relock on another value", "round skip", "round timeout",
     }
 )  # fmt: skip
+
+
+class Look(NamedTuple):
+    """A node's position before an event."""
+
+    height: int
+    round: int
+    step: do.Step
+    locked: Lock
 
 
 def count_event(

@@ -1,10 +1,10 @@
-"""Sees everything that happens in a run and checks what must always hold (LEDGER §3); counts which rules fired."""
+"""Sees everything that happens in a run and checks what must always hold; counts which rules fired."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from ledger.authority import AuthoritySet
 from ledger.block import NO_HASH
@@ -12,12 +12,12 @@ from ledger.consensus import effects as do
 from ledger.consensus import events as ev
 from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence, Offence, check
-from ledger.consensus.height import Height, Lock
+from ledger.consensus.height import Height
 from ledger.consensus.machine import Machine
 from ledger.consensus.messages import FRESH, Message, Proposal, SignatureCheck, Slot, Statement, Vote
 from ledger.envelope import Kind
 from ledger.simulation.application import Application, Candidate
-from ledger.simulation.coverage import count_event
+from ledger.simulation.coverage import Look, count_event
 from ledger.simulation.disk import Disk
 
 MESSAGES_PER_SENDER_AND_ROUND = 7
@@ -48,15 +48,6 @@ class Watched(Protocol):
 
 Listener = Callable[[Watched, ev.Event, tuple[do.Effect, ...]], None]
 """Whoever wants to hear of every event."""
-
-
-class Look(NamedTuple):
-    """A node's position before an event."""
-
-    height: int
-    round: int
-    step: do.Step
-    locked: Lock
 
 
 class Witness:

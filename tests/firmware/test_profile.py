@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from meter import profile, profiles, registers
 from meter.errors import ConfigError, LineError
@@ -261,6 +261,7 @@ def test_a_sunspec_inverter_exports_what_it_produces_and_imports_nothing() -> No
     start=st.integers(0, 2**34),
     steps=st.lists(st.integers(0, profile.MAX_ROLL_OVER), max_size=30),
 )
+@example(scale=-1, start=4_026_531_841, steps=[profile.MAX_ROLL_OVER])  # what was truncated counts for less than 1 Wh
 def test_a_counter_that_rolls_over_goes_on_counting(scale: int, start: int, steps: list[int]) -> None:
     count = start
     before = whole(count, scale)

@@ -1,4 +1,4 @@
-"""Who may do what (DESIGN.md §6), written down once more: every call, refused to everybody else."""
+"""Who may do what, written down once more: every call, refused to everybody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gate closure: the book of an epoch is cleared in the first block at or after the epoch's start (DESIGN.md §7.2)."""
+"""Gate closure: the book of an epoch is cleared in the first block at or after the epoch's start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interval reports: two boundary readings of a meter make what it measured between them (DESIGN.md §7.3-7.4).
+"""Interval reports: two boundary readings of a meter make what it measured between them.
 
 Continuity is by register: each report is measured from the meter's mark, which only moves on. One epoch on time is an
 interval that serves orders; anything else is a gap interval, booked at once against the grid account. So no energy is

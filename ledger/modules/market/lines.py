@@ -1,4 +1,4 @@
-"""What an epoch moves, as pure arithmetic: positions in, settlement lines out (DESIGN.md §7.6).
+"""What an epoch moves, as pure arithmetic: positions in, settlement lines out.
 
 Each side is judged by its own meter. A buyer pays for what it bought whether or not the sellers delivered: the grid
 account stands in for them, with energy that carries no GRID. What a buyer did not use is resold to the grid account.

@@ -1,4 +1,4 @@
-"""Orders: what may enter a book, what it locks, and how it is withdrawn (DESIGN.md §7.1)."""
+"""Orders: what may enter a book, what it locks, and how it is withdrawn."""
 
 from __future__ import annotations
 

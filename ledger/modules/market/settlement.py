@@ -1,4 +1,4 @@
-"""When an epoch settles, and the one atomic step in which it does (DESIGN.md §7.5-7.7)."""
+"""When an epoch settles, and the one atomic step in which it does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meters: their assignment, their baselines, and their keys (DESIGN.md §6).
+"""Meters: their assignment, their baselines, and their keys.
 
 A key is valid for a range of sequence numbers and until a height. `rotate_meter_key` is signed by the old key and an
 admin; `revoke_meter_key` refuses every report in blocks from a height on, whatever its readings' times; a meter whose
