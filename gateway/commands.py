@@ -150,14 +150,25 @@ def install(
 
 
 @config_app.command()
-def check(config: Config) -> None:
-    """Check the file and all that it names, and show each value and where it came from; start nothing."""
-    from gateway.ops.configuration import check_files, describe  # noqa: PLC0415
-    from gateway.settings import load_gateway  # noqa: PLC0415
+def check(
+    config: Config,
+    bidding: Annotated[
+        Path | None, typer.Option("--bidding", metavar="FILE", help="Also the bidding.toml of this gateway's agents.")
+    ] = None,
+) -> None:
+    """Check the file and all that it names, and show each value and where it came from; start nothing.
+
+    Example: campusgrid gateway config check --config gateway.toml --bidding bidding.toml
+    """
+    from gateway.ops.configuration import check_files, describe, describe_bidding  # noqa: PLC0415
+    from gateway.settings import load_bidding, load_gateway  # noqa: PLC0415
 
     settings = load_gateway(config)
     for line in describe(config, settings):
         typer.echo(line)
+    if bidding is not None:
+        for line in describe_bidding(bidding, load_bidding(bidding), settings):
+            typer.echo(line)
     typer.echo(f"{config}: good; {check_files(settings)} meters enrolled")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from gateway.bidding.instructions import Instructions, parse
 from gateway.errors import SettingsError
 from ledger.keys import SEED_BYTES, PrivateKey
 
@@ -263,14 +264,38 @@ class BiddingLedger(_Section):
     genesis: Path
 
 
+def _parse_instructions(value: object) -> Instructions:
+    if not isinstance(value, list) or not all(isinstance(line, str) for line in value):
+        raise ValueError('must be a list of sentences, as ["sell surplus at 3.20 or more", "keep 20 %"]')
+    return parse(value)
+
+
 class BiddingSettings(_Section):
-    """`bidding.toml`, whole. A gateway with a login wants an API key; `gateway_ca` signs its certificate."""
+    """`bidding.toml`, whole. A gateway with a login wants an API key; `gateway_ca` signs its certificate.
+
+    `instructions` has, by meter id, what the meter's user says in the language of `gateway.bidding.instructions`.
+    """
 
     gateway: str
     gateway_key_file: Path | None = None
     gateway_ca: Path | None = None
     ledger: BiddingLedger
     users: Annotated[list[BiddingUser], Field(min_length=1)]
+    instructions: dict[Identifier, Annotated[Instructions, BeforeValidator(_parse_instructions)]] = {}
+
+    @model_validator(mode="after")
+    def _names_own_meters(self) -> BiddingSettings:
+        known = {meter.meter_id for user in self.users for meter in user.meters}
+        for meter_id in self.instructions:
+            _require(
+                meter_id in known, f"instructions.{meter_id}: no user has this meter; the meters are {_list(known)}"
+            )
+        return self
+
+
+def _list(names: set[str]) -> str:
+    more = len(names) - MAX_FAULTS
+    return ", ".join(sorted(names)[:MAX_FAULTS]) + (f" and {more} more" if more > 0 else "")
 
 
 def load_gateway(path: Path) -> GatewaySettings:

@@ -12,8 +12,9 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from gateway.bidding.agent import MeterLimits, OrderPlan, plan_orders
-from gateway.bidding.forecast import Forecast, forecast
+from gateway.bidding.agent import NOTHING_SAID, MeterLimits, OrderPlan, plan_orders
+from gateway.bidding.forecast import PAST_DAYS, RECENT_EPOCHS, Forecast, choose_recent, forecast, persist
+from gateway.bidding.instructions import Instructions, Source
 from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval
 from gateway.genesis import load_genesis
@@ -23,8 +24,7 @@ from ledger.genesis import Genesis, Parameters
 
 REQUEST_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.5
-HISTORY_EPOCHS: Final = 4
-"""How many epochs back an agent looks."""
+SECONDS_PER_DAY: Final = 86_400
 log = structlog.get_logger()
 
 
@@ -81,6 +81,7 @@ class TradingFloor:
         self._gateway = gateway
         self._calendar = Calendar(genesis.parameters.epoch_s)
         self._placed: set[tuple[bytes, int]] = set()
+        self._past: tuple[int, list[Interval]] = (-1, [])
         self._accounts = {
             user.account: AccountClient(
                 client, genesis.chain_id, bytes.fromhex(user.account), read_key(user.key_file)
@@ -91,6 +92,10 @@ class TradingFloor:
     @property
     def _parameters(self) -> Parameters:
         return self._genesis.parameters
+
+    @property
+    def _epochs_per_day(self) -> int:
+        return max(1, SECONDS_PER_DAY // self._parameters.epoch_s)
 
     async def run(self) -> None:
         """Bid for one epoch after the other."""
@@ -125,14 +130,25 @@ class TradingFloor:
         )
 
     async def _fetch_history(self, epoch: int) -> dict[bytes, list[Interval]]:
-        query = {"from": max(0, epoch - 1 - HISTORY_EPOCHS), "to": epoch - 2}
+        """Return each meter's intervals, ascending: of the last epochs, and of this time of day on the days before."""
+        if self._past[0] != epoch:
+            days = range(PAST_DAYS, 0, -1)
+            past = [await self._fetch(epoch - day * self._epochs_per_day, epochs_on=2) for day in days]
+            self._past = (epoch, [found for day in past for found in day])
+        history: dict[bytes, list[Interval]] = {}
+        for found in (*self._past[1], *await self._fetch(epoch, epochs_on=0)):
+            history.setdefault(found.meter_id, []).append(found)
+        return {meter_id: _sort(found) for meter_id, found in history.items()}
+
+    async def _fetch(self, epoch: int, epochs_on: int) -> list[Interval]:
+        """Return all meters' intervals from before *epoch*, up to the last full one and so many *epochs_on*."""
+        last = epoch - 2 + epochs_on
+        if last < 0:
+            return []
+        query = {"from": max(0, epoch - 1 - RECENT_EPOCHS), "to": last}
         response = await self._gateway.get("/api/intervals", params=query)
         response.raise_for_status()
-        history: dict[bytes, list[Interval]] = {}
-        for entry in response.json()["intervals"]:
-            found = _read_interval(entry)
-            history.setdefault(found.meter_id, []).append(found)
-        return history
+        return [_read_interval(entry) for entry in response.json()["intervals"]]
 
     async def _make_agents(self) -> list[Agent]:
         """Return the agents, each with what the ledger says of its meters."""
@@ -141,7 +157,11 @@ class TradingFloor:
         for user in self._settings.users:
             chosen = {bytes.fromhex(meter.meter_id): meter.can_export for meter in user.meters}
             limits = {
-                meter_id: MeterLimits(known[meter_id].rated_power_w, can_export and known[meter_id].can_export)
+                meter_id: MeterLimits(
+                    known[meter_id].rated_power_w,
+                    can_export and known[meter_id].can_export,
+                    self._settings.instructions.get(meter_id.hex(), NOTHING_SAID),
+                )
                 for meter_id, can_export in chosen.items()
                 if meter_id in known
             }
@@ -151,10 +171,19 @@ class TradingFloor:
     async def _bid(self, agent: Agent, history: Mapping[bytes, list[Interval]], epoch: int) -> None:
         account_id = bytes.fromhex(agent.user.account)
         placed = self._placed | {(order.meter, epoch) for order in await self._client.orders(epoch, account_id)}
-        forecasts = [f for meter_id in agent.limits if (f := _forecast(history, meter_id)) is not None]
+        forecasts = [
+            found
+            for meter_id, limits in agent.limits.items()
+            if (found := self._expect(history.get(meter_id, []), epoch, limits.instructions)) is not None
+        ]
         for plan in plan_orders(forecasts, agent.limits, epoch, agent.user.strategy, self._parameters):
             if (plan.meter_id, epoch) not in placed:
                 await self._place(agent, plan)
+
+    def _expect(self, intervals: list[Interval], epoch: int, instructions: Instructions) -> Forecast | None:
+        if instructions.follow is Source.LAST_INTERVAL:
+            return persist(choose_recent(intervals, epoch))
+        return forecast(intervals, epoch, self._epochs_per_day)
 
     async def _place(self, agent: Agent, plan: OrderPlan) -> None:
         try:
@@ -166,8 +195,9 @@ class TradingFloor:
             log.warning("order refused", account=agent.user.account, meter=plan.meter_id.hex(), cause=str(error))
 
 
-def _forecast(history: Mapping[bytes, list[Interval]], meter_id: bytes) -> Forecast | None:
-    return forecast(history.get(meter_id, []))
+def _sort(intervals: list[Interval]) -> list[Interval]:
+    """Return *intervals* ascending, each once: a gap may reach into more than one of the spans asked for."""
+    return sorted(dict.fromkeys(intervals), key=lambda found: found.epoch)
 
 
 def _read_interval(entry: Any) -> Interval:

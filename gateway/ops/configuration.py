@@ -19,7 +19,7 @@ from gateway.errors import SettingsError
 from gateway.genesis import read_genesis
 from gateway.intake.mqtt import make_tls_context
 from gateway.roster import read_roster
-from gateway.settings import GatewaySettings, read_key, read_text
+from gateway.settings import BiddingSettings, GatewaySettings, read_key, read_text
 
 HIDDEN: Final = frozenset({"broker.password"})
 _INTRODUCTION: Final = """\
@@ -59,6 +59,19 @@ def find_faults(settings: GatewaySettings) -> list[str]:
 def describe(path: Path, settings: GatewaySettings) -> Iterator[str]:
     """Yield a line for each value of *settings*, which were read from *path*: the key, the value, where it is from."""
     yield from _describe("", settings, tomllib.loads(read_text(path)))
+
+
+def describe_bidding(path: Path, bidding: BiddingSettings, settings: GatewaySettings) -> list[str]:
+    """Return a line for each meter that an agent bids for, with its instructions as they were understood.
+
+    Raises SettingsError where a meter in *bidding*, read from *path*, is not in the gateway's roster.
+    """
+    enrolled = {meter.meter_id.hex() for meter in read_roster(settings.roster)}
+    meters = [meter.meter_id for user in bidding.users for meter in user.meters]
+    if unknown := [meter_id for meter_id in meters if meter_id not in enrolled]:
+        raise SettingsError(f"{path}: meter {unknown[0]} is not in {settings.roster}; enrol it, or remove it here")
+    said = {meter_id: str(instructions) for meter_id, instructions in bidding.instructions.items()}
+    return [f"meter {meter_id}: {said.get(meter_id) or 'as the agent thinks best'}  ({path})" for meter_id in meters]
 
 
 def write_template(path: Path) -> None:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Final
 
 from gateway.bidding.agent import MeterLimits, OrderPlan, plan_orders
-from gateway.bidding.forecast import forecast
+from gateway.bidding.forecast import persist
 from gateway.epochs.intervals import Interval
 from gateway.settings import StrategySettings
 from hil.errors import TraceError
@@ -45,7 +45,7 @@ BLOCK_DELAY_MS: Final = 1000
 
 
 class Agents(StrEnum):
-    """How everybody's agent bids; all forecast from the meter's own history.
+    """How everybody's agent bids; all expect what each meter's last intervals suggest.
 
     FORECAST: near the tariff of its side, as the gateway's agents do. TRUTHFUL: at what the grid would pay or take.
     ZERO_INTELLIGENCE: any price between the tariffs, any part of the forecast.
@@ -167,7 +167,7 @@ class Campus:
         own = [meter for meter in self._meters if meter.plan.owner == user]
         limits = {m.id: MeterLimits(MODELS[m.plan.model].rated_power_w, m.plan.exports) for m in own}
         strategy = StrategySettings(seed=self._seed, margin_permille=MARGIN_PERMILLE[self._agents])
-        expected = [found for meter in own if (found := forecast(meter.history)) is not None]
+        expected = [found for meter in own if (found := persist(meter.history)) is not None]
         plans = plan_orders(expected, limits, epoch, strategy, self.parameters)
         if self._agents is not Agents.ZERO_INTELLIGENCE:
             return plans

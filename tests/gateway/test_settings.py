@@ -172,3 +172,38 @@ def write(folder: Path, text: str) -> Path:
     path = folder / "settings.toml"
     path.write_text(text)
     return path
+
+
+BIDDING = (
+    'gateway = "http://127.0.0.1:1"\n[ledger]\nurls = ["http://127.0.0.1:2"]\ngenesis = "g"\n[[users]]\n'
+    'account = "00000000000000aa"\nkey_file = "k"\nmeters = [{meter_id = "00000000000000bb", can_export = true}]\n'
+)
+
+
+def test_instructions_are_read_by_meter(tmp_path: Path) -> None:
+    text = f'{BIDDING}[instructions]\n00000000000000bb = ["keep 20 %", "sell surplus at 3.2 or more"]\n'
+    said = load_bidding(write(tmp_path, text)).instructions
+    assert {meter: str(one) for meter, one in said.items()} == {
+        "00000000000000bb": "sell surplus at 3.20 or more; keep 20 %"
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        (
+            '00000000000000bb = ["sell surplus for 3"]',
+            r'instructions\.00000000000000bb: "sell surplus for 3": word 3, "for"',
+        ),
+        ('00000000000000bb = "sell nothing"', "instructions.00000000000000bb: must be a list of sentences"),
+        (
+            '00000000000000cc = ["sell nothing"]',
+            "instructions.00000000000000cc: no user has this meter; the meters are 0",
+        ),
+        ('roof = ["sell nothing"]', "an id is 16 lower-case hex digits"),
+    ],
+)
+def test_instructions_that_cannot_be_followed_are_refused(tmp_path: Path, line: str, fault: str) -> None:
+    with pytest.raises(SettingsError, match=fault) as error:
+        load_bidding(write(tmp_path, f"{BIDDING}[instructions]\n{line}\n"))
+    assert len(str(error.value).splitlines()) == 1

@@ -30,7 +30,12 @@ async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
         await node.call(node.admin, "registry", "rebase", pen.meter_id, sent[0])
     wait_for(lambda: plant.stored() == 8, "the history")
 
-    agents = start_agents(write_bidding(plant, node, tmp_path))
+    said = f'[instructions]\n{pv.meter_id.hex()} = ["sell surplus at 3.20 or more", "keep 0 %"]\n'
+    config = write_bidding(plant, node, tmp_path, said)
+    shown = run("config", "check", "--config", str(plant.config), "--bidding", str(config)).stdout
+    assert f"meter {pv.meter_id.hex()}: sell surplus at 3.20 or more; keep 0 %  ({config})" in shown
+    assert f"meter {load.meter_id.hex()}: as the agent thinks best" in shown
+    agents = start_agents(config)
     try:
         async with LedgerClient([node.url]) as client:
             epoch = await traded_epoch(client, now)
@@ -39,8 +44,17 @@ async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
         agents.terminate()
         assert agents.wait(BOUND_S) == 0
     assert {(order.account, order.meter, order.side, order.quantity_wh) for order in orders} == {
-        (node.prosumer.id, pv.meter_id, "sell", 9), (node.consumer.id, load.meter_id, "buy", 10),
+        (node.prosumer.id, pv.meter_id, "sell", 10), (node.consumer.id, load.meter_id, "buy", 10),
     }  # fmt: skip
+    assert [order.price_uaip_per_kwh for order in orders if order.side == "sell"] == [3_200_000]
+
+
+def test_config_check_refuses_a_meter_that_is_not_enrolled(plant: Plant, node: LedgerNode, tmp_path: Path) -> None:
+    config = write_bidding(plant, node, tmp_path)
+    config.write_text(config.read_text().replace(plant.pens[1].meter_id.hex(), "00000000000000cc"))
+    done = run("config", "check", "--config", str(plant.config), "--bidding", str(config))
+    assert done.returncode != 0
+    assert "meter 00000000000000cc is not in" in done.stderr
 
 
 def start_agents(config: Path) -> subprocess.Popen[bytes]:
@@ -62,8 +76,8 @@ async def traded_epoch(client: LedgerClient, first: int) -> int:
     raise AssertionError("nothing was matched")
 
 
-def write_bidding(plant: Plant, node: LedgerNode, folder: Path) -> Path:
-    """Return the path of a bidding.toml for the prosumer and the consumer."""
+def write_bidding(plant: Plant, node: LedgerNode, folder: Path, said: str = "") -> Path:
+    """Return the path of a bidding.toml for the prosumer and the consumer, with what is *said* at its end."""
     users = ""
     for holder, pen in ((node.prosumer, plant.pens[0]), (node.consumer, plant.pens[1])):
         (folder / f"{holder.id.hex()}.key").write_text(holder.key.seed.hex())
@@ -78,5 +92,5 @@ meters = [{{meter_id = "{pen.meter_id.hex()}", can_export = true}}]
     key = run("api-key", "add", "bidding", "--role", "operator", "--config", str(plant.config)).stdout
     (folder / "bidding.apikey").write_text(key)
     access = f'gateway = "http://127.0.0.1:{plant.api_port}"\ngateway_key_file = "bidding.apikey"\n'
-    path.write_text(f"{access}{ledger}{users}")
+    path.write_text(f"{access}{ledger}{users}{said}")
     return path
