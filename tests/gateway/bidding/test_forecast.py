@@ -37,7 +37,7 @@ def test_without_earlier_days_it_is_persistence_and_without_now_it_is_nothing() 
 
 def test_a_day_with_a_gap_is_left_out() -> None:
     now = [Interval(METER, 2 * DAY - 3, 1, 100, 0), Interval(METER, 2 * DAY - 2, 1, 100, 0)]
-    gap = [Interval(METER, DAY - 3, 3, 900, 0), Interval(METER, DAY, 1, 900, 0)]
+    gap = [Interval(METER, DAY - 3, 1, 100, 0), Interval(METER, DAY - 2, 2, 900, 0), Interval(METER, DAY, 1, 900, 0)]
     assert forecast([*gap, *now], 2 * DAY, DAY) == Forecast(METER, 100, 0)
 
 
