@@ -202,7 +202,7 @@ def _proof_routes(node: Node) -> APIRouter:
         provable = node.cosigning.provable
         if provable is None:
             raise not_found("no_checkpoint", "no checkpoint has a quorum of cosignatures yet")
-        own = checkpoint.sign_as_log(provable.checkpoint, node.identity.log_key)
+        own = checkpoint.sign_as_log(provable.checkpoint, node.log_key)
         return checkpoint.note(provable.checkpoint, (own, *provable.lines))
 
     @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
@@ -210,7 +210,7 @@ def _proof_routes(node: Node) -> APIRouter:
         wanted = bytes.fromhex(meter)
         held = await node.ledger.run(lambda chain: meters.list_keys(chain.state, wanted))
         by_thumbprint = {keys.thumbprint(key.public_key): key.public_key for key in held}
-        provable, log_key = node.cosigning.provable, node.identity.log_key
+        provable, log_key = node.cosigning.provable, node.log_key
         found = await node.disk.read(lambda store: proofs.prove(store, epoch, wanted, by_thumbprint, provable, log_key))
         if isinstance(found, bytes):
             return PlainTextResponse(found)
@@ -221,7 +221,7 @@ def _proof_routes(node: Node) -> APIRouter:
 
     @router.get("/proofs/transactions/{transaction_id}")
     async def read_receipt_proof(transaction_id: Hash) -> Response:
-        wanted, provable, log_key = bytes.fromhex(transaction_id), node.cosigning.provable, node.identity.log_key
+        wanted, provable, log_key = bytes.fromhex(transaction_id), node.cosigning.provable, node.log_key
         found = await node.disk.read(lambda store: proofs.prove_receipt(store, wanted, provable, log_key))
         if isinstance(found, bytes):
             return Response(found, media_type="application/cbor")

@@ -52,10 +52,10 @@ class Cosigning:
         """The size of the log that is provable."""
         return self.provable.checkpoint.size if self.provable else 0
 
-    def sign(self, header: Header, own: int, key: keys.PrivateKey, time_s: int) -> Signed:
-        """Return authority *own*'s cosignature over the log after *header*, to be stored before it leaves."""
+    def sign(self, header: Header, name: str, key: keys.PrivateKey, time_s: int) -> Signed:
+        """Return authority *name*'s cosignature over the log after *header*, to be stored before it leaves."""
         note = Checkpoint(self.origin, header.log_size, header.log_root)
-        line = checkpoint.cosign(note, self._name(own), key, time_s)
+        line = checkpoint.cosign(note, checkpoint.cosigner_name(self.origin, name), key, time_s)
         value = header.log_size.to_bytes(8, "big") + header.log_root
         return Signed(header.height, 0, SignedType.COSIGNATURE, value, line.data)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from ledger import envelope, keys, transaction
+from ledger import envelope, transaction
 from ledger.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, Commit
 from ledger.consensus import effects as fx
 from ledger.consensus import events as ev
@@ -35,6 +35,7 @@ from ledger.node.blocks import Blocks
 from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position
 from ledger.node.cosigning import Cosigning
 from ledger.node.disk import Disk
+from ledger.node.identity import Identity, Seat
 from ledger.node.mempool import Mempool
 from ledger.node.peers import Peers
 from ledger.node.store import Signed, SignedType
@@ -46,16 +47,6 @@ MAX_PENDING_EVIDENCE: Final = 64
 
 Job = Callable[[], Awaitable[None]]
 log = structlog.get_logger("consensus")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this node is: its name and its private keys."""
-
-    name: str
-    vote_key: keys.PrivateKey
-    cosign_key: keys.PrivateKey
-    log_key: keys.PrivateKey
 
 
 @dataclass(slots=True)
@@ -102,14 +93,17 @@ class Driver:
         return self.position.header.height + 1
 
     @property
-    def place(self) -> int | None:
-        """This node's place among the authorities of the height in progress; None while its key is none of theirs.
+    def seat(self) -> Seat | None:
+        """This node's seat among the authorities of the height in progress; None while its keys are none of theirs.
 
-        A change of the set moves places, and a rotation makes an outsider of a node that still has the old key.
+        A change of the set moves places, and a rotation makes an outsider of a node that has the old keys alone.
         """
-        own = self._parts.identity.vote_key.public_key
-        members = self.position.authorities.members
-        return next((place for place, member in enumerate(members) if member.vote_key == own), None)
+        return self._parts.identity.seat(self.position.authorities)
+
+    @property
+    def place(self) -> int | None:
+        """The place of `seat`."""
+        return seat.place if (seat := self.seat) is not None else None
 
     async def run(self) -> None:
         """Start, or go on after a restart, and work for ever."""
@@ -240,10 +234,10 @@ class Driver:
 
     async def _cast(self, statement: Statement) -> tuple[fx.Effect, ...]:
         """Sign, make durable together with inputs and blocks so far, count the own message, and only then send it."""
-        place = self.place
-        if self.alarm is not None or place is None:
+        seat = self.seat
+        if self.alarm is not None or seat is None:
             return ()
-        message = messages.sign(statement, self._chain_id, place, self._parts.identity.vote_key)
+        message = messages.sign(statement, self._chain_id, seat.place, seat.keys.vote)
         height, round_, kind = statement.slot
         signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
         records, self._records = self._records, []
@@ -261,9 +255,10 @@ class Driver:
         """Make the block, all it changes and the own cosignature durable at once, then move on."""
         parts, candidate = self._parts, self._parts.blocks.executed[effect.block_id]
         header = candidate.block.header
-        own, place = None, self.place
-        if self.alarm is None and place is not None:
-            own = parts.cosigning.sign(header, place, parts.identity.cosign_key, _now_ms() // 1000)
+        own, name = None, parts.identity.name
+        seat = parts.identity.seat(self.position.sets[header.height + 1])  # a checkpoint is the next set's to cosign
+        if self.alarm is None and seat is not None:
+            own = parts.cosigning.sign(header, name, seat.keys.cosign, _now_ms() // 1000)
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own))
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
@@ -271,9 +266,8 @@ class Driver:
         await self._forget_settled_evidence()
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
-        place = self.place  # the set may have changed with this block: its checkpoint is the next set's to cosign
-        if own is not None and place is not None:
-            report = wire.CosignatureReport(header.log_size, place, own.message)
+        if own is not None and seat is not None:
+            report = wire.CosignatureReport(header.log_size, seat.place, own.message)
             parts.peers.broadcast(wire.cosignature(report))
             self.take_cosignature(report)
         await self._start_height(effect.commit, ())

@@ -13,7 +13,8 @@ from typing import Final
 
 import structlog
 
-from ledger import checkpoint, genesis
+from ledger import checkpoint, genesis, keys
+from ledger.authority import AuthoritySet
 from ledger.checkpoint import Checkpoint
 from ledger.codes import Refusal
 from ledger.consensus.machine import Machine
@@ -21,12 +22,12 @@ from ledger.consensus.signing import first_height_to_sign
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.market import clearing
-from ledger.node import settings as node_settings
+from ledger.node import identity as node_identity
 from ledger.node import wire
 from ledger.node.chain import Chain, Ledger
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
-from ledger.node.driver import Driver, Identity, Parts
+from ledger.node.driver import Driver, Parts
 from ledger.node.mempool import Mempool, PoolRefusal
 from ledger.node.peers import Peers
 from ledger.node.settings import NodeSettings, SettingsError
@@ -60,13 +61,17 @@ class Node:
         rules = chain.runtime.genesis
         self.settings = settings
         self.genesis: Genesis = rules
-        self.identity = _identity(settings, rules)
+        self.identity = node_identity.load(settings)
         self.disk = disk
         self.ledger = Ledger(chain)
         self.mempool = Mempool()
         self.peers = Peers(settings, rules.chain_id, self._take_frame, self._greet)
         self.machine = Machine(rules.chain_id)
         position = chain.position()
+        begins = position.header.height == 0 and not settings.joins
+        if begins:
+            node_identity.require_seat(self.identity, position.authorities, settings)
+        _check_peers(settings, position.authorities, begins=begins)
         newest = Checkpoint(checkpoint.origin(rules.chain_id), position.header.log_size, position.header.log_root)
         self.cosigning = Cosigning(newest.origin, position.authorities, newest)
         self._parts = Parts(
@@ -128,6 +133,12 @@ class Node:
             self.peers.broadcast(wire.transaction(raw))
         return admitted
 
+    @property
+    def log_key(self) -> keys.PrivateKey:
+        """The key under which this node serves its log."""
+        seat = self.driver.seat
+        return (seat.keys if seat is not None else self.identity.key_sets[0]).log
+
     # ---- recovery
 
     async def _recover_checkpoint(self) -> None:
@@ -156,9 +167,9 @@ class Node:
             self._report_came.clear()
             await self._report_came.wait()
         height = max(self._heard.values(), default=1)
-        if height > 1:
+        if height > 1 or self.settings.joins:
             self.driver.signs_from = first_height_to_sign(self._heard.values())
-            log.warning("no data here, but the chain runs: observing", signs_from=self.driver.signs_from)
+            log.warning("no data here, but the chain runs already: observing", signs_from=self.driver.signs_from)
             value = self.driver.signs_from.to_bytes(8, "big")
             await self.disk.commit(lambda store: store.set_meta("signs_from", value))
 
@@ -294,22 +305,12 @@ class Node:
             log.error("a peer's request failed", exc_info=error)
 
 
-def _identity(settings: NodeSettings, rules: Genesis) -> Identity:
-    """Return who this node is; raises SettingsError where name and keys are not one authority's of the genesis."""
-    files = settings.keys
-    vote, cosign, log_key = (node_settings.read_key(path) for path in (files.vote, files.cosign, files.log))
-    for member in rules.authorities.members:
-        if member.name == settings.name:
-            own = (vote.public_key, cosign.public_key, log_key.public_key)
-            if own != (member.vote_key, member.cosign_key, member.log_key):
-                raise SettingsError(f"the keys of {settings.name} are not those in the genesis file: compare the two")
-            _require_peers(settings, rules)
-            return Identity(settings.name, vote, cosign, log_key)
-    raise SettingsError(f"{settings.name} is no authority of the genesis file {settings.genesis}: mend `name`")
-
-
-def _require_peers(settings: NodeSettings, rules: Genesis) -> None:
-    others = {member.name for member in rules.authorities.members} - {settings.name}
+def _check_peers(settings: NodeSettings, authorities: AuthoritySet, *, begins: bool) -> None:
+    """Refuse peers named twice, and one left out where a chain *begins*; later a node says so and goes on without."""
+    others = sorted({member.name for member in authorities.members} - {settings.name})
     named = [peer.name for peer in settings.peers]
-    if set(named) != others or len(named) != len(others):
-        raise SettingsError(f"peers must name each other authority once: {', '.join(sorted(others))}")
+    missing = [name for name in others if name not in named]
+    if len({settings.name, *named}) != len(named) + 1 or (missing and begins):
+        raise SettingsError(f"peers must name each other authority once: {', '.join(others)}")
+    if missing:
+        log.warning("no address for these authorities: add them to `peers` in node.toml", names=missing)

@@ -77,13 +77,20 @@ class PeerAddress(_Section):
 
 
 class NodeSettings(_Section):
-    """The whole of node.toml."""
+    """The whole of node.toml.
+
+    A node that `joins` copies a chain that runs already before it signs: a newcomer, or one whose keys or data are no
+    longer those with which the chain began. `next_keys` are those which a rotation will put in force. `peers` may name
+    institutions that are no authorities: they copy the chain.
+    """
 
     name: str = Field(min_length=1)
     genesis: FilePath
     data_dir: FilePath
     listen: SocketAddress
     keys: KeyFiles
+    next_keys: KeyFiles | None = None
+    joins: bool = False
     tls: TlsFiles
     api: Address
     peers: tuple[PeerAddress, ...]

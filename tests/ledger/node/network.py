@@ -51,14 +51,32 @@ class Network:
     peer_ports: list[int]
     api_ports: list[int]
     certificates: CertificateAuthority
+    names: list[str] = field(default_factory=lambda: list(NAMES))
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
     def urls(self) -> list[str]:
         return [f"http://127.0.0.1:{port}" for port in self.api_ports]
 
+    def add(self, name: str, seeds: dict[str, bytes]) -> int:
+        """Make a node that is to join, known to the others as a peer; return its place. Call before any starts."""
+        place, (peer_port, api_port) = len(self.names), free_ports(2)
+        self.names.append(name)
+        self.peer_ports.append(peer_port)
+        self.api_ports.append(api_port)
+        directory = self.directory(place)
+        directory.mkdir()
+        write_keys(directory, seeds)
+        self.certificates.issue(name, directory / "tls.crt", directory / "tls.key")
+        for other in range(place):
+            with (self.directory(other) / "node.toml").open("a") as file:
+                file.write(f'[[peers]]\nname = "{name}"\naddress = "127.0.0.1:{peer_port}"\n')
+        text = node_toml(place, [*self.peer_ports, *self.api_ports], tuple(self.names))
+        (directory / "node.toml").write_text("joins = true\n" + text)
+        return place
+
     def directory(self, place: int) -> Path:
-        return self.root / "authorities" / NAMES[place]
+        return self.root / "authorities" / self.names[place]
 
     def start(self, place: int) -> None:
         compile_kernels()
@@ -88,7 +106,7 @@ class Network:
         """Wait until the nodes' APIs answer."""
         for place in places or range(len(NAMES)):
             async with self.client(place) as client:
-                await until(partial(answers, client), f"{NAMES[place]} answers", START_TIMEOUT_S)
+                await until(partial(answers, client), f"{self.names[place]} answers", START_TIMEOUT_S)
 
     async def height(self, place: int) -> int:
         async with self.client(place) as client:
@@ -101,7 +119,7 @@ class Network:
             async def has(place: int = place) -> bool:
                 return await self.height(place) >= height
 
-            await until(has, f"{NAMES[place]} reaches height {height}", timeout_s)
+            await until(has, f"{self.names[place]} reaches height {height}", timeout_s)
 
     async def state_roots(self, height: int, *places: int) -> set[bytes]:
         roots = set()
@@ -159,16 +177,20 @@ def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
     for place, name in enumerate(NAMES):
         directory = root / "authorities" / name
         directory.mkdir(parents=True)
-        for use in ("vote", "cosign", "log"):
-            (directory / f"{use}.key").write_text(seeds[name, use].hex() + "\n")
+        write_keys(directory, {use: seeds[name, use] for use in ("vote", "cosign", "log")})
         authority.issue(name, directory / "tls.crt", directory / "tls.key")
         (directory / "node.toml").write_text(node_toml(place, ports))
     return Network(root, rules, ports[:4], ports[4:], authority)
 
 
-def node_toml(place: int, ports: list[int]) -> str:
+def write_keys(directory: Path, seeds: dict[str, bytes], prefix: str = "") -> None:
+    for use, seed in seeds.items():
+        (directory / f"{prefix}{use}.key").write_text(seed.hex() + "\n")
+
+
+def node_toml(place: int, ports: list[int], names: tuple[str, ...] = NAMES) -> str:
     text = f"""
-name = "{NAMES[place]}"
+name = "{names[place]}"
 genesis = "../../genesis.json"
 data_dir = "data"
 listen = "127.0.0.1:{ports[place]}"
@@ -182,9 +204,9 @@ cert = "tls.crt"
 key = "tls.key"
 [api]
 host = "127.0.0.1"
-port = {ports[4 + place]}
+port = {ports[len(names) + place]}
 """
-    for other, name in enumerate(NAMES):
+    for other, name in enumerate(names):
         if other != place:
             text += f'[[peers]]\nname = "{name}"\naddress = "127.0.0.1:{ports[other]}"\n'
     return text

@@ -34,7 +34,7 @@ def cosigning() -> Cosigning:
 
 
 def report(cosigning: Cosigning, authority: int, header: Header = HEADER) -> CosignatureReport:
-    signed = cosigning.sign(header, authority, KEYS[authority], 1_700_000_000)
+    signed = cosigning.sign(header, f"A{authority}", KEYS[authority], 1_700_000_000)
     return CosignatureReport(header.log_size, authority, signed.message)
 
 

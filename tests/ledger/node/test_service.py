@@ -264,6 +264,21 @@ async def test_a_nodes_place_follows_the_set_when_a_newcomer_sorts_before_it(lon
     assert status.describe(node.node).index == 1
 
 
+async def test_a_wiped_node_that_is_told_so_signs_no_height_it_may_have_signed_before(tmp_path: Path) -> None:
+    """Its peers are still at height 1, as those of a new chain are: only the operator knows that it was there."""
+    network = make_network(tmp_path)
+    file = network.directory(0) / "node.toml"
+    file.write_text("joins = true\n" + file.read_text())
+    for _ in range(2):  # a restart does not make it forget
+        async with run_alone(network) as (node, _):
+
+            async def observes(node: Lone = node) -> bool:
+                at = node.node.machine.state
+                return at is not None and not at.signing and node.node.driver.signs_from == 3
+
+            await until(observes, "it observes heights 1 and 2", 10)
+
+
 async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:
     node, others = lone
     for kind in FrameType:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ledger.node import settings
+from ledger.node import identity, settings
+from ledger.node.identity import Identity, Seat
 from ledger.node.service import Node
 from ledger.node.settings import SettingsError
 from tests.ledger.node.network import NAMES, Network, make_network
@@ -68,3 +71,32 @@ def test_a_peer_left_out_is_named(made: Network) -> None:
     file(made).write_text(file(made).read_text().rpartition("[[peers]]")[0])
     with pytest.raises(SettingsError, match="EGAT, MEA, PEA"):
         Node.open(settings.load(file(made)))
+
+
+def test_a_peer_named_twice_is_refused(made: Network) -> None:
+    peer = file(made).read_text().rpartition("[[peers]]")
+    file(made).write_text("".join([*peer, *peer[1:]]))
+    with pytest.raises(SettingsError, match="peers must name each other authority once"):
+        Node.open(settings.load(file(made)))
+
+
+def test_a_name_that_is_not_in_the_genesis_is_refused_unless_the_node_joins(made: Network) -> None:
+    text = file(made).read_text().replace('name = "ERC"', 'name = "EPPO"', 1)
+    file(made).write_text(text)
+    with pytest.raises(SettingsError, match=r"EPPO is no authority of the genesis file .* set `joins = true`"):
+        Node.open(settings.load(file(made)))
+    file(made).write_text("joins = true\n" + text)
+    node = Node.open(settings.load(file(made)))
+    assert node.driver.seat is None
+    asyncio.run(node.close())
+
+
+def test_a_seat_needs_the_name_and_all_three_keys_of_one_set(made: Network) -> None:
+    """A vote key without its cosigning key would make a quorum of votes and none of cosignatures."""
+    erc, mea = (identity.load(settings.load(made.directory(place) / "node.toml")) for place in range(2))
+    authorities, (right,), (other,) = made.genesis.authorities, erc.key_sets, mea.key_sets
+    assert erc.seat(authorities) == Seat(0, right)
+    assert Identity("ERC", (other, right)).seat(authorities) == Seat(0, right)
+    assert Identity("ERC", (other,)).seat(authorities) is None
+    assert Identity("ERC", (replace(right, cosign=other.cosign),)).seat(authorities) is None
+    assert Identity("MEA", (right,)).seat(authorities) is None

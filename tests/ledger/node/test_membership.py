@@ -1,0 +1,155 @@
+"""The authorities change under a running ledger of real processes, whose transactions flow on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from ledger import cbor, keys
+from ledger.client import AccountClient, LedgerClient
+from ledger.modules.authorities import prove_synced
+from ledger.node.service import DATABASE
+from ledger.node.store import Store
+from ledger.state import decode_head
+from ledger.statements import sign_possession
+from tests.ledger.node.network import OTHER, Network, account_key, until, write_keys
+
+NEWCOMER = bytes(8)
+"""Sorts before all others, so that every other authority's place moves."""
+ACCOUNT_KEY = keys.PrivateKey(b"newcomer" * 4)
+USES = ("vote", "cosign", "log")
+
+
+def make_keys() -> tuple[dict[str, bytes], list[keys.PrivateKey]]:
+    seeds = {use: os.urandom(32) for use in USES}
+    return seeds, [keys.PrivateKey(seeds[use]) for use in USES]
+
+
+@dataclass
+class Traffic:
+    """Transfers, one after another, and how many were final."""
+
+    final: int = 0
+
+    async def flow(self, account: AccountClient) -> None:
+        while True:
+            receipt = await account.call_and_wait("money", "transfer", OTHER, 1)
+            assert receipt.code == 0
+            self.final += 1
+
+    async def goes_on(self, count: int = 2) -> None:
+        wanted = self.final + count
+
+        async def has() -> bool:
+            return self.final >= wanted
+
+        await until(has, f"{count} more transfers are final")
+
+
+@contextlib.asynccontextmanager
+async def traffic(network: Network, client: LedgerClient) -> AsyncIterator[Traffic]:
+    made = Traffic()
+    flowing = asyncio.create_task(made.flow(network.account(client)))
+    yield made
+    assert not flowing.done(), flowing
+    flowing.cancel()
+
+
+async def decide(network: Network, client: LedgerClient, function: str, *arguments: cbor.Value) -> None:
+    """Let a quorum of institutions, all of the genesis, approve of a call."""
+    chain_id = network.genesis.chain_id
+    quorum = 2 * len((await client.query("authorities", "list_sets"))[0]["members"]) // 3 + 1
+    for member in network.genesis.authorities.members[:quorum]:
+        account = AccountClient(client, chain_id, member.id, account_key(member.id))
+        receipt = await account.call_and_wait("authorities", function, "minutes", *arguments)
+        assert receipt.code == 0, receipt
+
+
+async def sits_at(network: Network, node: int, index: int | None) -> None:
+    async def does() -> bool:
+        async with network.client(node) as client:
+            return (await client.status()).index == index
+
+    await until(does, f"{network.names[node]} has place {index}")
+
+
+async def join(network: Network, client: LedgerClient, fifth: int, own: list[keys.PrivateKey]) -> None:
+    """Admit the newcomer, let its node copy the chain, and send its call with what only such a node knows."""
+    chain_id, public = network.genesis.chain_id, [key.public_key for key in own]
+    await decide(network, client, "admit", NEWCOMER, ACCOUNT_KEY.public_key, "EPPO", *public)
+    network.start(fifth)
+    await network.ready(fifth)
+    await network.reach((await client.status()).height, fifth)
+    await sits_at(network, fifth, None)
+    store = Store.open_reader(network.directory(fifth) / "data" / DATABASE)
+    stored = store.meta("head")
+    store.close()
+    assert stored is not None
+    head = decode_head(stored)
+    proofs = [sign_possession(chain_id, NEWCOMER, key) for key in own]
+    account = AccountClient(client, chain_id, NEWCOMER, ACCOUNT_KEY)
+    height, answer = head.header.height, prove_synced(head, NEWCOMER)
+    assert (await account.call_and_wait("authorities", "join", height, answer, *proofs)).code == 0
+    for node, index in ((fifth, 0), (0, 1), (1, 2), (2, 3), (3, 4)):
+        await sits_at(network, node, index)
+
+
+def hold_next_keys(network: Network, node: int, seeds: dict[str, bytes]) -> None:
+    write_keys(network.directory(node), seeds, "next-")
+    toml = network.directory(node) / "node.toml"
+    next_keys = "".join(f'{use} = "next-{use}.key"\n' for use in USES)
+    toml.write_text(toml.read_text().replace("[tls]", f"[next_keys]\n{next_keys}[tls]"))
+
+
+async def rotate(network: Network, client: LedgerClient, node: int, new: list[keys.PrivateKey]) -> None:
+    authority = network.genesis.authorities.members[node].id
+    proofs = [sign_possession(network.genesis.chain_id, authority, key) for key in new]
+    await decide(network, client, "rotate_keys", authority, *(key.public_key for key in new), *proofs)
+    members = (await client.query("authorities", "list_sets"))[0]["members"]
+    assert members[node + 1]["vote_key"] == new[0].public_key.hex()
+
+
+async def assert_well(network: Network, height: int) -> None:
+    """All five, whoever left included, have the same state, and nobody stopped for a fault."""
+    await network.reach(height, *range(5))
+    assert len(await network.state_roots(height, *range(5))) == 1
+    for node in range(5):
+        async with network.client(node) as client:
+            assert (await client.status()).alarm is None
+        assert "Traceback" not in network.log(node)
+
+
+async def test_a_fifth_authority_joins_one_rotates_its_keys_and_one_leaves_while_transactions_flow(
+    network: Network,
+) -> None:
+    (seeds, own), (new_seeds, new) = make_keys(), make_keys()
+    fifth = network.add("EPPO", seeds)
+    hold_next_keys(network, 1, new_seeds)
+    for place in range(4):
+        network.start(place)
+    await network.ready(*range(4))
+    async with network.client(0) as client, traffic(network, client) as flowing:
+        await flowing.goes_on()
+        await join(network, client, fifth, own)
+        await flowing.goes_on()
+        await rotate(network, client, 1, new)
+        await flowing.goes_on()
+        await sits_at(network, 1, 2)
+        network.stop(3)  # with one of five away, the newcomer's votes and those of the new keys decide
+        await flowing.goes_on()
+        network.start(3)
+        await network.ready(3)
+        await decide(network, client, "remove", network.genesis.authorities.members[3].id)
+        await sits_at(network, 3, None)
+        await flowing.goes_on()
+        await assert_well(network, (await client.status()).height)
+
+    async def is_provable() -> bool:
+        async with network.client(0) as client:
+            status = await client.status()
+            return status.checkpoint_size == status.log_size
+
+    await until(is_provable, "the newest checkpoint is cosigned by a quorum of the new set")
