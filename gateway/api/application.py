@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -16,6 +16,7 @@ from gateway.api import accounts, alarms, anchors, entrance, export, operations,
 from gateway.api.cursors import Cursors
 from gateway.api.doors import permission_of
 from gateway.api.gate import Gate, cookie_name
+from gateway.api.parameters import refuse_unknown
 from gateway.api.problems import RESPONSES, add_handlers
 from gateway.api.stream import Streams
 from gateway.readings.faults import Faults
@@ -34,8 +35,9 @@ the end. Errors are problem details (RFC 9457)."""
 def make_application(overview: Overview, door: Doorkeeper, settings: ApiSettings) -> FastAPI:
     """Return the API over *overview*; who may use it, *door* knows."""
     application = FastAPI(
-        title="campusgrid gateway", description=_ABOUT, docs_url=None, redoc_url=None, responses=RESPONSES
-    )
+        title="campusgrid gateway", description=_ABOUT, docs_url=None, redoc_url=None, responses=RESPONSES,
+        dependencies=[Depends(refuse_unknown)],
+    )  # fmt: skip
     add_handlers(application)
     cursors, faults = Cursors(door.secret), Faults(overview)
     operations.add(application, overview, door, faults)

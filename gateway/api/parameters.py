@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Annotated, Final
 
-from fastapi import Query
+from fastapi import Query, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from gateway.access.roles import Access
@@ -20,6 +21,7 @@ MAX_ROWS: Final = 1000
 MAX_EPOCHS: Final = 1000
 MAX_INTERVALS: Final = 50_000
 """Meters times epochs of one answer."""
+MAX_NAME_SHOWN: Final = 40
 MeterId = Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description="One meter's id.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="How many rows at most.")]
 Before = Annotated[int | None, Query(ge=0, lt=2**62, description="`next` of the page before.")]
@@ -29,6 +31,22 @@ Until = Annotated[int, Query(alias="to", ge=0, le=2**62, description="Taken befo
 Epoch = Annotated[int | None, Query(ge=0, lt=2**32, description="The one epoch.")]
 FirstEpoch = Annotated[int | None, Query(alias="from", ge=0, lt=2**32, description="The first epoch.")]
 LastEpoch = Annotated[int | None, Query(alias="to", ge=0, lt=2**32, description="The last epoch.")]
+
+
+async def refuse_unknown(request: Request) -> None:
+    """Raise HTTPException for a parameter that the operation does not have: a mistyped filter would widen the answer.
+
+    A dependency of every operation. What OpenAPI does not describe (pages, unknown addresses) answers for itself.
+    Asynchronous, though it waits for nothing, so that it costs no thread.
+    """
+    route = request.scope["route"]
+    if not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    known = [field.alias for field in route.dependant.query_params]
+    unknown = next((name for name in request.query_params if name not in known), None)
+    if unknown is not None:
+        choice = f"choose of {', '.join(known)}" if known else "it has none"
+        raise HTTPException(422, f"{unknown[:MAX_NAME_SHOWN]}: is no parameter of {route.path}; {choice}")
 
 
 def next_before(rows: Sequence[sqlite3.Row], limit: int) -> int | None:
@@ -54,6 +72,8 @@ def choose_readings(
     overview: Overview, access: Access, meter: str | None, first_s: int = START_OF_TIME, end_s: int = END_OF_TIME
 ) -> Wanted:
     """Return which readings are asked for, of those that *access* sees; raises HTTPException."""
+    if first_s > end_s:
+        raise HTTPException(422, f"from: {first_s} is after to, {end_s}; exchange the two")
     return Wanted(choose_meters(overview, access, meter), first_s, end_s)
 
 
