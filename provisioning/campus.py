@@ -104,6 +104,8 @@ def load(folder: Path) -> Campus:
         users = tuple(CampusUser(accounts[user.name], user) for user in plan.users)
         meters = tuple(CampusMeter(ids[meter.label], accounts[meter.owner], meter) for meter in plan.meters)
         gateway = bytes.fromhex(content["gateway"])
+    except ValidationError as error:
+        raise DirectoryError(f"{folder / INDEX_NAME}: {first_fault(error)}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DirectoryError(f"{folder / INDEX_NAME} does not describe a campus: {error}") from error
     return Campus(folder, plan, genesis.load(folder / "genesis.json"), gateway, users, meters)

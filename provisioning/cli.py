@@ -20,7 +20,7 @@ from provisioning import plan as plans
 from provisioning.campus import Campus, CampusMeter
 from provisioning.delivery import Stage
 from provisioning.delivery_view import DeliveryView
-from provisioning.enrolment import Enrolment, firmware_command
+from provisioning.enrolment import Enrolment, firmware_command, wait_for_ledger
 from provisioning.errors import EnrolmentError
 from provisioning.meters import EnrolledMeter
 from provisioning.toolchain.micropython import find_micropython
@@ -247,8 +247,13 @@ def _enter(found: Campus, told: Sequence[EnrolledMeter], succession: roster.Succ
         typer.echo(f"next: start the ledger nodes, then campusgrid provision enrol {found.folder}")
 
 
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)
+
+
 async def _enrol(found: Campus) -> int:
     async with LedgerClient(settings.ledger_urls(found.plan)) as client:
+        await wait_for_ledger(client, _tell)
         enrolment = Enrolment(found, client)
         receipts = await enrolment.register_accounts()
         receipts += await enrolment.assign_meters(roster.read_keys(found))
@@ -263,6 +268,7 @@ async def _rebase(found: Campus, api_key: Path | None) -> tuple[int | None, int]
         httpx.AsyncClient(timeout=HTTP_TIMEOUT_S, trust_env=False, headers=headers, verify=trusted) as http,
         LedgerClient(settings.ledger_urls(found.plan)) as client,
     ):
+        await wait_for_ledger(client, _tell)
         enrolment = Enrolment(found, client)
         ids = await enrolment.find_unbased()
         if not ids:

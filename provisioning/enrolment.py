@@ -7,20 +7,24 @@ admin's; the ledger decides each of them, and its refusal is what an operator re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from ledger import cbor
 from ledger.api.resources import Receipt
-from ledger.client import AccountClient, LedgerClient, RefusedError
+from ledger.client import AccountClient, ClientError, LedgerClient, RefusedError
 from ledger.genesis import Genesis, Role
 from provisioning import keys
 from provisioning.campus import AAIP_PER_AIP, Campus, CampusMeter, CampusUser
 from provisioning.errors import EnrolmentError
 
 FINAL_TIMEOUT_S: Final = 60.0
+PATIENCE_S: Final = 60.0
+"""For the ledger's nodes to answer: they may have been started a moment ago."""
+RETRY_S: Final = 1.0
 NOT_FOUND: Final = 404
 SITE: Final = "campus"
 """The location label on the ledger: names, rooms and addresses stay off it."""
@@ -128,6 +132,27 @@ class Enrolment:
             return await self._admin.call(step.module, step.function, *step.arguments)
         except RefusedError as error:
             raise EnrolmentError(f"the ledger refused the {step.purpose}: {error}") from error
+
+
+async def wait_for_ledger(client: LedgerClient, tell: Callable[[str], None], patience_s: float = PATIENCE_S) -> None:
+    """Return when a ledger node answers; *tell* once that none does yet. Raises EnrolmentError after *patience_s*."""
+    deadline = time.monotonic() + patience_s
+    is_told = False
+    while True:
+        try:
+            await client.authorities()
+        except ClientError as error:
+            if time.monotonic() >= deadline:
+                raise EnrolmentError(
+                    f"{error}; start the ledger nodes (campusgrid ledger run --config DIR/authorities/NAME/node.toml),"
+                    " then run this again"
+                ) from error
+            if not is_told:
+                tell(f"no ledger node answers yet; waiting up to {patience_s:.0f} s for one")
+                is_told = True
+            await asyncio.sleep(RETRY_S)
+        else:
+            return
 
 
 def _assign_meter(meter: CampusMeter, public_key: bytes) -> Step:

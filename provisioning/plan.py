@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ledger.genesis import MAX_SUPPLY_AAIP
+from ledger.modules.kinds import Text
 from provisioning import files
 from provisioning.errors import PlanError
 
@@ -17,7 +18,23 @@ LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1")
 MAX_METERS: Final = 10_000
 MAX_BALANCES_AIP: Final = MAX_SUPPLY_AAIP // 10**18
 MAX_METERS_A_USER: Final = 10
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+MAX_NAME_CHARACTERS: Final = 64
+PROFILES: Final = Path(__file__).resolve().parents[1] / "firmware" / "meter" / "profiles"
+
+
+def _visible(text: str) -> str:
+    _require(Text(MAX_NAME_CHARACTERS).accepts(text), "has characters that hide or turn others; type it anew")
+    return text
+
+
+def _known_profile(name: str) -> str:
+    known = sorted(file.stem for file in PROFILES.glob("*.py") if file.stem != "__init__")
+    _require(name in known, f"{name!r} is no meter profile; choose one of {', '.join(known)}")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS), AfterValidator(_visible)]
+Profile = Annotated[Name, AfterValidator(_known_profile)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 TimeServer = Annotated[str, Field(max_length=255, pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:[0-9]{1,5})?$")]
 
@@ -49,7 +66,7 @@ class PlannedMeter(_Section):
     """
 
     label: Name
-    profile: Name
+    profile: Profile
     rated_power_w: Annotated[int, Field(ge=1)]
     can_export: bool
     owner: Name

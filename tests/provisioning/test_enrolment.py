@@ -20,6 +20,7 @@ from provisioning.campus import AAIP_PER_AIP, Campus
 from provisioning.enrolment import Enrolment
 from provisioning.errors import EnrolmentError
 from provisioning.plan import PlannedParameters
+from tests.ports import free_ports
 from tests.provisioning.plans import small_plan
 
 START_S = 60.0
@@ -31,10 +32,7 @@ FAST = PlannedParameters(epoch_s=10, block_interval_ms=100, heartbeat_ms=1000)
 async def campus(tmp_path: Path, mosquitto_passwd: Path) -> AsyncIterator[Campus]:
     """Lay a campus out and run its four ledger nodes."""
     made = layout.lay_out(tmp_path / "campus", small_plan(parameters=FAST), mosquitto_passwd)
-    nodes = [
-        ChildProcess(name, [COMMAND, "ledger", "run", "--config", made.folder / f"authorities/{name}/node.toml"], log)
-        for name, log in ((name, tmp_path / f"{name}.log") for name in made.plan.authorities)
-    ]
+    nodes = make_nodes(made, tmp_path)
     try:
         for node in nodes:
             node.start()
@@ -52,8 +50,42 @@ async def client(campus: Campus) -> AsyncIterator[LedgerClient]:
         yield opened
 
 
+def make_nodes(campus: Campus, folder: Path) -> list[ChildProcess]:
+    return [
+        ChildProcess(name, [COMMAND, "ledger", "run", "--config", campus.folder / f"authorities/{name}/node.toml"], log)
+        for name, log in ((name, folder / f"{name}.log") for name in campus.plan.authorities)
+    ]
+
+
 def invent_keys(campus: Campus) -> dict[bytes, bytes]:
     return {meter.meter_id: bytes([place + 1]) * 32 for place, meter in enumerate(campus.meters)}
+
+
+async def test_an_enrolment_waits_for_nodes_that_only_start(tmp_path: Path, mosquitto_passwd: Path) -> None:
+    made = layout.lay_out(tmp_path / "campus", small_plan(parameters=FAST), mosquitto_passwd)
+    nodes = make_nodes(made, tmp_path)
+    told: list[str] = []
+
+    def start(text: str) -> None:
+        told.append(text)
+        for node in nodes:
+            node.start()
+
+    try:
+        async with LedgerClient(settings.ledger_urls(made.plan)) as opened:
+            await enrolment.wait_for_ledger(opened, start)
+            assert len(await Enrolment(made, opened).register_accounts()) == 1 + 2 * 3
+    finally:
+        await asyncio.gather(*(node.stop(5.0) for node in nodes))
+    assert told == ["no ledger node answers yet; waiting up to 60 s for one"]
+
+
+async def test_an_enrolment_without_any_node_ends_with_how_to_start_one() -> None:
+    async with LedgerClient([f"http://127.0.0.1:{free_ports(1)[0]}"]) as opened:
+        with pytest.raises(
+            EnrolmentError, match=r"no ledger node answered .*; start the ledger nodes .campusgrid ledger"
+        ):
+            await enrolment.wait_for_ledger(opened, print, patience_s=0.1)
 
 
 async def test_a_campus_is_enrolled_once_however_often_it_is_asked(campus: Campus, client: LedgerClient) -> None:

@@ -70,6 +70,14 @@ def test_the_gateway_and_the_agents_read_their_settings(made: Campus) -> None:
     assert all(read_key(user.key_file).public_key for user in bidding.users)
 
 
+def test_a_campus_whose_index_names_no_profile_is_refused_in_one_line(made: Campus) -> None:
+    index = made.folder / campus.INDEX_NAME
+    index.write_text(index.read_text().replace("eastron_sdm120", "nosuch", 1))
+    with pytest.raises(DirectoryError, match=r"campus.json: meters.0.profile: 'nosuch' is no meter profile") as refused:
+        campus.load(made.folder)
+    assert "\n" not in str(refused.value)
+
+
 def test_each_meter_has_its_own_id_password_and_folder(made: Campus) -> None:
     configs = [json.loads(meter.config(made.folder).read_text()) for meter in made.meters]
     assert len({config["meter_id"] for config in configs}) == len({c["broker"]["password"] for c in configs}) == 3

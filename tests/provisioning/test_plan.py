@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,10 @@ def test_a_short_plan_gets_the_campus_defaults(tmp_path: Path) -> None:
         (GOOD + "[ports]\ngateway = 30334\n", "port 30334 is given twice"),
         ("time_servers = ['a:b']" + GOOD, "time_servers.0"),
         (f"time_servers = {[f'ntp{place}' for place in range(9)]}" + GOOD, "time_servers"),
+        (GOOD.replace("eastron_sdm120", "nosuch"), "'nosuch' is no meter profile; choose one of abb_b23, abb_b24"),
+        (GOOD.replace("eastron_sdm120", "__init__"), "'__init__' is no meter profile"),
+        (GOOD.replace('"oven"', '"o\\u202even"'), "meters.0.label: has characters that hide or turn others"),
+        (GOOD.replace('"oven"', '"o\\u009bven"'), "meters.0.label: has characters that hide or turn others"),
         ("", "name"),
     ],
 )
@@ -61,6 +66,11 @@ def test_a_plan_with_a_fault_is_refused_in_one_line(tmp_path: Path, text: str, f
         load(tmp_path, text)
     assert fault in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("profile", runpy.run_path(str(plan.PROFILES / "__init__.py"))["NAMES"])
+def test_every_profile_of_the_firmware_can_be_planned(tmp_path: Path, profile: str) -> None:
+    assert load(tmp_path, GOOD.replace("eastron_sdm120", profile)).meters[0].profile == profile
 
 
 def test_an_eleventh_meter_of_one_user_is_refused(tmp_path: Path) -> None:
