@@ -19,6 +19,7 @@ from gateway.access.audit import Actor
 from gateway.errors import SettingsError
 from gateway.roster import Roster, read_roster
 from gateway.store.database import Database
+from gateway.store.mending import explain
 
 POLL_S: Final = 2.0
 """How often the file is looked at."""
@@ -84,7 +85,7 @@ class Enrolment:
             async with self.database.transaction() as connection:
                 await audit.append(connection, int(time.time()), _ACTOR, "replace roster", str(self.path), **detail)
         except sqlite3.OperationalError as error:
-            self.fault = f"the new roster waits, the audit log cannot be written: {error}; free disk space"
+            self.fault = f"the new roster waits, the audit log cannot be written: {explain(error)}"
             self._seen = None
             return False
         return True

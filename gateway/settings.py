@@ -329,6 +329,11 @@ def read_text(path: Path) -> str:
     """Return the text of the file at *path*; raises SettingsError with one line."""
     try:
         return path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise SettingsError(
+            f"{path}: cannot be read: {_cause(error)}; copy it from the campus directory that campusgrid provision"
+            " campus wrote, or correct its path"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read: {_cause(error)}") from error
 

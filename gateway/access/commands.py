@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -16,7 +16,7 @@ from gateway.access.audit import AuditLog, Head
 from gateway.access.keys import DEFAULT_DAYS, Keys, Scope
 from gateway.access.operator import command_line_actor
 from gateway.access.people import LINK_LIFETIME_S, People
-from gateway.access.roles import Role
+from gateway.access.roles import PERSONAL_ROLES, Role
 from gateway.errors import AccessError
 from gateway.ops.backup import require_memory
 from gateway.roster import Meter, read_roster
@@ -119,7 +119,7 @@ def add_key(
     """
     settings = load_gateway(config)
     meters = _read_meters(settings, meter) if meter else None
-    scope = Scope(name, _read_role(role), _read_account(settings, account), meters, not may_write, days)
+    scope = Scope(name, _read_role(role, Role), _read_account(settings, account), meters, not may_write, days)
     typer.echo(_on_keys(settings, lambda keys: keys.add(scope, None, command_line_actor())))
 
 
@@ -198,11 +198,11 @@ def _read_head(text: str) -> Head:
         raise AccessError(f"--since {text!r} is no head: give NUMBER:HEX as --verify printed it") from error
 
 
-def _read_role(text: str) -> Role:
+def _read_role(text: str, choice: Iterable[Role] = PERSONAL_ROLES) -> Role:
     try:
         return Role(text)
     except ValueError as error:
-        raise AccessError(f"--role {text!r} is no role; choose one of {', '.join(Role)}") from error
+        raise AccessError(f"--role {text!r} is no role; choose one of {', '.join(choice)}") from error
 
 
 def _read_account(settings: GatewaySettings, text: str | None) -> bytes | None:

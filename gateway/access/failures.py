@@ -13,6 +13,7 @@ from gateway.access import audit
 from gateway.access.audit import Actor
 from gateway.access.limits import Limiter, network_of
 from gateway.store.database import Database
+from gateway.store.mending import explain
 
 ROWS_AT_ONCE: Final = 5
 ROWS_PER_S: Final = 1 / 600
@@ -55,4 +56,4 @@ class Failures:
                 )  # fmt: skip
         except sqlite3.OperationalError as error:
             self._untold += untold
-            log.warning("a failed log-in is not in the audit log", cause=str(error), next_step="free disk space")
+            log.warning("a failed log-in is not in the audit log", cause=explain(error))

@@ -220,7 +220,7 @@ def check_role(role: Role, account: bytes | None) -> None:
     if role not in PERSONAL_ROLES:
         raise AccessError(f"{role} is a role for API keys; a person has one of {', '.join(PERSONAL_ROLES)}")
     if (role is Role.TENANT) != (account is not None):
-        raise AccessError("a tenant needs the account that owns the meters, and nobody else has one")
+        raise AccessError("a tenant needs the account that owns the meters (--account), and nobody else has one")
 
 
 async def _insert(connection: aiosqlite.Connection, name: str, role: Role, account: bytes | None, at: int) -> int:

@@ -99,7 +99,8 @@ def bind(settings: ApiSettings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise SettingsError(
-            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error}; choose another api.port"
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror or error};"
+            " a gateway may run there already: end it, or choose another api.port"
         ) from error
     listening.listen(BACKLOG)
     return listening

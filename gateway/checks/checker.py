@@ -29,6 +29,7 @@ from gateway.epochs.intervals import Interval, derive_intervals
 from gateway.intake.refusals import RefusalCode
 from gateway.roster import Meter, Roster
 from gateway.store.checks import CheckStore
+from gateway.store.mending import explain
 
 MAX_READINGS: Final = 2000
 """How many newly stored readings are looked at in one turn."""
@@ -51,7 +52,7 @@ class Checker:
             try:
                 await self.catch_up()
             except sqlite3.OperationalError as error:
-                log.warning("findings not stored", cause=str(error), next_step="free disk space")
+                log.warning("findings not stored", cause=explain(error))
             await asyncio.sleep(POLL_S)
 
     async def catch_up(self) -> None:

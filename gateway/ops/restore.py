@@ -78,6 +78,8 @@ def check_backup(backup: Path, private: bytes, source: Source) -> Opened:
         return Opened(path, manifest, inspection.inspect(path, backup.name, source.roster))
     except OSError as error:
         path.unlink(missing_ok=True)
+        if not backup.is_file():
+            raise BackupError(f"{backup}: {error.strerror}; name a .backup file; nothing was changed") from error
         raise BackupError(f"{backup}: cannot be restored: {error}; nothing was changed") from error
     except BaseException:
         path.unlink(missing_ok=True)

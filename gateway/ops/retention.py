@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from gateway.ops import disk
+from gateway.store.mending import explain
 from gateway.store.retention import RetentionStore
 
 ROUND_S: Final = 3600.0
@@ -69,7 +70,7 @@ class Retention:
             while await _in_turn(self._store.give_back()):
                 pass
         except sqlite3.OperationalError as error:
-            self.fault = f"old readings cannot be removed: {error}; free disk space"
+            self.fault = f"old readings cannot be removed: {explain(error)}"
             log.warning("retention does not get on", cause=str(error))
         else:
             self.fault = None

@@ -16,6 +16,7 @@ from gateway.epochs.calendar import Calendar
 from gateway.settlement.courier import Courier, NotExecutedError
 from gateway.settlement.follower import LedgerFollower
 from gateway.store.anchors import AnchorStore, OwedAnchor
+from gateway.store.mending import explain
 from ledger.anchor import MAX_READINGS, Point
 from ledger.client import AccountClient, LedgerClient
 from ledger.codes import Code
@@ -77,7 +78,7 @@ class AnchorMaker:
             made = await self._store.make(max(int(self._calendar.now()), block.time_ms // 1000 if block else 0))
             await self._prune()
         except sqlite3.OperationalError as error:
-            self.fault = f"the database takes no anchors: {error}; free disk space"
+            self.fault = f"the database takes no anchors: {explain(error)}"
             return False
         self.fault = None
         return made is not None and made.count == MAX_READINGS

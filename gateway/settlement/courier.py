@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from gateway.errors import ReportError
+from gateway.store.mending import explain
 from ledger import checkpoint, receipt_proof
 from ledger.client import ClientError, LedgerClient, NotFinalError, RefusedError
 from ledger.codes import Code
@@ -92,7 +93,7 @@ class Courier:
         except (ClientError, RefusedError, NotFinalError, ReportError) as error:
             self._note(f"the ledger takes no {self._goods}: {error}")
         except sqlite3.OperationalError as error:
-            self._note(f"the database does not take what the ledger answered: {error}; free disk space")
+            self._note(f"the database does not take what the ledger answered: {explain(error)}")
         else:
             self._note(None)
             return worked

@@ -21,6 +21,7 @@ import aiosqlite
 import structlog
 
 from gateway.errors import DamageError, StoreError
+from gateway.store.mending import explain
 
 BUSY_TIMEOUT_S: Final = 10
 CACHE_KIB: Final = 32 * 1024
@@ -62,9 +63,7 @@ class Database:
                 await _migrate(writer, path)
                 await _let_shrink(writer, path)
             except sqlite3.OperationalError as error:
-                raise StoreError(
-                    f"{path}: cannot be brought up to date: {error}; free disk space, then start"
-                ) from error
+                raise StoreError(f"{path}: cannot be brought up to date: {explain(error)}, then start") from error
             reader = await _connect(path, f"file:{path}?mode=ro")
             opened.pop_all()
         return cls(path, lock, writer, reader)

@@ -21,7 +21,10 @@ def test_an_occupied_port_is_one_line_and_a_failure(plant: Plant) -> None:
         done = run("run", "--config", str(plant.config))
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"cannot listen on 127.0.0.1 port {plant.api_port}: Address already in use" in done.stderr
+    assert (
+        f"cannot listen on 127.0.0.1 port {plant.api_port}: Address already in use; a gateway may run there already"
+        in done.stderr
+    )
 
 
 def test_an_epoch_length_that_is_not_the_ledgers_is_refused(plant: Plant) -> None:
@@ -36,7 +39,8 @@ def test_config_check_reads_every_file_and_starts_nothing(plant: Plant) -> None:
     assert done.returncode == 0
     assert done.stdout.endswith(f"{plant.config}: good; 2 meters enrolled\n")
     (plant.config.parent / "receipt.key").unlink()
-    assert "receipt.key: cannot be read: No such file" in run("config", "check", "--config", str(plant.config)).stderr
+    complaint = run("config", "check", "--config", str(plant.config)).stderr
+    assert "receipt.key: cannot be read: No such file or directory; copy it from the campus directory" in complaint
 
 
 def test_an_unreachable_broker_is_tried_again_until_it_answers(plant: Plant) -> None:

@@ -89,9 +89,12 @@ def test_the_audit_log_is_verified_and_a_forged_row_is_named(plant: Plant, capsy
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["user", "add", "anna", "--role", "king"], "'king' is no role; choose one of facility, operator, admin"),
+        (
+            ["user", "add", "anna", "--role", "king"],
+            "choose one of facility, operator, admin, tenant, auditor\n",
+        ),
         (["user", "add", "anna", "--role", "metrics"], "metrics is a role for API keys"),
-        (["user", "add", "anna", "--role", "tenant"], "a tenant needs the account"),
+        (["user", "add", "anna", "--role", "tenant"], "a tenant needs the account that owns the meters (--account)"),
         (["user", "add", "anna", "--role", "tenant", "--account", "77" * 8], "is not in"),
         (["user", "disable", "nobody"], "there is nobody called 'nobody'; campusgrid gateway user list"),
         (["user", "reset-link", "nobody"], "there is nobody called 'nobody'"),

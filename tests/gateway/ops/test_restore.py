@@ -232,6 +232,8 @@ def test_a_gateway_with_an_old_memory_gives_no_receipt_that_takes_back_another(p
     arguments = (str(file), "--key", str(key), "--config", str(plant.config))
     assert "another process works on it; stop that gateway first" in run("restore", *arguments).stderr
     gateway.kill()
+    for wrong, said in ((file.parent, "Is a directory"), (file.with_name("none"), "No such file or directory")):
+        assert f"{wrong}: {said}; name a .backup file" in run("restore", str(wrong), *arguments[1:]).stderr
     Path(f"{plant.store}-wal").unlink()
     plant.store.write_bytes(plant.store.read_bytes()[:5000])
 
