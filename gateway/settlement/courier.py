@@ -100,6 +100,6 @@ class Courier:
         return False
 
     def _note(self, fault: str | None) -> None:
-        if fault != self.fault and fault is not None:
+        if fault is not None and self.fault is None:  # its text names one node after the other, and would fill the log
             log.warning(f"{self._goods} do not reach the ledger now; they wait", cause=fault)
         self.fault = fault
