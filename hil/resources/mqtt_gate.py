@@ -136,10 +136,12 @@ class MqttGate:
             broker[1].write(connect)
             ways = [self._go_up(reader, broker[1], surplus), self._come_down(broker[0], writer, surplus)]
             tasks = [asyncio.ensure_future(way) for way in ways]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:  # also where the gate ends: how each way ended is heard, else asyncio complains of it
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
         finally:
             self._writers.discard(broker[1])
             broker[1].close()

@@ -53,12 +53,7 @@ def test_a_gate_plays_a_fault_to_a_real_client_and_the_broker_notices_nothing(
 ) -> None:
     heard: list[bytes] = []
     with MqttGate(tmp_path, broker.port) as gate:
-        listener, speaker = connected(broker, gate.port, "listener"), connected(broker, broker.port, "speaker")
-        listener.on_message = lambda _client, _data, message: heard.append(bytes(message.payload))
-        subscribed: list[int] = []
-        listener.on_subscribe = lambda *_: subscribed.append(1)
-        listener.subscribe("x", 1)
-        wait_for(lambda: subscribed, "the subscription")
+        listener, speaker = listening(broker, gate.port, heard), connected(broker, broker.port, "speaker")
         gate.fault = fault
         for number in range(100):
             speaker.publish("x", str(number), 1).wait_for_publish(10)
@@ -80,12 +75,7 @@ def test_a_late_message_whose_connection_is_gone_comes_on_the_next(
 ) -> None:
     heard: list[bytes] = []
     with MqttGate(tmp_path, broker.port) as gate:
-        listener, speaker = connected(broker, gate.port, "listener"), connected(broker, broker.port, "speaker")
-        listener.on_message = lambda _client, _data, message: heard.append(bytes(message.payload))
-        subscribed: list[int] = []
-        listener.on_subscribe = lambda *_: subscribed.append(1)
-        listener.subscribe("x", 1)
-        wait_for(lambda: subscribed, "the subscription")
+        listener, speaker = listening(broker, gate.port, heard), connected(broker, broker.port, "speaker")
         gate.fault = fault = Delay(1)
         speaker.publish("x", "late", 1)
         wait_for(lambda: fault.struck, "the message to be held back")
@@ -107,6 +97,17 @@ def test_a_shut_gate_turns_everybody_away_and_an_open_one_lets_them_in_again(tmp
         wait_for(client.is_connected, "the client to come back")
         client.disconnect()
         client.loop_stop()
+
+
+def listening(broker: Broker, port: int, heard: list[bytes]) -> Client:
+    """Return a client that the broker has subscribed, and that adds to *heard* what it is sent."""
+    listener = connected(broker, port, "listener")
+    listener.on_message = lambda _client, _data, message: heard.append(bytes(message.payload))
+    subscribed: list[int] = []
+    listener.on_subscribe = lambda *_: subscribed.append(1)
+    listener.subscribe("x", 1)
+    wait_for(lambda: subscribed, "the subscription")
+    return listener
 
 
 def connected(broker: Broker, port: int, name: str) -> Client:
