@@ -72,7 +72,7 @@ def bill(
     """
     if not re.fullmatch("[0-9a-f]{16}", user):
         raise typer.BadParameter(f"{user!r} is no account: give 16 hex digits in lower case")
-    from ledger.cli import require_url  # noqa: PLC0415 - one part's command line loads without the other's
+    from ledger.commands.urls import require_url  # noqa: PLC0415 - one part's command line loads without the other's
 
     require_url(url)
     made = asyncio.run(_read_bill(url, user, first, last))

@@ -78,7 +78,7 @@ def explain_order(
             f"{_show(order)} is no id: give 16 (order) or 64 (transaction) hex digits in lower case"
         )
     from ledger import explain  # noqa: PLC0415 - loads httpx, which no --help should wait for
-    from ledger.cli import require_url  # noqa: PLC0415 - as above
+    from ledger.commands.urls import require_url  # noqa: PLC0415 - as above
 
     require_url(url)
     typer.echo("\n".join(asyncio.run(explain.explain_order(url, order))))
