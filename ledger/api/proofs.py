@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse, Response
 
 from ledger import checkpoint, keys, merkle, records
+from ledger.api.parameters import EpochNumber, Hash, Id
+from ledger.api.problems import ProblemError, not_found
+from ledger.api.source import Source
+from ledger.modules import meters
 from ledger.node.cosigning import Provable
 from ledger.node.store import Store
 from ledger.proof import Opening, Proof
@@ -66,3 +74,43 @@ def prove_receipt(
     return ReceiptProof(
         leaf.salt, leaf.record, result.events, place, tuple(path), provable.checkpoint, signatures
     ).encode()
+
+
+def routes(source: Source) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.get("/checkpoint", response_class=PlainTextResponse)
+    async def read_checkpoint() -> str:
+        provable = source.provable
+        if provable is None:
+            raise not_found("no_checkpoint", "no checkpoint has a quorum of cosignatures yet")
+        own = checkpoint.sign_as_log(provable.checkpoint, source.log_key)
+        return checkpoint.note(provable.checkpoint, (own, *provable.lines))
+
+    @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
+    async def read_proof(epoch: EpochNumber, meter: Id) -> Response:
+        wanted = bytes.fromhex(meter)
+        held = await source.ledger.run(lambda chain: meters.list_keys(chain.state, wanted))
+        by_thumbprint = {keys.thumbprint(key.public_key): key.public_key for key in held}
+        provable, log_key = source.provable, source.log_key
+        found = await source.disk.read(lambda store: prove(store, epoch, wanted, by_thumbprint, provable, log_key))
+        if isinstance(found, bytes):
+            return PlainTextResponse(found)
+        if isinstance(found, NotProvable):
+            text = f"the line of epoch {epoch} is final but not provable yet; ask again in a few seconds"
+            raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        raise not_found("unknown_line", f"there is no settlement line of epoch {epoch} and meter {meter}")
+
+    @router.get("/proofs/transactions/{transaction_id}")
+    async def read_receipt_proof(transaction_id: Hash) -> Response:
+        wanted, provable, log_key = bytes.fromhex(transaction_id), source.provable, source.log_key
+        found = await source.disk.read(lambda store: prove_receipt(store, wanted, provable, log_key))
+        if isinstance(found, bytes):
+            return Response(found, media_type="application/cbor")
+        if isinstance(found, NotProvable):
+            text = f"transaction {transaction_id} is final but not provable yet; ask again in a few seconds"
+            raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        raise not_found("unknown_transaction", f"no block holds transaction {transaction_id}")
+
+    return router

@@ -15,6 +15,7 @@ import structlog
 
 from ledger.api import server
 from ledger.api.app import make_app
+from ledger.api.source import NodeSource
 from ledger.liveness import Notifier, watch
 from ledger.node import settings as node_settings
 from ledger.node.service import Node
@@ -40,7 +41,7 @@ async def _serve(settings: NodeSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     with server.bind(settings.api) as listener:
         node = Node.open(settings)
-        api = server.make_server(make_app(node))
+        api = server.make_server(make_app(NodeSource(node)))
         working = asyncio.create_task(node.run())
         serving = asyncio.create_task(api.serve(sockets=[listener]))
         notifier = Notifier.from_environment()

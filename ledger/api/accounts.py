@@ -1,0 +1,42 @@
+"""Routes of what the state holds: accounts, meters, anchors."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from ledger.api import resources, views
+from ledger.api.parameters import Id
+from ledger.api.problems import not_found
+from ledger.api.source import Source
+
+
+def routes(source: Source) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.get("/accounts/{account}")
+    async def read_account(account: Id) -> resources.Account:
+        wanted = bytes.fromhex(account)
+        found = await source.ledger.run(
+            lambda chain: views.show_account(chain.state, wanted, source.next_nonce(wanted))
+        )
+        if found is None:
+            raise not_found("unknown_account", f"there is no account {account}")
+        return found
+
+    @router.get("/meters")
+    async def list_meters() -> dict[str, tuple[resources.Meter, ...]]:
+        return {"meters": await source.ledger.run(lambda chain: views.show_meters(chain.state))}
+
+    @router.get("/meters/{meter}")
+    async def read_meter(meter: Id) -> resources.Meter:
+        found = await source.ledger.run(lambda chain: views.show_meter(chain.state, bytes.fromhex(meter)))
+        if found is None:
+            raise not_found("unknown_meter", f"there is no meter {meter}")
+        return found
+
+    @router.get("/anchors/{account}")
+    async def read_anchors(account: Id) -> resources.AnchorHead:
+        return await source.ledger.run(lambda chain: views.show_anchors(chain.state, bytes.fromhex(account)))
+
+    return router

@@ -1,0 +1,45 @@
+"""Routes: where the node stands, blocks, authorities and parameters."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from fastapi import APIRouter
+
+from ledger import checkpoint
+from ledger.api import resources, views
+from ledger.api.parameters import Height
+from ledger.api.problems import not_found
+from ledger.api.source import Source
+from ledger.node.store import Store
+
+
+def routes(source: Source) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.get("/status")
+    async def read_status() -> resources.NodeStatus:
+        return await source.describe()
+
+    @router.get("/blocks/{height}")
+    async def read_block(height: Height) -> resources.BlockSummary:
+        found = await source.disk.read(partial(Store.decided, height=height))
+        if found is None:
+            newest = await source.ledger.run(lambda chain: chain.height)
+            raise not_found("unknown_block", f"there is no block {height} here; the newest is {newest}")
+        return views.show_block(found[0])
+
+    @router.get("/authorities")
+    async def read_authorities() -> resources.Authorities:
+        members = await source.ledger.run(lambda chain: chain.state.authority_set)
+        origin = checkpoint.origin(source.genesis.chain_id)
+        names = tuple(resources.AuthorityName(member.name, member.id) for member in members.members)
+        return resources.Authorities(origin, tuple(map(str, checkpoint.verifier_keys(members, origin))), names)
+
+    @router.get("/parameters")
+    async def read_parameters() -> dict[str, Any]:
+        return await source.ledger.run(lambda chain: views.show_parameters(chain.runtime.look(chain.state).parameters))
+
+    return router

@@ -1,0 +1,48 @@
+"""Routes of the market: orders, delivery epochs, totals."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from ledger.api import resources, views
+from ledger.api.parameters import MAX_EPOCH, EpochNumber
+from ledger.api.source import Source
+
+
+def routes(source: Source) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.get("/orders")
+    async def list_orders(
+        epoch: Annotated[int | None, Query(ge=0, le=MAX_EPOCH)] = None,
+        account: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$")] = None,
+    ) -> dict[str, tuple[resources.Order, ...]]:
+        owner = bytes.fromhex(account) if account else None
+        return {"orders": await source.ledger.run(lambda chain: views.show_orders(chain.state, epoch, owner))}
+
+    @router.get("/epochs/{number}")
+    async def read_epoch(number: EpochNumber) -> resources.Epoch:
+        return await _show_epoch(source, number)
+
+    @router.get("/epochs")
+    async def list_epochs(
+        first: Annotated[int, Query(alias="from", ge=0, le=MAX_EPOCH)],
+        last: Annotated[int, Query(alias="to", ge=0, le=MAX_EPOCH)],
+    ) -> dict[str, list[resources.Epoch]]:
+        numbers = await source.ledger.run(lambda chain: views.list_epochs(chain.state, first, last))
+        return {"epochs": [await _show_epoch(source, number) for number in numbers]}
+
+    @router.get("/supply")
+    async def read_supply() -> resources.Supply:
+        return await source.ledger.run(lambda chain: views.show_supply(chain.state))
+
+    return router
+
+
+async def _show_epoch(source: Source, number: int) -> resources.Epoch:
+    leaves = await source.disk.read(lambda store: store.settlement_leaves(number))
+    lines = [views.show_line(leaf) for leaf in leaves]
+    return await source.ledger.run(lambda chain: views.show_epoch(chain.runtime.look(chain.state), number, lines))

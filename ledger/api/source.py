@@ -1,0 +1,94 @@
+"""Where the API's answers come from: a running node, or a process that reads its database beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from ledger import keys
+from ledger.api.resources import NodeStatus
+from ledger.codes import Refusal
+from ledger.genesis import Genesis
+from ledger.node import status
+from ledger.node.chain import Ledger
+from ledger.node.cosigning import Provable
+from ledger.node.mempool import PoolRefusal
+from ledger.node.service import Admitted, Node
+from ledger.node.store import Store
+
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """A database that is read."""
+
+    async def read(self, query: Callable[[Store], T]) -> T:
+        """Return what *query* reads from the newest committed state."""
+
+
+class Source(Protocol):
+    """What the routes know of whoever answers them. They read in the chain's thread or the store's, never in the loop.
+
+    `log_key` signs checkpoints as whoever serves them, `provable` is the newest that a quorum has cosigned.
+    """
+
+    @property
+    def genesis(self) -> Genesis: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    @property
+    def disk(self) -> Rows: ...
+
+    @property
+    def provable(self) -> Provable | None: ...
+
+    @property
+    def log_key(self) -> keys.PrivateKey: ...
+
+    async def describe(self) -> NodeStatus:
+        """Return where the node stands."""
+
+    async def submit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
+        """Take a transaction in."""
+
+    def is_waiting(self, transaction_id: bytes) -> bool:
+        """Tell whether the transaction waits for a block here."""
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return the first nonce of *account* that no transaction which waits here has; 0 where none waits."""
+
+
+class NodeSource:
+    """A running node."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self.genesis, self.ledger, self.disk = node.genesis, node.ledger, node.disk
+
+    @property
+    def provable(self) -> Provable | None:
+        """The newest checkpoint that a quorum has cosigned."""
+        return self._node.cosigning.provable
+
+    @property
+    def log_key(self) -> keys.PrivateKey:
+        """The key under which this node serves its log."""
+        return self._node.log_key
+
+    async def describe(self) -> NodeStatus:
+        """Return where the node stands right now."""
+        return status.describe(self._node)
+
+    async def submit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
+        """Take a transaction in and pass it on to the other authorities."""
+        return await self._node.admit(raw)
+
+    def is_waiting(self, transaction_id: bytes) -> bool:
+        """Tell whether the transaction waits for a block here."""
+        return transaction_id in self._node.mempool
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return the first nonce of *account* that nothing which waits here has; 0 where nothing waits."""
+        return self._node.mempool.next_nonce(account, 0)

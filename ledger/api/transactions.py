@@ -1,0 +1,77 @@
+"""Routes of transactions: submit one, ask what became of it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ledger.api import resources, views
+from ledger.api.parameters import Hash
+from ledger.api.problems import ProblemError
+from ledger.api.source import Source
+from ledger.node.service import Admitted
+from ledger.transaction import MAX_TRANSACTION_BYTES
+
+MAX_BODY_BYTES: Final = MAX_TRANSACTION_BYTES * 4 // 3 + 1024
+
+
+class SubmissionBody(BaseModel):
+    """What a client posts: a transaction's envelope in base64."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    transaction: str
+
+
+_SUBMISSION: Final = TypeAdapter(SubmissionBody)
+
+
+def routes(source: Source) -> APIRouter:
+    """Return the routes."""
+    router = APIRouter()
+
+    @router.post("/transactions", status_code=HTTPStatus.ACCEPTED)
+    async def submit(request: Request) -> resources.Submission:
+        raw = _decode_submission(await _read_body(request))
+        answer = await source.submit(raw)
+        if isinstance(answer, Admitted):
+            return resources.Submission(answer.id, "pending")
+        known = hashlib.sha256(raw).digest()  # submitted again after it became final: not an error
+        if await source.disk.read(lambda store: store.result(known)) is not None:
+            return resources.Submission(known, "final")
+        code = answer.code.name.lower()
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, answer.text)
+
+    @router.get("/transactions/{transaction_id}")
+    async def read_transaction(transaction_id: Hash) -> resources.Receipt:
+        wanted = bytes.fromhex(transaction_id)
+        result = await source.disk.read(lambda store: store.result(wanted))
+        if result is not None:
+            return views.show_receipt(result)
+        return resources.Receipt(wanted, "pending" if source.is_waiting(wanted) else "unknown")
+
+    return router
+
+
+async def _read_body(request: Request) -> bytes:
+    """Return the body; a longer one than any transaction is refused before it is read whole."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            text = f"a submission has at most {MAX_BODY_BYTES} bytes"
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", text)
+    return bytes(body)
+
+
+def _decode_submission(body: bytes) -> bytes:
+    try:
+        return base64.b64decode(_SUBMISSION.validate_json(body).transaction, validate=True)
+    except (ValidationError, binascii.Error) as error:
+        text = "the body is no submission: give an object with the one key `transaction`, base64 of an envelope"
+        raise ProblemError(HTTPStatus.BAD_REQUEST, "bad_request", text) from error
