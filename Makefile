@@ -6,7 +6,7 @@ WORKERS ?= $(if $(ARGS),0,3)
 VENV := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: setup demo test lint bench soak mutants firmware micropython mosquitto browser spin pins clean help
+.PHONY: setup demo test lint bench soak mutants firmware micropython mosquitto browser spin softhsm pins clean help
 
 setup: ## make .venv with every pinned dependency and the campusgrid command
 	@$(PYTHON) -m provisioning.toolchain.environment
@@ -15,7 +15,7 @@ demo: setup micropython mosquitto ## run the virtual campus (ARGS="--epochs 3 --
 	@$(VENV)/campusgrid demo $(ARGS)
 
 test: export PYTHONDONTWRITEBYTECODE := # hundreds of processes are started: each would compile our sources anew
-test: setup firmware mosquitto browser spin ## run the whole test suite in three processes; ARGS="-k proof" selects, in one
+test: setup firmware mosquitto browser spin softhsm ## run the whole test suite in three processes; ARGS="-k proof" selects, in one
 	@$(VENV)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder \
 	    --max-worker-restart 2 $(ARGS)
 
@@ -48,6 +48,9 @@ browser: setup ## get chromium, which the tests of the dashboard drive
 
 spin: setup ## get SPIN, which checks the model of the consensus' locking rule
 	@$(VENV)/python -m provisioning.toolchain.spin
+
+softhsm: setup ## get SoftHSM, in which a test's node keeps its keys
+	@$(VENV)/python -m provisioning.toolchain.softhsm
 
 pins: setup ## recompile constraints.txt from pyproject.toml (the newest versions, hashes for every platform)
 	@$(VENV)/python -m provisioning.toolchain.pins

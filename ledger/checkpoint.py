@@ -108,7 +108,7 @@ def sign_as_log(checkpoint: Checkpoint, key: keys.PrivateKey) -> SignatureLine:
     return SignatureLine(verifier.name, verifier.hash + key.sign(str(checkpoint).encode()))
 
 
-def cosign(checkpoint: Checkpoint, name: str, key: keys.PrivateKey, time_s: int) -> SignatureLine:
+def cosign(checkpoint: Checkpoint, name: str, key: keys.Signer, time_s: int) -> SignatureLine:
     """Return the cosignature/v1 over *checkpoint* by the cosigner *name* at Unix time *time_s*."""
     verifier = VerifierKey(name, SignatureType.COSIGNATURE, key.public_key)
     signature = key.sign(_cosigned_bytes(checkpoint, time_s))

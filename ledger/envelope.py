@@ -55,7 +55,7 @@ class Envelope:
         )
 
 
-def seal(payload: bytes, key: keys.PrivateKey) -> bytes:
+def seal(payload: bytes, key: keys.Signer) -> bytes:
     """Return *payload* signed with *key* as an encoded envelope."""
     return assemble(key.key_id, payload, key.sign(to_be_signed(key.key_id, payload)))
 

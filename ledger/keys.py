@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import nacl.bindings as sodium
 from nacl.exceptions import BadSignatureError
@@ -23,6 +23,21 @@ def thumbprint(public_key: bytes) -> bytes:
 def key_id(public_key: bytes) -> bytes:
     """Return the 8-byte COSE `kid` of *public_key*: the head of its thumbprint."""
     return thumbprint(public_key)[:KEY_ID_BYTES]
+
+
+class Signer(Protocol):
+    """A private key wherever it is kept: in memory (`PrivateKey`), or in a token that signs (`node.hsm`)."""
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32 bytes that others know the key by."""
+
+    @property
+    def key_id(self) -> bytes:
+        """The 8-byte COSE `kid` of this key."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature of *message*."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hypothesis import settings
 from provisioning.toolchain.browser import find_chromium
 from provisioning.toolchain.micropython import find_micropython
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
+from provisioning.toolchain.softhsm import find_softhsm
 from tests import parts
 from tests.firmware import summary
 
@@ -54,6 +55,12 @@ def mosquitto() -> Path:
 def mosquitto_passwd() -> Path:
     """Return the executable that hashes the broker's password file."""
     return find_mosquitto_passwd()
+
+
+@pytest.fixture(scope="session")
+def softhsm() -> Path:
+    """Return the library of the PKCS#11 token in software."""
+    return find_softhsm()
 
 
 @pytest.fixture(scope="session")

@@ -96,9 +96,7 @@ def _node_steps(program: Path, node: Path, root: Path) -> Iterator[Step]:
     except LedgerError as error:
         raise GatewayError(str(error)) from error
     folder, keys, tls = _real(settings.data_dir), settings.keys, settings.tls
-    yield from _reach(
-        root, [node, settings.genesis, keys.vote, keys.cosign, keys.log, tls.ca, tls.cert, tls.key, folder]
-    )
+    yield from _reach(root, [node, settings.genesis, *keys.files, tls.ca, tls.cert, tls.key, folder])
     yield _folder(root, folder, "*")
     yield _write(root, UNITS / "campusgrid-ledger.service", units.ledger_node(program, node, folder))
 

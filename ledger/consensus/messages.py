@@ -113,7 +113,7 @@ class Refusal(Enum):
     NOT_THE_PROPOSER = "not_the_proposer"
 
 
-def sign(statement: Statement, chain_id: bytes, sender: int, key: keys.PrivateKey) -> Message:
+def sign(statement: Statement, chain_id: bytes, sender: int, key: keys.Signer) -> Message:
     """Return *statement* signed with the vote key of the authority at index *sender*.
 
     For the shell's signer only, which first asks `sign_state` (see `effects.Cast`).

@@ -52,7 +52,7 @@ class Cosigning:
         """The size of the log that is provable."""
         return self.provable.checkpoint.size if self.provable else 0
 
-    def sign(self, header: Header, name: str, key: keys.PrivateKey, time_s: int) -> Signed:
+    def sign(self, header: Header, name: str, key: keys.Signer, time_s: int) -> Signed:
         """Return authority *name*'s cosignature over the log after *header*, to be stored before it leaves."""
         note = Checkpoint(self.origin, header.log_size, header.log_root)
         line = checkpoint.cosign(note, checkpoint.cosigner_name(self.origin, name), key, time_s)

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import structlog
 
-from ledger import envelope, transaction
-from ledger.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, Commit
+from ledger import envelope, keys, transaction
+from ledger.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, Commit, Header
 from ledger.consensus import effects as fx
 from ledger.consensus import events as ev
 from ledger.consensus import messages
@@ -30,7 +30,7 @@ from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.liveness import Progress
-from ledger.node import promises, wire
+from ledger.node import hsm, promises, wire
 from ledger.node.blocks import Blocks
 from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position
 from ledger.node.cosigning import Cosigning
@@ -68,6 +68,7 @@ class Parts:
 class Driver:
     """One node's consensus. `position` is where its chain stands, `alarm` why it signs no more (None: all is well).
 
+    `key_fault` says why a token gave no signature when it was last asked.
     It signs nothing below height `signs_from`: a node whose data was wiped could contradict itself.
     """
 
@@ -75,6 +76,7 @@ class Driver:
         self.position = position
         self.signs_from = 1
         self.alarm: str | None = None
+        self.key_fault: str | None = None
         self.dropped_jobs = 0
         self.progress = Progress()
         self._parts = parts
@@ -237,7 +239,15 @@ class Driver:
         seat = self.seat
         if self.alarm is not None or seat is None:
             return ()
-        message = messages.sign(statement, self._chain_id, seat.place, seat.keys.vote)
+        vote_key = seat.keys.vote
+        try:
+            message = await hsm.sign_aside(
+                vote_key, lambda: messages.sign(statement, self._chain_id, seat.place, vote_key)
+            )
+        except hsm.TokenError as error:
+            self._note_key_fault(error)
+            return ()
+        self.key_fault = None
         height, round_, kind = statement.slot
         signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
         records, self._records = self._records, []
@@ -255,10 +265,10 @@ class Driver:
         """Make the block, all it changes and the own cosignature durable at once, then move on."""
         parts, candidate = self._parts, self._parts.blocks.executed[effect.block_id]
         header = candidate.block.header
-        own, name = None, parts.identity.name
+        own = None
         seat = parts.identity.seat(self.position.sets[header.height + 1])  # a checkpoint is the next set's to cosign
         if self.alarm is None and seat is not None:
-            own = parts.cosigning.sign(header, name, seat.keys.cosign, _now_ms() // 1000)
+            own = await self._cosign(header, seat.keys.cosign)
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own))
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
@@ -271,6 +281,14 @@ class Driver:
             parts.peers.broadcast(wire.cosignature(report))
             self.take_cosignature(report)
         await self._start_height(effect.commit, ())
+
+    async def _cosign(self, header: Header, key: keys.Signer) -> Signed | None:
+        name, time_s = self._parts.identity.name, _now_ms() // 1000
+        try:
+            return await hsm.sign_aside(key, lambda: self._parts.cosigning.sign(header, name, key, time_s))
+        except hsm.TokenError as error:
+            self._note_key_fault(error)
+            return None
 
     async def _start_height(self, last_commit: Commit | None, stored: tuple[Message, ...]) -> None:
         self._records.clear()
@@ -416,6 +434,11 @@ class Driver:
             self._evidence = list(await self._parts.ledger.run(lambda chain: chain.still_proving(pending)))
             settled = [one for one in pending if one not in self._evidence]
             await self._parts.disk.commit(lambda store: store.delete_evidence(settled))
+
+    def _note_key_fault(self, error: hsm.TokenError) -> None:
+        """Go on without this signature, as if its message were lost: the token may be back for the next one."""
+        self.key_fault = str(error)
+        log.error("a signature is missing", reason=self.key_fault)
 
     def _raise_alarm(self, text: str) -> None:
         self.alarm = text

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ledger import keys
 from ledger.authority import AuthoritySet
+from ledger.node import hsm
 from ledger.node import settings as node_settings
 from ledger.node.settings import KeyFiles, NodeSettings, SettingsError
 
@@ -14,8 +15,8 @@ from ledger.node.settings import KeyFiles, NodeSettings, SettingsError
 class KeySet:
     """An authority's private keys, which its set entry names all together."""
 
-    vote: keys.PrivateKey
-    cosign: keys.PrivateKey
+    vote: keys.Signer
+    cosign: keys.Signer
     log: keys.PrivateKey
 
     @property
@@ -49,9 +50,10 @@ class Identity:
 
 
 def load(settings: NodeSettings) -> Identity:
-    """Read the keys that *settings* name; raises SettingsError."""
+    """Read the keys that *settings* name, and find those in tokens; raises SettingsError, TokenError."""
     named = [settings.keys, *([settings.next_keys] if settings.next_keys is not None else [])]
-    return Identity(settings.name, tuple(_read(files) for files in named))
+    tokens = hsm.Tokens()
+    return Identity(settings.name, tuple(_read(files, tokens) for files in named))
 
 
 def require_seat(identity: Identity, authorities: AuthoritySet, settings: NodeSettings) -> None:
@@ -66,5 +68,9 @@ def require_seat(identity: Identity, authorities: AuthoritySet, settings: NodeSe
     raise SettingsError(f"the keys of {identity.name} are not those in the genesis file: compare the two, {otherwise}")
 
 
-def _read(files: KeyFiles) -> KeySet:
-    return KeySet(*(node_settings.read_key(path) for path in (files.vote, files.cosign, files.log)))
+def _read(files: KeyFiles, tokens: hsm.Tokens) -> KeySet:
+    vote, cosign = (
+        tokens.key(source) if isinstance(source, hsm.KeyPlace) else node_settings.read_key(source)
+        for source in (files.vote, files.cosign)
+    )
+    return KeySet(vote, cosign, node_settings.read_key(files.log))

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ledger import keys
 from ledger.errors import LedgerError
+from ledger.node import hsm
 
 MAX_SETTINGS_BYTES: Final = 64 * 1024
 
@@ -25,6 +26,19 @@ def _resolve(value: Any, info: ValidationInfo) -> Any:
 
 FilePath = Annotated[Path, BeforeValidator(_resolve)]
 """A path of the settings file; a relative one starts at the file's folder."""
+
+
+def _resolve_key(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str) or not value.startswith(hsm.SCHEME):
+        return _resolve(value, info)
+    try:
+        return hsm.parse(value, _resolve(".", info))
+    except hsm.TokenError as error:
+        raise ValueError(str(error)) from error
+
+
+KeySource = Annotated[Path | hsm.KeyPlace, BeforeValidator(_resolve_key)]
+"""Where a key is: a file with its Ed25519 seed (64 hexadecimal characters), or a PKCS#11 URI (see `node.hsm`)."""
 
 
 class _Section(BaseModel):
@@ -54,11 +68,17 @@ SocketAddress = Annotated[Address, BeforeValidator(_split_address)]
 
 
 class KeyFiles(_Section):
-    """Files with one Ed25519 seed each: 64 hexadecimal characters."""
+    """Where the node's keys are; the log's is always in a file."""
 
-    vote: FilePath
-    cosign: FilePath
+    vote: KeySource
+    cosign: KeySource
     log: FilePath
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the node reads for its keys; of a key in a token, the one with the PIN."""
+        sources = (self.vote, self.cosign, self.log)
+        return tuple(source.pin_file if isinstance(source, hsm.KeyPlace) else source for source in sources)
 
 
 class TlsFiles(_Section):

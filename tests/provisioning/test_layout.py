@@ -14,6 +14,7 @@ from gateway.api.server import make_tls_context
 from gateway.settings import load_bidding, load_gateway, read_key
 from ledger import checkpoint, genesis
 from ledger.genesis import Role
+from ledger.node import identity
 from ledger.node import settings as node_settings
 from provisioning import campus, keys, layout, roster
 from provisioning.campus import AAIP_PER_AIP, Campus
@@ -53,8 +54,8 @@ def test_the_nodes_read_their_settings_and_know_each_other(made: Campus) -> None
         assert {peer.name for peer in read.peers} == set(AUTHORITIES) - {name}
         assert genesis.load(read.genesis) == made.genesis
         member = next(member for member in made.genesis.authorities.members if member.name == name)
-        assert node_settings.read_key(read.keys.vote).public_key == member.vote_key
-        assert node_settings.read_key(read.keys.cosign).public_key == member.cosign_key
+        held = identity.load(read).key_sets[0]
+        assert held.public == (member.vote_key, member.cosign_key, member.log_key)
         assert read.data_dir.is_dir()
 
 

@@ -10,6 +10,7 @@ import pytest
 from provisioning.toolchain import browser
 from provisioning.toolchain import micropython as micropython_tool
 from provisioning.toolchain import mosquitto as mosquitto_tool
+from provisioning.toolchain import softhsm as softhsm_tool
 from provisioning.toolchain.errors import ToolchainError
 
 
@@ -55,6 +56,7 @@ def test_a_missing_tool_names_the_command_that_gets_it(monkeypatch: pytest.Monke
         (mosquitto_tool.find_mosquitto_passwd, "make mosquitto"),
         (micropython_tool.find_micropython, "make micropython"),
         (browser.find_chromium, "make browser"),
+        (softhsm_tool.find_softhsm, "make softhsm"),
     )
     for find, command in finders:
         with pytest.raises(ToolchainError, match=command):
