@@ -155,6 +155,10 @@ class LedgerClient:
         """Return the newest provable checkpoint as a C2SP signed note."""
         return (await self._request("GET", "/v1/checkpoint")).text
 
+    async def handovers(self) -> bytes:
+        """Return the file of all hand-over certificates, oldest first (`ledger.handover`)."""
+        return (await self._request("GET", "/v1/handovers")).content
+
     async def proof(self, epoch: int, meter_id: bytes) -> bytes:
         """Return the proof file of a settlement line; raises RefusedError (status 409 while not provable yet)."""
         return (await self._request("GET", f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}")).content

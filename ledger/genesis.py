@@ -190,7 +190,7 @@ def dumps(genesis: Genesis) -> str:
         "name": genesis.name,
         "time_ms": genesis.time_ms,
         "secret": genesis.secret.hex(),
-        "authorities": [_authority_json(member) for member in genesis.authorities.members],
+        "authorities": [authority_json(member) for member in genesis.authorities.members],
         "parameters": _parameters_json(genesis.parameters),
         "grid_account": genesis.grid_account.hex(),
         "accounts": [_account_json(account) for account in genesis.accounts],
@@ -225,7 +225,8 @@ def _require(holds: bool, text: str) -> None:
         raise GenesisError(text)
 
 
-def _authority_json(member: Authority) -> dict[str, str]:
+def authority_json(member: Authority) -> dict[str, str]:
+    """Return *member* as genesis files write it."""
     values = {field.name: getattr(member, field.name) for field in fields(member)}
     return {name: value if isinstance(value, str) else value.hex() for name, value in values.items()}
 
@@ -317,7 +318,8 @@ def _authority(value: Any, where: str) -> Authority:
     return Authority(**_members(value, where, _AUTHORITY))
 
 
-def _authorities(value: Any, where: str) -> AuthoritySet:
+def parse_authorities(value: Any, where: str) -> AuthoritySet:
+    """Return the set that a decoded JSON list describes; raises GenesisError that names *where* it is wrong."""
     return AuthoritySet(_list_of(_authority)(value, where))
 
 
@@ -339,6 +341,6 @@ _PARAMETERS: Final[dict[str, Parser]] = {
 } | dict.fromkeys(_AMOUNTS, _amount) | {"clearing_rule": _text}  # fmt: skip
 _ACCOUNT: Final[dict[str, Parser]] = {"id": _ID, "public_key": _KEY, "roles": _roles, "balance_aaip": _amount}
 _GENESIS: Final[dict[str, Parser]] = {
-    "name": _text, "time_ms": _integer, "secret": _bytes(SECRET_BYTES), "authorities": _authorities,
+    "name": _text, "time_ms": _integer, "secret": _bytes(SECRET_BYTES), "authorities": parse_authorities,
     "parameters": _parameters, "grid_account": _ID, "accounts": _list_of(_account),
 }  # fmt: skip

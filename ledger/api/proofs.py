@@ -80,14 +80,6 @@ def routes(source: Source) -> APIRouter:
     """Return the routes."""
     router = APIRouter()
 
-    @router.get("/checkpoint", response_class=PlainTextResponse)
-    async def read_checkpoint() -> str:
-        provable = source.provable
-        if provable is None:
-            raise not_found("no_checkpoint", "no checkpoint has a quorum of cosignatures yet")
-        own = checkpoint.sign_as_log(provable.checkpoint, source.log_key)
-        return checkpoint.note(provable.checkpoint, (own, *provable.lines))
-
     @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
     async def read_proof(epoch: EpochNumber, meter: Id) -> Response:
         wanted = bytes.fromhex(meter)

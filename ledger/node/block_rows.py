@@ -34,7 +34,7 @@ class TransactionResult:
 
 
 class BlockRows(Database):
-    """The tables `blocks`, `transactions` and `state_rows`."""
+    """The tables `blocks`, `handovers`, `transactions` and `state_rows`."""
 
     def height(self) -> int:
         """Return the height of the newest block, 0 for a chain at its genesis."""
@@ -62,6 +62,14 @@ class BlockRows(Database):
             "SELECT id, height, place, code, text, events FROM transactions WHERE id = ?", (transaction_id,)
         )
         return TransactionResult(*row) if row else None
+
+    def add_handover(self, height: int, data: bytes) -> None:
+        """Keep the encoded hand-over certificate that the header of *height* announces."""
+        self._run("INSERT OR IGNORE INTO handovers VALUES (?, ?)", (height, data))
+
+    def handovers(self) -> dict[int, bytes]:
+        """Return the encoded hand-over certificates by height, oldest first."""
+        return dict(self._all("SELECT height, data FROM handovers ORDER BY height", ()))
 
     def save_genesis(self, head: bytes, rows: Iterable[Write]) -> None:
         """Write the genesis state."""

@@ -20,11 +20,12 @@ from ledger.consensus.machine import HEIGHTS_AHEAD
 from ledger.errors import MalformedError
 from ledger.execution import Execution, Receipt
 from ledger.genesis import Parameters
+from ledger.handover import certify
 from ledger.modules import accounts, authorities, find_call
 from ledger.node.store import Decision, Leaf, Store, TransactionResult
 from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
-from ledger.state import LedgerState, authorities_at, decode_head
+from ledger.state import AUTHORITY_SETS, LedgerState, authorities_at, decode_head
 from ledger.transaction import Transaction
 
 T = TypeVar("T")
@@ -79,7 +80,9 @@ class Chain:
         """Return the chain as stored, or at its genesis; raises CorruptedError where rows and state root disagree."""
         head = store.meta("head")
         if head is not None:
-            return cls(runtime, LedgerState.restore(decode_head(head), store.rows()))
+            state = LedgerState.restore(decode_head(head), store.rows())
+            add_handovers(store, state)
+            return cls(runtime, state)
         state = runtime.genesis_state()
         with store.transaction():
             store.save_genesis(state.head.encode(), state.rows())
@@ -168,6 +171,20 @@ class Ledger:
     def close(self) -> None:
         """Wait for the work at hand; drop the rest."""
         self._thread.shutdown(cancel_futures=True)
+
+
+def add_handovers(store: Store, state: LedgerState) -> None:
+    """Certify the changes of the set that *store* decided before a node kept certificates of them."""
+    held = store.handovers()
+    heights = [row.from_height - 1 for _, row in state.scan(AUTHORITY_SETS)]
+    missing = [height for height in heights if height not in held and (store.decided(height) is not None)]
+    with store.transaction():
+        for height in missing:
+            found = store.decided(height)
+            sets = authorities_at(state, height), authorities_at(state, height + 1)
+            made = found and certify(block.decode(found[0]).header, found[1], *sets)
+            if made:
+                store.add_handover(height, made.encode())
 
 
 def decide(candidate: Candidate, commit: Commit) -> Decision:

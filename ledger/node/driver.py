@@ -29,6 +29,7 @@ from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
+from ledger.handover import certify
 from ledger.liveness import Progress
 from ledger.node import hsm, promises, wire
 from ledger.node.blocks import Blocks
@@ -269,7 +270,8 @@ class Driver:
         seat = parts.identity.seat(self.position.sets[header.height + 1])  # a checkpoint is the next set's to cosign
         if self.alarm is None and seat is not None:
             own = await self._cosign(header, seat.keys.cosign)
-        await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own))
+        changed = certify(header, effect.commit, self.position.authorities, self.position.sets[header.height + 1])
+        await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
         parts.mempool.settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)), header.height)

@@ -14,6 +14,7 @@ from ledger.block import Commit
 from ledger.consensus import messages
 from ledger.consensus.messages import Message
 from ledger.errors import CorruptedError, MalformedError
+from ledger.handover import Handover
 from ledger.node.chain import Candidate, decide
 from ledger.node.store import Signed, SignedType, Store
 
@@ -39,9 +40,13 @@ def store_promise(signed: Signed, inputs: Sequence[Message], blocks: Sequence[Ca
     store.sign(signed)
 
 
-def store_decision(candidate: Candidate, commit: Commit, own: Signed | None, store: Store) -> None:
-    """Write a decided block, all that follows from it, and the own cosignature over the log after it."""
+def store_decision(
+    candidate: Candidate, commit: Commit, own: Signed | None, handover: Handover | None, store: Store
+) -> None:
+    """Write a decided block, all that follows from it, the own cosignature over the log after it, and a *handover*."""
     store.save(decide(candidate, commit))
+    if handover is not None:
+        store.add_handover(handover.height, handover.encode())
     if own is not None:
         store.sign(own)
 

@@ -8,11 +8,15 @@ import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from ledger import cbor, keys
+import pytest
+
+from ledger import cbor, checkpoint, keys
 from ledger.client import AccountClient, LedgerClient
+from ledger.handover import parse_all, walk
 from ledger.modules.authorities import prove_synced
 from ledger.node.service import DATABASE
 from ledger.node.store import Store
+from ledger.proof import ProofRefusedError, check_cosigned
 from ledger.state import decode_head
 from ledger.statements import sign_possession
 from tests.ledger.node.network import OTHER, Network, account_key, until, write_keys
@@ -153,3 +157,17 @@ async def test_a_fifth_authority_joins_one_rotates_its_keys_and_one_leaves_while
             return status.checkpoint_size == status.log_size
 
     await until(is_provable, "the newest checkpoint is cosigned by a quorum of the new set")
+    async with network.client(2) as client:
+        files = await client.handovers(), await client.checkpoint()
+    assert_an_outsider_follows(network, *files)
+
+
+def assert_an_outsider_follows(network: Network, handovers: bytes, note: str) -> None:
+    """From the genesis alone to whoever cosigned the newest checkpoint."""
+    rules = network.genesis
+    eras = walk(rules.chain_id, rules.authorities, parse_all(handovers, rules.chain_id))
+    assert [len(era.authorities) for era in eras.eras] == [4, 5, 5, 4]
+    found, lines = checkpoint.parse_note(note)
+    assert len(check_cosigned(found, lines, eras.verifiers(found.size))) == 3
+    with pytest.raises(ProofRefusedError):
+        check_cosigned(found, lines, checkpoint.verifier_keys(rules.authorities, found.origin))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from ledger import transaction
+from ledger import handover, transaction
 from ledger.block import Block, Commit
 from ledger.codes import Code, Refusal
 from ledger.consensus.evidence import Evidence
@@ -262,6 +263,28 @@ async def test_a_nodes_place_follows_the_set_when_a_newcomer_sorts_before_it(lon
     assert at is not None
     assert (at.number, at.own) == (4, 1)
     assert status.describe(node.node).index == 1
+
+    store = Store.open_reader(others.network.directory(0) / "data" / DATABASE)
+    held = store.handovers()
+    eras = handover.walk(chain_id, others.network.genesis.authorities, map(handover.parse, held.values()))
+    assert (list(held), eras.newest) == ([3], others.state.authority_set)
+    store.close()
+
+
+async def test_a_node_that_ran_before_certificates_were_kept_makes_them_of_its_blocks(
+    lone: tuple[Lone, Authorities], tmp_path: Path
+) -> None:
+    await test_a_nodes_place_follows_the_set_when_a_newcomer_sorts_before_it(lone)
+    _, others = lone
+    with contextlib.closing(sqlite3.connect(others.network.directory(0) / "data" / DATABASE)) as live:
+        live.execute("VACUUM INTO ?", (str(tmp_path / "copy.sqlite"),))
+    store = Store.open(tmp_path / "copy.sqlite", others.network.genesis.chain_id)
+    held = store.handovers()
+    with store.transaction():
+        store._run("DELETE FROM handovers", ())
+    Chain.recover(Runtime(others.network.genesis), store)
+    assert store.handovers() == held != {}
+    store.close()
 
 
 async def test_a_wiped_node_that_is_told_so_signs_no_height_it_may_have_signed_before(tmp_path: Path) -> None:
