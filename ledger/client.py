@@ -73,6 +73,11 @@ class LedgerClient:
             self._sent.popitem(last=False)
         return answer.id
 
+    async def submit_all(self, raws: Sequence[bytes]) -> tuple[resources.BulkAnswer, ...]:
+        """Submit up to 500 encoded transactions (512 KiB) at once and return what became of each, in their order."""
+        body = {"transactions": [base64.b64encode(raw).decode() for raw in raws]}
+        return _parse(resources.BulkSubmission, await self._request("POST", "/v1/transactions/bulk", json=body)).answers
+
     async def receipt(self, transaction_id: bytes) -> resources.Receipt:
         """Return what is known of a transaction."""
         return _parse(resources.Receipt, await self._request("GET", f"/v1/transactions/{transaction_id.hex()}"))

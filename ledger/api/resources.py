@@ -89,6 +89,22 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
+class BulkAnswer:
+    """What became of one transaction of many: it waits for a block, or `code` and `detail` say why it was refused."""
+
+    id: Hex
+    code: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkSubmission:
+    """The answer to transactions submitted in bulk, in their order."""
+
+    answers: tuple[BulkAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What a transaction did. In `values` byte strings are hex; amounts, and integers beyond 2^53 - 1, are digits."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from ledger import keys
@@ -10,10 +10,11 @@ from ledger.api.resources import NodeStatus
 from ledger.codes import Refusal
 from ledger.genesis import Genesis
 from ledger.node import status
+from ledger.node.admission import Admitted, Answer
 from ledger.node.chain import Ledger
 from ledger.node.cosigning import Provable
 from ledger.node.mempool import PoolRefusal
-from ledger.node.service import Admitted, Node
+from ledger.node.service import Node
 from ledger.node.store import Store
 
 T = TypeVar("T")
@@ -53,6 +54,9 @@ class Source(Protocol):
     async def submit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
         """Take a transaction in."""
 
+    async def submit_all(self, raws: Sequence[bytes]) -> list[Answer]:
+        """Take transactions in; return what became of each, in their order."""
+
     def is_waiting(self, transaction_id: bytes) -> bool:
         """Tell whether the transaction waits for a block here."""
 
@@ -84,6 +88,10 @@ class NodeSource:
     async def submit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
         """Take a transaction in and pass it on to the other authorities."""
         return await self._node.admit(raw)
+
+    async def submit_all(self, raws: Sequence[bytes]) -> list[Answer]:
+        """Take transactions in and pass them on to the other authorities; return what became of each."""
+        return await self._node.admission.submit(raws)
 
     def is_waiting(self, transaction_id: bytes) -> bool:
         """Tell whether the transaction waits for a block here."""

@@ -15,7 +15,7 @@ from ledger.api import resources, views
 from ledger.api.parameters import Hash
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
-from ledger.node.service import Admitted
+from ledger.node.admission import Admitted
 from ledger.transaction import MAX_TRANSACTION_BYTES
 
 MAX_BODY_BYTES: Final = MAX_TRANSACTION_BYTES * 4 // 3 + 1024
@@ -37,7 +37,7 @@ def routes(source: Source) -> APIRouter:
 
     @router.post("/transactions", status_code=HTTPStatus.ACCEPTED)
     async def submit(request: Request) -> resources.Submission:
-        raw = _decode_submission(await _read_body(request))
+        raw = _decode_submission(await read_body(request, MAX_BODY_BYTES))
         answer = await source.submit(raw)
         if isinstance(answer, Admitted):
             return resources.Submission(answer.id, "pending")
@@ -58,13 +58,13 @@ def routes(source: Source) -> APIRouter:
     return router
 
 
-async def _read_body(request: Request) -> bytes:
-    """Return the body; a longer one than any transaction is refused before it is read whole."""
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body; one longer than *max_bytes* is refused before it is read whole."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            text = f"a submission has at most {MAX_BODY_BYTES} bytes"
+        if len(body) > max_bytes:
+            text = f"a submission has at most {max_bytes} bytes"
             raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", text)
     return bytes(body)
 

@@ -147,6 +147,10 @@ class Chain:
         checked = self.runtime.check_transaction(self.state, raw)
         return checked if isinstance(checked, Refusal) else (checked, self.next_nonce(checked.sender))
 
+    def check_all(self, raws: Iterable[bytes]) -> list[tuple[Transaction, int] | Refusal]:
+        """Return for each transaction what `check` does."""
+        return [self.check(raw) for raw in raws]
+
     def next_nonces(self, accounts_: Iterable[bytes]) -> dict[bytes, int]:
         """Return the next nonce of each account."""
         return {account: self.next_nonce(account) for account in accounts_}

@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -24,6 +23,7 @@ from ledger.genesis import Genesis
 from ledger.market import clearing
 from ledger.node import identity as node_identity
 from ledger.node import wire
+from ledger.node.admission import Admission, Admitted
 from ledger.node.chain import Chain, Ledger
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
@@ -35,23 +35,13 @@ from ledger.node.store import SignedType, Store
 from ledger.node.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
 from ledger.node.wire import Frame, FrameType
 from ledger.runtime import Runtime
-from ledger.transaction import Transaction
 
 REPORT_INTERVAL_S: Final = 0.4
-MAX_QUEUED_GOSSIP: Final = 10_000
-MAX_GOSSIP_BATCH: Final = 200
 MAX_PASSED_ON: Final = 1_000
 SIGNATURE_THREADS: Final = 2
 DATABASE: Final = "ledger.sqlite"
 
 log = structlog.get_logger("node")
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A transaction that waits for a block here, or already stands in one."""
-
-    id: bytes
 
 
 class Node:
@@ -78,9 +68,8 @@ class Node:
             rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning
         )
         self.driver = Driver(self._parts, position)
+        self.admission = Admission(self.ledger, self.mempool, self.peers.broadcast, self.driver.offer_work)
         self._pool = pool
-        self.dropped_gossip = 0
-        self._gossip: asyncio.Queue[bytes] = asyncio.Queue(MAX_QUEUED_GOSSIP)
         self._heard: dict[str, int] = {}
         self._report_came = asyncio.Event()
         self._serving: set[str] = set()
@@ -110,7 +99,7 @@ class Node:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._report())
-                group.create_task(self._admit_gossip())
+                group.create_task(self.admission.run())
                 group.create_task(self._take_part())
         except BaseExceptionGroup as group_fault:
             raise group_fault.exceptions[0] from group_fault
@@ -128,10 +117,7 @@ class Node:
 
     async def admit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
         """Take a client's transaction in and pass it on to the other authorities."""
-        admitted = (await self._admit([raw]))[0]
-        if isinstance(admitted, Admitted):
-            self.peers.broadcast(wire.transaction(raw))
-        return admitted
+        return (await self.admission.submit([raw]))[0]
 
     @property
     def log_key(self) -> keys.PrivateKey:
@@ -196,8 +182,8 @@ class Node:
 
     def _greet(self, name: str) -> None:
         """Pass what waits on to a peer whose link has just come up."""
-        for raw in self.mempool.all(MAX_PASSED_ON):
-            self.peers.send(name, wire.transaction(raw))
+        for frame in wire.transactions(self.mempool.all(MAX_PASSED_ON)):
+            self.peers.send(name, frame)
 
     # ---- what comes in
 
@@ -235,8 +221,8 @@ class Node:
                 first, count = wire.read_range(frame.payload)
                 if name not in self._serving:
                     self._spawn(self._serve(name, first, min(count, WINDOW_BLOCKS)))
-            case FrameType.TRANSACTION:
-                self._take_gossip(frame.payload)
+            case FrameType.TRANSACTIONS:
+                self.admission.take_gossip(wire.read_transactions(frame.payload))
             case _:
                 raise MalformedError(f"a {frame.kind.name} frame has no place here")
 
@@ -269,30 +255,6 @@ class Node:
                 self.peers.send(name, wire.decided(*found))
         finally:
             self._serving.discard(name)
-
-    def _take_gossip(self, raw: bytes) -> None:
-        try:
-            self._gossip.put_nowait(raw)
-        except asyncio.QueueFull:
-            self.dropped_gossip += 1  # its sender keeps it, and offers it again when the link next comes up
-
-    async def _admit_gossip(self) -> None:
-        while True:
-            raws = [await self._gossip.get()]
-            while len(raws) < MAX_GOSSIP_BATCH and not self._gossip.empty():
-                raws.append(self._gossip.get_nowait())
-            for answer in await self._admit(raws):
-                if not isinstance(answer, Admitted):
-                    log.debug("passed-on transaction refused", code=answer.code.name, text=answer.text)
-
-    async def _admit(self, raws: list[bytes]) -> list[Admitted | Refusal | PoolRefusal]:
-        checked = await self.ledger.run(lambda chain: [chain.check(raw) for raw in raws])
-        answers = [one if isinstance(one, Refusal) else self._pool_in(*one) for one in checked]
-        self.driver.offer_work()
-        return answers
-
-    def _pool_in(self, item: Transaction, next_nonce: int) -> Admitted | PoolRefusal:
-        return self.mempool.add(item, next_nonce) or Admitted(item.id)
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

@@ -22,7 +22,7 @@ def describe(node: Node) -> NodeStatus:
         log_size=header.log_size,
         checkpoint_size=node.cosigning.provable_size,
         mempool=len(node.mempool),
-        dropped_events=node.driver.dropped_jobs + node.dropped_gossip,
+        dropped_events=node.driver.dropped_jobs + node.admission.dropped_gossip,
         alarm=node.driver.alarm or node.driver.key_fault,
         peers=tuple(
             PeerStatus(name, peer.linked, peer.height, peer.outbox.dropped) for name, peer in node.peers.by_name.items()

@@ -4,11 +4,12 @@ MESSAGE    a consensus message's envelope
 PROPOSAL   [envelope, block]                          STATUS    [consensus status | null, height, provable size]
 WANTED     [height, block id]                         CANDIDATE [block id, block]
 RANGE      [first height, count]                      DECIDED   [block, commit certificate]
-TRANSACTION a transaction's envelope                  COSIGNATURE [log size, authority index, signature bytes]
+TRANSACTIONS [transaction's envelope, …]              COSIGNATURE [log size, authority index, signature bytes]
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -23,6 +24,10 @@ from ledger.transaction import MAX_TRANSACTION_BYTES
 _FEW_BYTES: Final = 512
 """Room for ids, numbers, one signature or one consensus message, and for the framing around something larger."""
 
+MAX_PASSED_ON_BYTES: Final = 2 * MAX_TRANSACTION_BYTES
+"""Room for transactions that are passed on together, the few bytes before each included."""
+_ITEM_HEAD_BYTES: Final = 5
+
 
 class FrameType(IntEnum):
     """What a frame carries; the first one on every link is a HELLO."""
@@ -35,7 +40,7 @@ class FrameType(IntEnum):
     CANDIDATE = 5
     RANGE = 6
     DECIDED = 7
-    TRANSACTION = 8
+    TRANSACTIONS = 8
     COSIGNATURE = 9
 
 
@@ -48,7 +53,7 @@ MAX_PAYLOAD_BYTES: Final = {
     FrameType.CANDIDATE: MAX_BLOCK_BYTES + _FEW_BYTES,
     FrameType.RANGE: _FEW_BYTES,
     FrameType.DECIDED: 2 * MAX_BLOCK_BYTES,  # the certificate grows with the number of authorities
-    FrameType.TRANSACTION: MAX_TRANSACTION_BYTES,
+    FrameType.TRANSACTIONS: MAX_PASSED_ON_BYTES + _FEW_BYTES,
     FrameType.COSIGNATURE: _FEW_BYTES,
 }
 """How long a payload can be: queues are counted in frames, so no peer may fill one with long frames of a short kind."""
@@ -121,9 +126,18 @@ def decided(body: bytes, commit: Commit) -> Frame:
     return Frame(FrameType.DECIDED, cbor.encode([body, commit.fields()]))
 
 
-def transaction(raw: bytes) -> Frame:
-    """Return the frame that passes a transaction on."""
-    return Frame(FrameType.TRANSACTION, raw)
+def transactions(raws: Iterable[bytes]) -> list[Frame]:
+    """Return the frames that pass transactions on, as many in each as there is room for."""
+    batches: list[list[bytes]] = []
+    room = 0
+    for raw in raws:
+        size = len(raw) + _ITEM_HEAD_BYTES
+        if size > room:
+            batches.append([])
+            room = MAX_PASSED_ON_BYTES
+        batches[-1].append(raw)
+        room -= size
+    return [Frame(FrameType.TRANSACTIONS, cbor.encode(batch)) for batch in batches]
 
 
 def cosignature(own: CosignatureReport) -> Frame:
@@ -169,6 +183,14 @@ def read_decided(payload: bytes) -> tuple[bytes, Commit]:
     """Return (block, certificate), signatures unchecked; raises MalformedError."""
     body, commit = _values(payload, "decided block", bytes, list)
     return body, decode_commit(commit)
+
+
+def read_transactions(payload: bytes) -> list[bytes]:
+    """Return the transactions that a peer passes on, undecoded; raises MalformedError."""
+    raws = cbor.decode(payload)
+    if type(raws) is not list or any(type(raw) is not bytes for raw in raws):
+        raise MalformedError("a transactions frame is a list of byte strings")
+    return raws
 
 
 def read_cosignature(payload: bytes) -> CosignatureReport:

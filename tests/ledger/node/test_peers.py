@@ -65,7 +65,7 @@ async def received(station: Station, count: int) -> None:
 async def test_frames_arrive_in_order_under_the_name_in_the_certificate(pair: tuple[Station, Station]) -> None:
     first, second = pair
     await linked(first, NAMES[1])
-    frames = [wire.transaction(bytes([number]) * 1000 * number) for number in range(100)]
+    frames = [frame for number in range(1, 101) for frame in wire.transactions([bytes([number]) * 1000 * number])]
     for frame in frames:
         first.peers.send(NAMES[1], frame)
     await received(second, 100)

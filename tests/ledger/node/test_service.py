@@ -19,10 +19,11 @@ from ledger.consensus.messages import Message, Vote, sign
 from ledger.envelope import Kind
 from ledger.modules.authorities import prove_synced
 from ledger.node import settings, status, wire
+from ledger.node.admission import Admitted
 from ledger.node.chain import Chain
 from ledger.node.driver import MAX_QUEUED_JOBS
 from ledger.node.mempool import PoolCode, PoolRefusal
-from ledger.node.service import DATABASE, Admitted, Node
+from ledger.node.service import DATABASE, Node
 from ledger.node.store import Signed, SignedType, Store
 from ledger.node.wire import Frame, FrameType, NodeReport
 from ledger.runtime import Runtime

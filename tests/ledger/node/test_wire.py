@@ -20,7 +20,7 @@ COMMIT = Commit(3, 1, b"i" * 32, ((0, b"s" * 64), (2, b"t" * 64)))
 STATUS = Status(7, 1, Step.PREVOTE, frozenset({0}), ())
 READERS: list[Callable[[bytes], object]] = [
     wire.read_proposal, wire.read_report, wire.read_wanted, wire.read_candidate, wire.read_range, wire.read_decided,
-    wire.read_cosignature,
+    wire.read_cosignature, wire.read_transactions,
 ]  # fmt: skip
 
 

@@ -1,0 +1,118 @@
+"""How transactions come into the mempool: clients' and peers' alike are checked in batches, in the ledger's thread.
+
+What a client submits is passed on to the other authorities, many in a frame. What a peer passes on stays here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from ledger.codes import Refusal
+from ledger.node import wire
+from ledger.node.chain import Ledger
+from ledger.node.mempool import Mempool, PoolRefusal
+from ledger.node.wire import Frame
+from ledger.transaction import Transaction
+
+MAX_QUEUED_GOSSIP: Final = 10_000
+MAX_BATCH: Final = 256
+"""A block that is to be executed waits for one batch at most."""
+
+log = structlog.get_logger("admission")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A transaction that waits for a block here, or already stands in one."""
+
+    id: bytes
+
+
+Answer = Admitted | Refusal | PoolRefusal
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A transaction to be checked; `answer` is where its client waits, None where a peer passed it on."""
+
+    raw: bytes
+    answer: asyncio.Future[Answer] | None
+
+
+class Admission:
+    """The way into *mempool*. `broadcast` passes frames on; `note` is called when something may wait for a block."""
+
+    def __init__(
+        self, ledger: Ledger, mempool: Mempool, broadcast: Callable[[Frame], None], note: Callable[[], None]
+    ) -> None:
+        self.dropped_gossip = 0
+        self._ledger = ledger
+        self._mempool = mempool
+        self._broadcast = broadcast
+        self._note = note
+        self._arrivals: deque[_Arrival] = deque()
+        self._arrived = asyncio.Event()
+
+    async def submit(self, raws: Sequence[bytes]) -> list[Answer]:
+        """Take a client's transactions in and pass them on; return what became of each, in their order."""
+        loop = asyncio.get_running_loop()
+        waiting = [_Arrival(raw, loop.create_future()) for raw in raws]
+        self._enqueue(waiting)
+        return await asyncio.gather(*(one.answer for one in waiting if one.answer is not None))
+
+    def take_gossip(self, raws: Sequence[bytes]) -> None:
+        """Take in what a peer passed on. Beyond the limit it is dropped: the peer offers it at its next link again."""
+        room = max(0, MAX_QUEUED_GOSSIP - len(self._arrivals))
+        self.dropped_gossip += max(0, len(raws) - room)
+        self._enqueue([_Arrival(raw, None) for raw in raws[:room]])
+
+    async def run(self) -> None:
+        """Check what arrives, for ever."""
+        try:
+            while True:
+                await self._arrived.wait()
+                batch = [self._arrivals.popleft() for _ in range(min(MAX_BATCH, len(self._arrivals)))]
+                if not self._arrivals:
+                    self._arrived.clear()
+                await self._admit(batch)
+        finally:
+            for arrival in self._arrivals:
+                if arrival.answer is not None:
+                    arrival.answer.cancel()
+
+    def _enqueue(self, arrivals: Sequence[_Arrival]) -> None:
+        self._arrivals.extend(arrivals)
+        if self._arrivals:
+            self._arrived.set()
+
+    async def _admit(self, batch: Sequence[_Arrival]) -> None:
+        raws = [arrival.raw for arrival in batch]
+        checked = await self._ledger.run(lambda chain: chain.check_all(raws))
+        answers = [one if isinstance(one, Refusal) else self._pool_in(*one) for one in checked]
+        own = [one.raw for one, answer in zip(batch, answers, strict=True) if one.answer and _is_in(answer)]
+        for frame in wire.transactions(own):
+            self._broadcast(frame)
+        for arrival, answer in zip(batch, answers, strict=True):
+            if arrival.answer is None:
+                _log_refusal(answer)
+            elif not arrival.answer.done():  # its client may have gone
+                arrival.answer.set_result(answer)
+        self._note()
+
+    def _pool_in(self, item: Transaction, next_nonce: int) -> Admitted | PoolRefusal:
+        return self._mempool.add(item, next_nonce) or Admitted(item.id)
+
+
+def _is_in(answer: Answer) -> bool:
+    return isinstance(answer, Admitted)
+
+
+def _log_refusal(answer: Answer) -> None:
+    if not isinstance(answer, Admitted):
+        log.debug("passed-on transaction refused", code=answer.code.name, text=answer.text)
