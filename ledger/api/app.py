@@ -1,18 +1,27 @@
-"""The application of the ledger's API: every subject's routes, one form of error."""
+"""The application of the ledger's API: every subject's routes, one form of error, limits on everything."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from ledger.api import accounts, blocks, bulk, epochs, log, proofs, queries, transactions
+from ledger.api.limits import Limits
 from ledger.api.problems import install
 from ledger.api.source import Source
+from ledger.node.addresses import ApiSettings
 
 
-def make_app(source: Source) -> FastAPI:
-    """Return the API that *source* answers: reading and submitting, nothing that is the operator's alone."""
+def make_app(source: Source, settings: ApiSettings | None = None) -> FastAPI:
+    """Return the API that *source* answers: reading and submitting, nothing that is the operator's alone.
+
+    Without *settings*, no address is held to a rate and no web page of elsewhere is let in.
+    """
     app = FastAPI(title="campusgrid ledger", docs_url=None, redoc_url=None)
     install(app)
     for subject in (blocks, transactions, bulk, accounts, epochs, queries, log, proofs):
         app.include_router(subject.routes(source), prefix="/v1")
+    app.add_middleware(Limits, requests_per_s=settings.requests_per_s if settings else None)
+    if settings and settings.cors:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors, allow_methods=["GET", "POST"])
     return app

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledger.api import resources
+from ledger.api.limits import read_body
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
-from ledger.api.transactions import read_body
 from ledger.node.admission import Admitted, Answer
 
 MAX_TRANSACTIONS: Final = 500

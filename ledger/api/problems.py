@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -13,14 +14,18 @@ from starlette.exceptions import HTTPException
 MEDIA_TYPE: Final = "application/problem+json"
 
 
-class ProblemError(Exception):
-    """Ends a request with an error answer."""
+log = structlog.get_logger("api")
 
-    def __init__(self, status: HTTPStatus, code: str, detail: str) -> None:
+
+class ProblemError(Exception):
+    """Ends a request with an error answer; `retry_after_s` is when to ask again, where asking again helps."""
+
+    def __init__(self, status: HTTPStatus, code: str, detail: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 def not_found(code: str, detail: str) -> ProblemError:
@@ -33,28 +38,42 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+def answer(problem: ProblemError) -> JSONResponse:
+    """Return the answer that says *problem*."""
+    status = problem.status
+    content = {
+        "type": "about:blank", "title": status.phrase, "status": int(status), "detail": problem.detail,
+        "code": problem.code,
+    }  # fmt: skip
+    headers = None if problem.retry_after_s is None else {"retry-after": str(problem.retry_after_s)}
+    return JSONResponse(content, int(status), headers, MEDIA_TYPE)
 
 
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ProblemError)
-    return _answer(error.status, error.code, error.detail)
+    return answer(error)
 
 
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    return _answer(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request", f"{place}: {first['msg']}")
+    return answer(ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_request", f"{place}: {first['msg']}"))
 
 
 async def _on_http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    return _answer(status, status.phrase.lower().replace(" ", "_"), str(error.detail))
+    shown = answer(ProblemError(status, status.phrase.lower().replace(" ", "_"), str(error.detail)))
+    shown.headers.update(error.headers or {})
+    return shown
 
 
-def _answer(status: HTTPStatus, code: str, detail: str) -> JSONResponse:
-    content = {
-        "type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail, "code": code,
-    }  # fmt: skip
-    return JSONResponse(content, int(status), media_type=MEDIA_TYPE)
+async def _on_fault(request: Request, error: Exception) -> JSONResponse:
+    """A mistake of ours: the log has it whole, the client learns that it is not theirs."""
+    log.error("a request failed", path=request.url.path, exc_info=error)
+    text = "the node made a mistake; ask another one, and tell its operator, whose log has the cause"
+    return answer(ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", text))

@@ -42,6 +42,16 @@ class PeerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerAddress:
+    """Where a peer is dialled, for the operator's eyes; `queued` frames wait for it."""
+
+    name: str
+    address: str
+    connected: bool
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
 class NodeStatus:
     """One node: its newest block, where consensus stands, how far its log is provable. `alarm` is None when well.
 

@@ -1,19 +1,20 @@
-"""Serves the API in the node's own event loop."""
+"""Serves the API in the node's own event loop: public addresses, and the operator's own."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import Any, Final
 
 import uvicorn
 
-from ledger.node.settings import Address, SettingsError
+from ledger.api.sockets import BACKLOG
 
-BACKLOG: Final = 128
-MAX_CONNECTIONS: Final = 256
-"""Connections and running requests together; beyond it a client is answered 503 and goes to another node."""
+MAX_CONNECTIONS: Final = 512
+"""Connections of one server together; beyond it a client is answered 503 and goes to another node."""
+MAX_FRAME_BYTES: Final = 16 * 1024
+"""Of what a WebSocket client sends: subscriptions."""
+PING_INTERVAL_S: Final = 20.0
 
 
 class ApiServer(uvicorn.Server):
@@ -25,20 +26,6 @@ class ApiServer(uvicorn.Server):
         yield
 
 
-def bind(address: Address) -> socket.socket:
-    """Return a listening socket; raises SettingsError where the address cannot be had."""
-    try:
-        listener = socket.create_server((address.host, address.port), backlog=BACKLOG)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SettingsError(
-            f"cannot serve the API on {address}: {reason}; free the port or change [api] in node.toml"
-        ) from error
-    # asyncio does this only where the socket names its protocol; without it every answer waits for a delayed ACK.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
 def make_server(app: Any) -> ApiServer:
     """Return a server for *app*, to be run with `serve(sockets=[bind(…)])` and ended by `should_exit = True`."""
     config = uvicorn.Config(
@@ -47,7 +34,10 @@ def make_server(app: Any) -> ApiServer:
         access_log=False,
         lifespan="off",
         timeout_graceful_shutdown=1,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_ping_interval=PING_INTERVAL_S,
+        ws_ping_timeout=PING_INTERVAL_S,
         limit_concurrency=MAX_CONNECTIONS,
         backlog=BACKLOG,
     )

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ledger.api import resources, views
+from ledger.api.limits import read_body
 from ledger.api.parameters import Hash
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
@@ -56,17 +57,6 @@ def routes(source: Source) -> APIRouter:
         return resources.Receipt(wanted, "pending" if source.is_waiting(wanted) else "unknown")
 
     return router
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Return the body; one longer than *max_bytes* is refused before it is read whole."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            text = f"a submission has at most {max_bytes} bytes"
-            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", text)
-    return bytes(body)
 
 
 def _decode_submission(body: bytes) -> bytes:

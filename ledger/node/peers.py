@@ -18,7 +18,8 @@ import structlog
 from ledger import cbor
 from ledger.errors import LedgerError, MalformedError
 from ledger.node import wire
-from ledger.node.settings import Address, NodeSettings, PeerAddress, SettingsError, TlsFiles
+from ledger.node.addresses import Address
+from ledger.node.settings import NodeSettings, PeerAddress, SettingsError, TlsFiles
 from ledger.node.wire import Frame, FrameType
 
 MAX_QUEUED_FRAMES: Final = 4096

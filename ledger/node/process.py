@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ import structlog
 
 from ledger.api import server
 from ledger.api.app import make_app
+from ledger.api.operator import make_operator_app
+from ledger.api.sockets import bind
 from ledger.api.source import NodeSource
 from ledger.liveness import Notifier, watch
 from ledger.node import settings as node_settings
@@ -39,11 +42,17 @@ async def _serve(settings: NodeSettings) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    with server.bind(settings.api) as listener:
+    async with AsyncExitStack() as opened:
+        public = [opened.enter_context(bind(address)) for address in settings.api.addresses]
         node = Node.open(settings)
-        api = server.make_server(make_app(NodeSource(node)))
+        opened.push_async_callback(node.close)
+        own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
+        servers = {
+            server.make_server(make_app(NodeSource(node), settings.api)): public,
+            server.make_server(make_operator_app(node)): [own],
+        }
         working = asyncio.create_task(node.run())
-        serving = asyncio.create_task(api.serve(sockets=[listener]))
+        serving = [asyncio.create_task(one.serve(sockets=sockets)) for one, sockets in servers.items()]
         notifier = Notifier.from_environment()
         watching = asyncio.create_task(
             watch(notifier, {"consensus": node.driver.progress}, lambda: f"height {node.driver.height - 1}")
@@ -51,17 +60,17 @@ async def _serve(settings: NodeSettings) -> None:
         notifier.tell(READY=1)
         try:
             await asyncio.wait(
-                [working, serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
+                [working, *serving, asyncio.create_task(stopped.wait())], return_when=asyncio.FIRST_COMPLETED
             )
             notifier.tell(STOPPING=1)
             if working.done():
                 working.result()
         finally:
-            api.should_exit = True
+            for one in servers:
+                one.should_exit = True
             working.cancel()
             watching.cancel()
-            await asyncio.gather(working, serving, watching, return_exceptions=True)
-            await node.close()
+            await asyncio.gather(working, *serving, watching, return_exceptions=True)
 
 
 def _die_with_parent() -> None:

@@ -6,33 +6,30 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
 
 from ledger import keys
 from ledger.errors import LedgerError
 from ledger.node import hsm
+from ledger.node.addresses import PEER_PORT, Address, ApiSettings, Section, SocketAddress, resolve, split_address
 
 MAX_SETTINGS_BYTES: Final = 64 * 1024
+OPERATOR_SOCKET: Final = "operator.sock"
 
 
 class SettingsError(LedgerError):
     """The settings, or a file that they name, cannot be used: the operator must mend it."""
 
 
-def _resolve(value: Any, info: ValidationInfo) -> Any:
-    folder: Path = (info.context or {}).get("folder", Path())
-    return folder / value if isinstance(value, str) and value else value
-
-
-FilePath = Annotated[Path, BeforeValidator(_resolve)]
+FilePath = Annotated[Path, BeforeValidator(resolve)]
 """A path of the settings file; a relative one starts at the file's folder."""
 
 
 def _resolve_key(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str) or not value.startswith(hsm.SCHEME):
-        return _resolve(value, info)
+        return resolve(value, info)
     try:
-        return hsm.parse(value, _resolve(".", info))
+        return hsm.parse(value, resolve(".", info))
     except hsm.TokenError as error:
         raise ValueError(str(error)) from error
 
@@ -41,33 +38,7 @@ KeySource = Annotated[Path | hsm.KeyPlace, BeforeValidator(_resolve_key)]
 """Where a key is: a file with its Ed25519 seed (64 hexadecimal characters), or a PKCS#11 URI (see `node.hsm`)."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
-
-
-class Address(_Section):
-    """A TCP address, written `host:port`."""
-
-    host: str = Field(min_length=1)
-    port: int = Field(ge=1, le=65535)
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-def _split_address(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not port.isdecimal():
-        raise ValueError("an address is written host:port")
-    return {"host": host.strip("[]"), "port": int(port)}
-
-
-SocketAddress = Annotated[Address, BeforeValidator(_split_address)]
-
-
-class KeyFiles(_Section):
+class KeyFiles(Section):
     """Where the node's keys are; the log's is always in a file."""
 
     vote: KeySource
@@ -81,7 +52,7 @@ class KeyFiles(_Section):
         return tuple(source.pin_file if isinstance(source, hsm.KeyPlace) else source for source in sources)
 
 
-class TlsFiles(_Section):
+class TlsFiles(Section):
     """PEM files: the campus CA, this node's certificate (CN = its name) and its key."""
 
     ca: FilePath
@@ -89,14 +60,14 @@ class TlsFiles(_Section):
     key: FilePath
 
 
-class PeerAddress(_Section):
+class PeerAddress(Section):
     """Where another authority's node listens."""
 
     name: str = Field(min_length=1)
     address: SocketAddress
 
 
-class NodeSettings(_Section):
+class NodeSettings(Section):
     """The whole of node.toml.
 
     A node that `joins` copies a chain that runs already before it signs: a newcomer, or one whose keys or data are no
@@ -107,13 +78,18 @@ class NodeSettings(_Section):
     name: str = Field(min_length=1)
     genesis: FilePath
     data_dir: FilePath
-    listen: SocketAddress
+    listen: SocketAddress = Address(host="0.0.0.0", port=PEER_PORT)  # noqa: S104 - peers prove who they are
     keys: KeyFiles
     next_keys: KeyFiles | None = None
     joins: bool = False
     tls: TlsFiles
-    api: Address
+    api: Annotated[ApiSettings, BeforeValidator(split_address)] = ApiSettings()
     peers: tuple[PeerAddress, ...]
+
+    @property
+    def operator(self) -> Address | Path:
+        """Where the operator's own methods are answered."""
+        return self.api.operator or self.data_dir / OPERATOR_SOCKET
 
 
 def load(path: Path) -> NodeSettings:

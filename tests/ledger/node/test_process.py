@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.api import server
+from ledger.api.sockets import bind
 from ledger.errors import LedgerError
 from ledger.node import settings
 from ledger.node.service import Node
@@ -47,7 +47,7 @@ def refusal(network: Network) -> str:
 
 async def _open(network: Network) -> None:
     read = settings.load(network.directory(0) / "node.toml")
-    with server.bind(read.api):
+    with bind(read.api.http):
         node = Node.open(read)
         try:
             await node.run()
