@@ -117,6 +117,11 @@ def encode(record: Record) -> bytes:
     return cbor.encode([int(_KINDS[kind]), *(getattr(record, name) for name in _NAMES[kind])])
 
 
+def kind_of(data: bytes) -> RecordKind:
+    """Return which kind of record this node's own *data* is."""
+    return RecordKind(cbor.decode_own(data)[0])
+
+
 def decode_settlement_line(data: bytes) -> SettlementLine:
     """Return the settlement line that *data* canonically encodes; raises MalformedError."""
     values = cbor.decode(data)

@@ -7,12 +7,14 @@ ids and value hashes of its rows in ascending order, so a bucket can be checked 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 BUCKETS: Final = 2**16
 FAN_OUT: Final = 16
+SUBTREES: Final = BUCKETS // FAN_OUT
+"""The nodes above the buckets: the rows below one can be checked alone."""
 _HASH_BYTES: Final = 32
 _LEVELS: Final = 4
 _BUCKET: Final = b"\x00"
@@ -58,8 +60,8 @@ class Buckets:
         """Return what *writes* (at most one a row) would make of the tree."""
         buckets: dict[int, dict[bytes, bytes]] = {}
         for write in writes:
-            row_id = hashlib.sha256(write.table.encode() + b"\x00" + write.key).digest()
-            index = int.from_bytes(row_id[:2], "big")
+            row_id = _row_id(write.table, write.key)
+            index = _bucket_of(row_id)
             rows = buckets.get(index)
             if rows is None:
                 rows = buckets[index] = dict(self._rows.get(index, ()))
@@ -94,6 +96,39 @@ class Buckets:
             if changed is not None:
                 children[place * _HASH_BYTES : (place + 1) * _HASH_BYTES] = changed
         return _node_hash(children)
+
+
+def subtree_of(table: str, key: bytes) -> int:
+    """Return the index of the subtree (of SUBTREES) that a row lies in."""
+    return _bucket_of(_row_id(table, key)) // FAN_OUT
+
+
+def subtree_hash(index: int, rows: Iterable[Write]) -> bytes:
+    """Return the hash of subtree *index* over *rows*, all that it holds; raises ValueError for a row of another."""
+    buckets: list[dict[bytes, bytes]] = [{} for _ in range(FAN_OUT)]
+    for row in rows:
+        row_id = _row_id(row.table, row.key)
+        subtree, place = divmod(_bucket_of(row_id), FAN_OUT)
+        if subtree != index or row.value is None:
+            raise ValueError(f"a row of {row.table} does not lie in subtree {index}")
+        buckets[place][row_id] = hashlib.sha256(row.value).digest()
+    return _node_hash(b"".join(map(_bucket_hash, buckets)))
+
+
+def root_of_subtrees(nodes: Sequence[bytes]) -> bytes:
+    """Return the state root over the hashes of all SUBTREES subtrees."""
+    level = list(nodes)
+    while len(level) > 1:
+        level = [_node_hash(b"".join(level[first : first + FAN_OUT])) for first in range(0, len(level), FAN_OUT)]
+    return level[0]
+
+
+def _row_id(table: str, key: bytes) -> bytes:
+    return hashlib.sha256(table.encode() + b"\x00" + key).digest()
+
+
+def _bucket_of(row_id: bytes) -> int:
+    return int.from_bytes(row_id[:2], "big")
 
 
 def _bucket_hash(rows: dict[bytes, bytes]) -> bytes:

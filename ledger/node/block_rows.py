@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
-from ledger import cbor
-from ledger.block import Commit, decode_commit
+from ledger import block, cbor, roots
+from ledger.block import Commit, Header, decode_commit
 from ledger.node.database import Database
 from ledger.roots import Write
-
-
-@dataclass(frozen=True, slots=True)
-class StoredBlock:
-    """A decided block as stored: encoded block and encoded commit certificate."""
-
-    height: int
-    block_id: bytes
-    body: bytes
-    commit: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +33,18 @@ class BlockRows(Database):
         row = self._one("SELECT max(height) FROM blocks", ())
         return row[0] or 0 if row else 0
 
-    def block(self, height: int) -> StoredBlock | None:
-        """Return the block of *height*, or None."""
-        row = self._one('SELECT height, block_id, body, "commit" FROM blocks WHERE height = ?', (height,))
-        return StoredBlock(*row) if row else None
-
     def decided(self, height: int) -> tuple[bytes, Commit] | None:
-        """Return the encoded block of *height* and its commit certificate, or None."""
-        row = self._one('SELECT body, "commit" FROM blocks WHERE height = ?', (height,))
+        """Return the encoded block of *height* and its commit certificate; None where it is not here, or was pruned."""
+        row = self._one('SELECT body, "commit" FROM blocks WHERE height = ? AND header IS NULL', (height,))
         return (row[0], decode_commit(cbor.decode(row[1]))) if row else None
+
+    def header(self, height: int) -> Header | None:
+        """Return the header of *height*, also of a pruned block; None where it is not here."""
+        row = self._one("SELECT body, header FROM blocks WHERE height = ?", (height,))
+        if row is None:
+            return None
+        body, header = row
+        return block.decode(body).header if header is None else block.decode_header(header)
 
     def commit(self, height: int) -> Commit | None:
         """Return the commit certificate of *height*, or None."""
@@ -71,15 +66,33 @@ class BlockRows(Database):
         """Return the encoded hand-over certificates by height, oldest first."""
         return dict(self._all("SELECT height, data FROM handovers ORDER BY height", ()))
 
+    def add_header(self, header: Header, commit: Commit) -> None:
+        """Keep header and certificate of a block whose body never came."""
+        self._run(
+            "INSERT OR IGNORE INTO blocks VALUES (?, ?, x'', ?, ?)",
+            (header.height, header.id, commit.encode(), header.encode()),
+        )
+
     def save_genesis(self, head: bytes, rows: Iterable[Write]) -> None:
         """Write the genesis state."""
         self.save_rows(rows)
         self.set_meta("head", head)
 
+    def clear_state(self) -> None:
+        """Delete every state row."""
+        self._run("DELETE FROM state_rows", ())
+
     def rows(self) -> Iterator[Write]:
         """Yield every state row."""
         for row in self._connection.execute("SELECT name, id, value FROM state_rows"):
             yield Write(*row)
+
+    def rows_by_subtree(self) -> Iterator[tuple[int, list[Write]]]:
+        """Yield every subtree of the state root that holds rows, with them, all ascending; SQLite sorts on its disk."""
+        self._connection.create_function("subtree_of", 2, roots.subtree_of, deterministic=True)
+        query = "SELECT subtree_of(name, id), name, id, value FROM state_rows ORDER BY 1, name, id"
+        for subtree, found in groupby(self._connection.execute(query), itemgetter(0)):
+            yield subtree, [Write(*row[1:]) for row in found]
 
     def save_rows(self, rows: Iterable[Write]) -> None:
         """Write changed state rows; one whose value is None is deleted."""

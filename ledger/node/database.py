@@ -76,6 +76,16 @@ class Database:
             raise
         self._connection.execute("COMMIT")
 
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Let everything that the body reads be of one moment, whatever is written meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            self.meta("head")  # SQLite fixes the moment with the first read
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
+
     def meta(self, name: str) -> bytes | None:
         """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), `signs_from`."""
         row = self._one("SELECT value FROM meta WHERE name = ?", (name,))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ledger.block import decode
 from ledger.node.block_rows import BlockRows, TransactionResult
 
 
@@ -30,10 +30,20 @@ class LogRows(BlockRows):
         """Return the hashes of the first *size* leaves, in order."""
         return [row[0] for row in self._all("SELECT hash FROM leaves WHERE place < ? ORDER BY place", (size,))]
 
+    def some_leaf_hashes(self, first: int, count: int) -> list[bytes]:
+        """Return the hashes of at most *count* leaves from place *first* on, in order."""
+        query = "SELECT hash FROM leaves WHERE place >= ? AND place < ? ORDER BY place"
+        return [row[0] for row in self._all(query, (first, first + count))]
+
+    def add_leaf_hashes(self, first: int, hashes: Sequence[bytes]) -> None:
+        """Add leaves of which nothing but the hash is known, from place *first* on; those that are here stay."""
+        leaves = ((place, hash_) for place, hash_ in enumerate(hashes, first))
+        self._many("INSERT OR IGNORE INTO leaves (place, hash, data) VALUES (?, ?, x'')", leaves)
+
     def receipt_leaf(self, result: TransactionResult) -> tuple[int, Leaf] | None:
         """Return place and leaf of a transaction's receipt: a block's leaves begin with its receipts, in order."""
-        before = self.decided(result.height - 1)
-        place = result.place + (decode(before[0]).header.log_size if before else 0)
+        before = self.header(result.height - 1)
+        place = result.place + (before.log_size if before else 0)
         row = self._one("SELECT data, hash, record, salt FROM leaves WHERE place = ?", (place,))
         return (place, Leaf(*row)) if row else None
 

@@ -71,6 +71,11 @@ class SignState(Database):
         """Return the encoded blocks of *height* by their ids."""
         return dict(self._all("SELECT block_id, body FROM candidates WHERE height = ?", (height,)))
 
+    def forget_inputs(self, height: int) -> None:
+        """Forget inputs and candidates up to *height*, which is decided."""
+        self._run("DELETE FROM inputs WHERE height <= ?", (height,))
+        self._run("DELETE FROM candidates WHERE height <= ?", (height,))
+
     def add_evidence(self, evidence: bytes) -> None:
         """Keep evidence that no block holds yet."""
         self._run("INSERT OR IGNORE INTO evidence VALUES (?)", (evidence,))

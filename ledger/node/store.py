@@ -10,13 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledger.node.block_rows import StoredBlock, TransactionResult
+from ledger.node.block_rows import TransactionResult
 from ledger.node.database import StoreError
-from ledger.node.log_rows import Leaf, LogRows
+from ledger.node.log_rows import Leaf
+from ledger.node.pruned_rows import PrunedRows
 from ledger.node.sign_state import Signed, SignedType, SignState
 from ledger.roots import Write
 
-__all__ = ["Decision", "Leaf", "Signed", "SignedType", "Store", "StoreError", "StoredBlock", "TransactionResult"]
+__all__ = ["Decision", "Leaf", "Signed", "SignedType", "Store", "StoreError", "TransactionResult"]
 
 KEPT_SIGNED_HEIGHTS: Final = 1_000
 """How far back signatures are kept; nothing is ever signed again at a height whose block is stored here."""
@@ -39,7 +40,7 @@ class Decision:
     transactions: Iterable[TransactionResult]
 
 
-class Store(SignState, LogRows):
+class Store(SignState, PrunedRows):
     """All tables of one node."""
 
     def is_fresh(self) -> bool:
@@ -49,7 +50,7 @@ class Store(SignState, LogRows):
     def save(self, decision: Decision) -> None:
         """Write a decided block and everything that follows from it; inputs up to its height are done with."""
         self._run(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+            'INSERT INTO blocks (height, block_id, body, "commit") VALUES (?, ?, ?, ?)',
             (decision.height, decision.block_id, decision.body, decision.commit),
         )
         self.save_rows(decision.rows)
@@ -60,6 +61,5 @@ class Store(SignState, LogRows):
         self._many("INSERT OR IGNORE INTO readings VALUES (?, ?)", decision.readings)
         results = ((x.id, x.height, x.place, x.code, x.text, x.events) for x in decision.transactions)
         self._many("INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)", results)
-        self._run("DELETE FROM inputs WHERE height <= ?", (decision.height,))
-        self._run("DELETE FROM candidates WHERE height <= ?", (decision.height,))
+        self.forget_inputs(decision.height)
         self._run("DELETE FROM sign_state WHERE height < ?", (decision.height - KEPT_SIGNED_HEIGHTS,))
