@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.commands import asking, running, simulating
+from ledger.commands import asking, diagnosing, running, simulating
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -21,5 +21,6 @@ for command in (
     asking.call,
     asking.query,
     simulating.simulate,
+    diagnosing.why_stuck,
 ):
     app.command()(command)

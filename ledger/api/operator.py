@@ -14,7 +14,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ledger.api import resources
+from ledger.api import diagnosis, resources
 from ledger.api.app import make_app
 from ledger.api.problems import ProblemError, answer
 from ledger.api.source import NodeSource
@@ -26,6 +26,7 @@ HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 def make_operator_app(node: Node) -> FastAPI:
     """Return the operator's API of *node*: the public one, and /v1/operator."""
     app = make_app(NodeSource(node))
+    app.include_router(diagnosis.routes(node), prefix="/v1")
     app.include_router(routes(node), prefix="/v1/operator")
     app.add_middleware(NoBrowsers)
     return app

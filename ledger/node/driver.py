@@ -38,6 +38,7 @@ from ledger.node.cosigning import Cosigning
 from ledger.node.disk import Disk
 from ledger.node.identity import Identity, Seat
 from ledger.node.mempool import Mempool
+from ledger.node.observing import Observer
 from ledger.node.peers import Peers
 from ledger.node.store import Signed, SignedType
 from ledger.node.sync import Sync
@@ -64,6 +65,7 @@ class Parts:
     cosigning: Cosigning
     sync: Sync = field(default_factory=Sync)
     blocks: Blocks = field(default_factory=Blocks)
+    observer: Observer = field(default_factory=Observer)
 
 
 class Driver:
@@ -165,7 +167,7 @@ class Driver:
 
     def offer_work(self) -> None:
         """Let the core begin the next block if there is something to decide."""
-        if self._has_work():
+        if self.has_work():
             self._post(partial(self._feed, ev.WorkAvailable(self.height)))
 
     def _offer(self, height: int, block_id: bytes, body: bytes) -> None:
@@ -220,6 +222,7 @@ class Driver:
                 if body is not None:
                     self._spawn(self._validate(height, block_id, body))
             case fx.SetTimer(timer, delay_ms):
+                self._parts.observer.note_timer(timer)
                 fired = partial(self._feed, ev.TimeoutFired(timer))
                 asyncio.get_running_loop().call_later(delay_ms / 1000, self._post, fired)
             case fx.SendTo(peer, found):
@@ -231,6 +234,7 @@ class Driver:
     async def _receive(self, raw: bytes) -> None:
         message = messages.decode(raw, self.position.sets, self._chain_id)
         if isinstance(message, Message):
+            self._parts.observer.take_message(message, self.position.sets[message.statement.height])
             await self._feed(ev.MessageReceived(message))
         elif message is not messages.Refusal.OTHER_HEIGHT:
             log.warning("message refused", reason=message.value)
@@ -249,6 +253,7 @@ class Driver:
             self._note_key_fault(error)
             return ()
         self.key_fault = None
+        self._parts.observer.note_cast(self._parts.machine.state, statement, self._parts.blocks.wanted, _now_ms())
         height, round_, kind = statement.slot
         signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
         records, self._records = self._records, []
@@ -272,6 +277,7 @@ class Driver:
             own = await self._cosign(header, seat.keys.cosign)
         changed = certify(header, effect.commit, self.position.authorities, self.position.sets[header.height + 1])
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
+        parts.observer.note_decided(header.height, effect.round, self.position.authorities)
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
         parts.mempool.settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)), header.height)
@@ -296,6 +302,7 @@ class Driver:
         self._records.clear()
         self._executed.clear()
         self._parts.blocks.start(self.height)
+        self._parts.observer.note_height()
         if self.position.unable is not None:
             self._raise_alarm(self.position.unable)
         may_sign = self.alarm is None and self.height >= self.signs_from
@@ -372,6 +379,7 @@ class Driver:
                 self._parts.blocks.reject(block_id)
             case Invalid(reason):
                 log.warning("invalid block", height=height, reason=reason)
+                self._parts.observer.note_fault(block_id, reason)
                 await self._feed(ev.BlockValidated(height, block_id, valid=False, time_ms=0))
             case Candidate():
                 self._parts.blocks.executed[block_id] = result
@@ -400,7 +408,8 @@ class Driver:
 
     # ---- small decisions
 
-    def _has_work(self) -> bool:
+    def has_work(self) -> bool:
+        """Tell whether there is something to decide: transactions, due hooks, evidence, or a heartbeat."""
         now_ms, heartbeat_ms = _now_ms(), self.position.parameters.heartbeat_ms
         due_ms = self.position.due_ms
         is_due = due_ms is not None and due_ms <= now_ms

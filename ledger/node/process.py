@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from ledger.api import server
+from ledger.api import diagnosis, server
 from ledger.api.app import make_app
 from ledger.api.operator import make_operator_app
 from ledger.api.sockets import bind
@@ -47,8 +47,10 @@ async def _serve(settings: NodeSettings) -> None:
         node = Node.open(settings)
         opened.push_async_callback(node.close)
         own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
+        app = make_app(NodeSource(node), settings.api)
+        app.include_router(diagnosis.routes(node), prefix="/v1")
         servers = {
-            server.make_server(make_app(NodeSource(node), settings.api)): public,
+            server.make_server(app): public,
             server.make_server(make_operator_app(node)): [own],
         }
         working = asyncio.create_task(node.run())

@@ -69,6 +69,7 @@ class Node:
         )
         self.driver = Driver(self._parts, position)
         self.admission = Admission(self.ledger, self.mempool, self.peers.broadcast, self.driver.offer_work)
+        self.observer = self._parts.observer
         self._pool = pool
         self._heard: dict[str, int] = {}
         self._report_came = asyncio.Event()
@@ -165,7 +166,7 @@ class Node:
         """Tell all peers where this node stands, ask for what it lacks, and look for work, a few times a second."""
         while True:
             height = self.driver.height
-            own = wire.NodeReport(self.machine.status(), height, self.cosigning.provable_size)
+            own = wire.NodeReport(self.machine.status(), height, self.cosigning.provable_size, _now_ms())
             self.peers.broadcast(wire.report(own))
             request = self._parts.sync.next_request(height, time.monotonic())
             if request is not None:
@@ -228,6 +229,7 @@ class Node:
 
     def _take_report(self, name: str, report: wire.NodeReport) -> None:
         self._heard[name] = report.height
+        self.observer.take_report(name, report, _now_ms())
         self._report_came.set()
         self.peers.by_name[name].height = report.height
         self._parts.sync.note(name, report.height)
@@ -265,6 +267,10 @@ class Node:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a peer's request failed", exc_info=error)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _check_peers(settings: NodeSettings, authorities: AuthoritySet, *, begins: bool) -> None:

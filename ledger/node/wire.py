@@ -1,7 +1,7 @@
 """What the frames between nodes carry. Decoded here once; nothing that comes out is believed yet.
 
 MESSAGE    a consensus message's envelope
-PROPOSAL   [envelope, block]                          STATUS    [consensus status | null, height, provable size]
+PROPOSAL   [envelope, block]                          STATUS    [consensus status | null, height, provable size, clock]
 WANTED     [height, block id]                         CANDIDATE [block id, block]
 RANGE      [first height, count]                      DECIDED   [block, commit certificate]
 TRANSACTIONS [transaction's envelope, …]              COSIGNATURE [log size, authority index, signature bytes]
@@ -69,11 +69,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """Where a node stands: its consensus status (None before it takes part), height in progress, provable log size."""
+    """Where a node stands: its consensus status (None before it takes part), height in progress, provable log size.
+
+    `clock_ms` is its clock when it sent this (Unix ms): for operators, who see whose clock is off. None: it says not.
+    """
 
     status: Status | None
     height: int
     provable_size: int
+    clock_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def proposal(raw: bytes, body: bytes) -> Frame:
 def report(own: NodeReport) -> Frame:
     """Return the frame that tells the others where this node stands."""
     status = own.status.encode() if own.status else None
-    return Frame(FrameType.STATUS, cbor.encode([status, own.height, own.provable_size]))
+    return Frame(FrameType.STATUS, cbor.encode([status, own.height, own.provable_size, own.clock_ms]))
 
 
 def wanted(height: int, block_id: bytes) -> Frame:
@@ -153,8 +157,8 @@ def read_proposal(payload: bytes) -> tuple[bytes, bytes]:
 
 def read_report(payload: bytes) -> NodeReport:
     """Return a node's report; raises MalformedError."""
-    status, height, size = _values(payload, "report", bytes | None, int, int)
-    return NodeReport(decode_status(status) if status is not None else None, height, size)
+    status, height, size, clock_ms = _values(payload, "report", bytes | None, int, int, int | None)
+    return NodeReport(decode_status(status) if status is not None else None, height, size, clock_ms)
 
 
 def read_wanted(payload: bytes) -> tuple[int, bytes]:

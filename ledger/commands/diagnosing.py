@@ -1,0 +1,117 @@
+"""Find out how a node is, and what keeps a ledger from deciding."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ledger.commands.columns import write_columns
+from ledger.commands.urls import require_url
+
+if TYPE_CHECKING:
+    from ledger.api.condition import AuthorityCondition, Condition
+
+T = TypeVar("T")
+Urls = Annotated[
+    list[str], typer.Option("--url", help="A node's API, such as http://127.0.0.1:9933; several, each with --url.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def why_stuck(url: Urls, as_json: AsJson = False) -> None:
+    """Say in plain words what keeps a ledger from deciding its next block; exit 1 if something does.
+
+    Shows for each authority where it stands, when it was last heard, which votes it lacks, how far its clock is off,
+    and why the asked nodes voted nil. The first --url is judged; others add their reasons. For example:
+
+        campusgrid ledger why-stuck --url http://erc:9933 --url http://mea:9933
+    """
+    from ledger.stuck import find_cause  # noqa: PLC0415 - see `ledger.commands`
+
+    conditions, silent = asyncio.run(_ask_all(url))
+    cause = find_cause(conditions)
+    if as_json:
+        verdict = {"is_stuck": cause.is_stuck, "text": cause.text, "next_step": cause.next_step}
+        told = {"conditions": [_dump(one) for one in conditions], "unreachable": silent, "verdict": verdict}
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        for one in conditions:
+            typer.echo(_write_condition(one) + "\n")
+        for address, fault in silent.items():
+            typer.echo(f"{address} did not answer: {fault}\n")
+        typer.echo(f"{'held up' if cause.is_stuck else 'not held up'}: {cause.text}\nwhat to do: {cause.next_step}")
+    raise typer.Exit(1 if cause.is_stuck else 0)
+
+
+async def _ask_all(urls: Sequence[str]) -> tuple[list[Condition], dict[str, str]]:
+    """Return the conditions of the nodes that answer, and why the others do not; raises ClientError if none does."""
+    from ledger.client import ClientError, LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+
+    found: list[Condition] = []
+    silent: dict[str, str] = {}
+    for url in urls:
+        require_url(url)
+        async with LedgerClient([url]) as client:
+            try:
+                found.append(await client.condition())
+            except ClientError as error:
+                silent[url] = str(error)
+    if not found:
+        raise ClientError(f"no node answers: {'; '.join(silent.values())}; start one, or mend the URL")
+    return found, silent
+
+
+def _dump(value: object) -> Any:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - see `ledger.commands`
+
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def _write_condition(one: Condition) -> str:
+    age_s = one.height_age_ms / 1000
+    work = f"{one.mempool} transactions wait" if one.mempool else "work waits" if one.has_work else "nothing waits"
+    place = f"{one.name}: height {one.height}, round {one.round} ({one.step}), for {age_s:.1f} s"
+    lines = [
+        f"{place}; {one.proposer} proposes, {one.quorum} of {len(one.authorities)} must agree; {work}",
+        write_columns(
+            ("authority", "height", "round", "step", "heard", "last vote", "clock", "prevote", "precommit", "lacks"),
+            [_cells(peer) for peer in one.authorities],
+        ),
+    ]
+    nils = [nil for nil in one.nils if nil.height == one.height]
+    if nils:
+        lines.append(f"why {one.name} voted nil at height {one.height}:")
+        lines += [f"  round {nil.round} {nil.kind}: {nil.text}" for nil in nils]
+    return "\n".join(lines)
+
+
+def _cells(one: AuthorityCondition) -> tuple[str, ...]:
+    return (
+        one.name + ("" if one.connected else " (no link)"),
+        _or_dash(one.height),
+        _or_dash(one.round),
+        one.step or "-",
+        "itself" if one.is_self else _age(one.report_age_ms),
+        "-" if one.is_self else _age(one.message_age_ms),
+        "-" if one.clock_offset_ms is None else f"{one.clock_offset_ms:+d} ms",
+        one.prevote[:8],
+        one.precommit[:8],
+        _write_lacks(one),
+    )
+
+
+def _write_lacks(one: AuthorityCondition) -> str:
+    parts = (("prevotes", one.lacks_prevotes), ("precommits", one.lacks_precommits))
+    return "; ".join(f"{kind} of {', '.join(names)}" for kind, names in parts if names) or "-"
+
+
+def _age(age_ms: int | None) -> str:
+    return "never" if age_ms is None else f"{age_ms / 1000:.1f} s ago"
+
+
+def _or_dash(value: int | None) -> str:
+    return "-" if value is None else str(value)
