@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -23,25 +22,17 @@ from ledger.consensus import events as ev
 from ledger.consensus import messages
 from ledger.consensus.commit import verify_commit
 from ledger.consensus.evidence import Evidence
-from ledger.consensus.machine import Machine
 from ledger.consensus.messages import Message, Proposal, Statement
 from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
 from ledger.errors import MalformedError
-from ledger.genesis import Genesis
 from ledger.handover import certify
 from ledger.liveness import Progress
 from ledger.node import hsm, promises, wire
-from ledger.node.blocks import Blocks
-from ledger.node.chain import Candidate, Invalid, Ledger, NotTheBlock, Position
-from ledger.node.cosigning import Cosigning
-from ledger.node.disk import Disk
-from ledger.node.identity import Identity, Seat
-from ledger.node.mempool import Mempool
-from ledger.node.observing import Observer
-from ledger.node.peers import Peers
+from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position
+from ledger.node.identity import Seat
+from ledger.node.parts import Parts
 from ledger.node.store import Signed, SignedType
-from ledger.node.sync import Sync
 
 MAX_QUEUED_JOBS: Final = 10_000
 """Jobs that wait; beyond it what peers send is dropped and counted, they send it again. Own results always get in."""
@@ -49,23 +40,6 @@ MAX_PENDING_EVIDENCE: Final = 64
 
 Job = Callable[[], Awaitable[None]]
 log = structlog.get_logger("consensus")
-
-
-@dataclass(slots=True)
-class Parts:
-    """What the driver joins."""
-
-    genesis: Genesis
-    identity: Identity
-    disk: Disk
-    ledger: Ledger
-    machine: Machine
-    peers: Peers
-    mempool: Mempool
-    cosigning: Cosigning
-    sync: Sync = field(default_factory=Sync)
-    blocks: Blocks = field(default_factory=Blocks)
-    observer: Observer = field(default_factory=Observer)
 
 
 class Driver:

@@ -27,8 +27,9 @@ from ledger.node.admission import Admission, Admitted
 from ledger.node.chain import Chain, Ledger
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
-from ledger.node.driver import Driver, Parts
+from ledger.node.driver import Driver
 from ledger.node.mempool import Mempool, PoolRefusal
+from ledger.node.parts import Parts
 from ledger.node.peers import Peers
 from ledger.node.settings import NodeSettings, SettingsError
 from ledger.node.store import SignedType, Store
