@@ -55,14 +55,62 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return frontier.root()
 
 
-def inclusion_path(index: int, size: int, leaf_at: Callable[[int], bytes]) -> tuple[bytes, ...]:
+RangeHash = Callable[[int, int], bytes]
+"""(start, end) -> the hash over leaves start to end - 1, of a range that RFC 6962 makes a node of."""
+
+
+def hashes_over(leaves: Sequence[bytes]) -> RangeHash:
+    """Return the range hashes of a small tree, given all its *leaf hashes*."""
+
+    def hash_of(start: int, end: int) -> bytes:
+        frontier = Frontier()
+        for leaf in leaves[start:end]:
+            frontier = frontier.append(leaf)
+        return frontier.root()
+
+    return hash_of
+
+
+def inclusion_path(index: int, size: int, hash_of: RangeHash) -> tuple[bytes, ...]:
     """Return the audit path (RFC 6962 §2.1.1) of leaf *index* in the tree of *size* leaves, lowest node first.
 
-    *leaf_at(i)* gives the leaf hash of leaf i; raises ValueError where *index* is not in the tree.
+    Raises ValueError where *index* is not in the tree.
     """
     if not 0 <= index < size:
         raise ValueError(f"leaf {index} is not in a tree of {size}")
-    return tuple(_path(index, 0, size, leaf_at))
+    start, end, path = 0, size, []
+    while end - start > 1:
+        middle = start + split(end - start)
+        if index < middle:
+            path.append(hash_of(middle, end))
+            end = middle
+        else:
+            path.append(hash_of(start, middle))
+            start = middle
+    return tuple(reversed(path))
+
+
+def consistency_path(old_size: int, size: int, hash_of: RangeHash) -> tuple[bytes, ...]:
+    """Return the proof (RFC 6962 §2.1.2) that the tree of *size* leaves begins with that of *old_size*.
+
+    It is empty where either tree says all by itself; raises ValueError where the old tree is the larger one.
+    """
+    if not 0 <= old_size <= size:
+        raise ValueError(f"a tree of {size} leaves does not begin with {old_size}")
+    if old_size in (0, size):
+        return ()
+    start, end, path = 0, size, []
+    while end != old_size:
+        middle = start + split(end - start)
+        if old_size <= middle:
+            path.append(hash_of(middle, end))
+            end = middle
+        else:
+            path.append(hash_of(start, middle))
+            start = middle
+    if start:  # else the old tree is a whole node of the new one, and its root is known
+        path.append(hash_of(start, end))
+    return tuple(reversed(path))
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
@@ -86,21 +134,32 @@ def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) ->
     return node if last == 0 else None
 
 
-def _split(size: int) -> int:
+def is_consistent(old_size: int, old_root: bytes, size: int, root: bytes, path: Sequence[bytes]) -> bool:
+    """Tell whether *path* shows that the tree (size, root) begins with the old one (RFC 9162 §2.1.4.2)."""
+    if not 0 <= old_size <= size or len(path) > MAX_PATH:
+        return False
+    if old_size in (0, size):
+        return not path and (old_root == root if old_size else old_root == EMPTY_ROOT)
+    if any(len(node) != HASH_BYTES for node in (old_root, root, *path)) or not path:
+        return False
+    nodes = list(path) if old_size & (old_size - 1) else [old_root, *path]
+    place, last = old_size - 1, size - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    old = new = nodes[0]
+    for node in nodes[1:]:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            old, new = node_hash(node, old), node_hash(node, new)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            new = node_hash(new, node)
+        place, last = place >> 1, last >> 1
+    return last == 0 and old == old_root and new == root
+
+
+def split(size: int) -> int:
+    """Return how many of *size* leaves (2 or more) lie left of the root: the largest power of two below."""
     return 1 << ((size - 1).bit_length() - 1)
-
-
-def _subtree(start: int, end: int, leaf_at: Callable[[int], bytes]) -> bytes:
-    frontier = Frontier()
-    for index in range(start, end):
-        frontier = frontier.append(leaf_at(index))
-    return frontier.root()
-
-
-def _path(index: int, start: int, end: int, leaf_at: Callable[[int], bytes]) -> list[bytes]:
-    if end - start == 1:
-        return []
-    middle = start + _split(end - start)
-    if index < middle:
-        return [*_path(index, start, middle, leaf_at), _subtree(middle, end, leaf_at)]
-    return [*_path(index, middle, end, leaf_at), _subtree(start, middle, leaf_at)]

@@ -203,7 +203,7 @@ class AnchorStore:
 def _lead(hashes: Sequence[bytes], index: int) -> tuple[bytes, ...]:
     """Return the path from the reading at *index* to the root over *hashes*."""
     leaves = [merkle.leaf_hash(one) for one in hashes]
-    return merkle.inclusion_path(index, len(leaves), leaves.__getitem__)
+    return merkle.inclusion_path(index, len(leaves), merkle.hashes_over(leaves))
 
 
 async def _drop(connection: aiosqlite.Connection, number: int) -> None:

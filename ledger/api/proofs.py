@@ -9,7 +9,7 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
-from ledger import checkpoint, keys, merkle, records
+from ledger import checkpoint, keys, merkle, records, tiles
 from ledger.api.parameters import EpochNumber, Hash, Id
 from ledger.api.problems import ProblemError, not_found
 from ledger.api.source import Source
@@ -50,8 +50,7 @@ def prove(
         return NotProvable()
     line = records.decode_settlement_line(leaf.record)
     readings = tuple(hash_ and store.reading(hash_) for hash_ in (line.first_reading, line.last_reading))
-    hashes = store.leaf_hashes(provable.checkpoint.size)
-    path = merkle.inclusion_path(place, len(hashes), hashes.__getitem__)
+    path = merkle.inclusion_path(place, provable.checkpoint.size, tiles.hashes_in(store.tree_hashes))
     signatures = (checkpoint.sign_as_log(provable.checkpoint, log_key), *provable.lines)
     opening = Opening(leaf.salt, leaf.record, meter_keys[line.key_thumbprint], (readings[0], readings[1]))
     return Proof(opening, place, path, provable.checkpoint, signatures).encode()
@@ -68,12 +67,9 @@ def prove_receipt(
     place, leaf = found
     if provable is None or place >= provable.checkpoint.size or leaf.record is None or leaf.salt is None:
         return NotProvable()
-    hashes = store.leaf_hashes(provable.checkpoint.size)
-    path = merkle.inclusion_path(place, len(hashes), hashes.__getitem__)
+    path = merkle.inclusion_path(place, provable.checkpoint.size, tiles.hashes_in(store.tree_hashes))
     signatures = (checkpoint.sign_as_log(provable.checkpoint, log_key), *provable.lines)
-    return ReceiptProof(
-        leaf.salt, leaf.record, result.events, place, tuple(path), provable.checkpoint, signatures
-    ).encode()
+    return ReceiptProof(leaf.salt, leaf.record, result.events, place, path, provable.checkpoint, signatures).encode()
 
 
 def routes(source: Source) -> APIRouter:

@@ -81,7 +81,7 @@ class Chain:
         head = store.meta("head")
         if head is not None:
             state = LedgerState.restore(decode_head(head), store.rows())
-            add_handovers(store, state)
+            catch_up(store, state)
             return cls(runtime, state)
         state = runtime.genesis_state()
         with store.transaction():
@@ -177,12 +177,13 @@ class Ledger:
         self._thread.shutdown(cancel_futures=True)
 
 
-def add_handovers(store: Store, state: LedgerState) -> None:
-    """Certify the changes of the set that *store* decided before a node kept certificates of them."""
+def catch_up(store: Store, state: LedgerState) -> None:
+    """Add what nodes did not keep at first: the tree above the leaves, certificates of the changes of the set."""
     held = store.handovers()
     heights = [row.from_height - 1 for _, row in state.scan(AUTHORITY_SETS)]
     missing = [height for height in heights if height not in held and (store.decided(height) is not None)]
     with store.transaction():
+        store.grow_tree()
         for height in missing:
             found = store.decided(height)
             sets = authorities_at(state, height), authorities_at(state, height + 1)

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from ledger import tiles
+from ledger.errors import LedgerError
 from ledger.node.block_rows import BlockRows, TransactionResult
+
+_LEAVES: Final = "SELECT hash FROM leaves WHERE ?1 = 0 AND place >= ?2 AND place < ?3 ORDER BY place"
+_SUBTREES: Final = "SELECT hash FROM subtrees WHERE level = ?1 AND place >= ?2 AND place < ?3 ORDER BY place"
+_LAST_LEAF: Final = "SELECT max(place) FROM leaves WHERE ?1 = 0"
+_LAST_SUBTREE: Final = "SELECT max(place) FROM subtrees WHERE level = ?1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,17 +26,44 @@ class Leaf:
     salt: bytes | None
 
 
+class MissingHashError(LedgerError):
+    """A hash was asked for that the log does not have, or not yet."""
+
+
 class LogRows(BlockRows):
-    """The tables `leaves`, `settlement_lines` and `readings`."""
+    """The tables `leaves`, `subtrees`, `settlement_lines` and `readings`."""
 
     def log_size(self) -> int:
         """Return the number of leaves."""
-        row = self._one("SELECT count(*) FROM leaves", ())
-        return row[0] if row else 0
+        return self._count_hashes(0)
 
-    def leaf_hashes(self, size: int) -> list[bytes]:
-        """Return the hashes of the first *size* leaves, in order."""
-        return [row[0] for row in self._all("SELECT hash FROM leaves WHERE place < ? ORDER BY place", (size,))]
+    def tree_hashes(self, level: int, first: int, count: int) -> list[bytes]:
+        """Return hashes of one level of the log's tiles (a `ledger.tiles.HashReader`); raises MissingHashError."""
+        found = [row[0] for row in self._all(_SUBTREES if level else _LEAVES, (level, first, first + count))]
+        if len(found) != count:
+            raise MissingHashError(f"the log has no {count} hashes from {first} at level {level}")
+        return found
+
+    def entries(self, first: int, count: int) -> list[bytes]:
+        """Return the data of leaves *first* to *first* + *count* - 1, fewer where they are not here."""
+        query = "SELECT data FROM leaves WHERE place >= ? AND place < ? ORDER BY place"
+        return [row[0] for row in self._all(query, (first, first + count))]
+
+    def grow_tree(self) -> None:
+        """Write the hashes of all subtrees that leaves have completed since the last time."""
+        level, count = 0, self.log_size()
+        while count >= tiles.WIDTH:
+            above, count = self._count_hashes(level + 1), count // tiles.WIDTH
+            rows = (
+                (level + 1, place, tiles.fold(self.tree_hashes(level, place * tiles.WIDTH, tiles.WIDTH)))
+                for place in range(above, count)
+            )
+            self._many("INSERT INTO subtrees VALUES (?, ?, ?)", rows)
+            level += 1
+
+    def _count_hashes(self, level: int) -> int:
+        row = self._one(_LAST_SUBTREE if level else _LAST_LEAF, (level,))
+        return 0 if row is None or row[0] is None else row[0] + 1
 
     def some_leaf_hashes(self, first: int, count: int) -> list[bytes]:
         """Return the hashes of at most *count* leaves from place *first* on, in order."""

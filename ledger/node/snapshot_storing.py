@@ -32,6 +32,7 @@ def put(store: Store, manifest: Manifest, part: Part) -> None:
         else:
             last_leaves = snapshot.read_log_part(manifest, number, data)
             store.add_leaf_hashes((number - SUBTREES) * LEAVES_PER_PART, last_leaves)
+    store.grow_tree()
     for certificate in manifest.handovers:
         store.add_handover(certificate.height, certificate.encode())
     store.add_header(manifest.header, manifest.commit)

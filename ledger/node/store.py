@@ -57,6 +57,7 @@ class Store(SignState, PrunedRows):
         self.set_meta("head", decision.head)
         leaves = ((decision.first_leaf + n, x.hash, x.data, x.record, x.salt) for n, x in enumerate(decision.leaves))
         self._many("INSERT INTO leaves VALUES (?, ?, ?, ?, ?)", leaves)
+        self.grow_tree()
         self._many("INSERT INTO settlement_lines VALUES (?, ?, ?)", decision.settlement_lines)
         self._many("INSERT OR IGNORE INTO readings VALUES (?, ?)", decision.readings)
         results = ((x.id, x.height, x.place, x.code, x.text, x.events) for x in decision.transactions)

@@ -84,7 +84,7 @@ class ProofKit:
     def proof(self, signers: tuple[int, ...] = (0, 1, 3)) -> Proof:
         """Return the proof with the cosignatures of the authorities at *signers*, in that order."""
         hashes = [merkle.leaf_hash(leaf) for leaf in self.leaves]
-        path = merkle.inclusion_path(self.index, len(hashes), hashes.__getitem__)
+        path = merkle.inclusion_path(self.index, len(hashes), merkle.hashes_over(hashes))
         lines = self.cosignatures()
         log = checkpoint.sign_as_log(self.covered(), private_key("PEA log"))
         signatures = (log, *(lines[place] for place in signers))

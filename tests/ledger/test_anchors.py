@@ -63,7 +63,7 @@ def test_a_reading_leads_to_its_own_anchor_at_its_own_place_alone() -> None:
         made = anchor.follow(id_of(3), Point(), 5, hashes)
         leaves = [merkle.leaf_hash(one) for one in hashes]
         for index in {0, count // 2, count - 1}:
-            path = merkle.inclusion_path(index, count, leaves.__getitem__)
+            path = merkle.inclusion_path(index, count, merkle.hashes_over(leaves))
             assert anchor.covers(made, hashes[index], index, path)
             assert not anchor.covers(made, random.randbytes(32), index, path)
             assert not anchor.covers(made, hashes[index], index + 1, path)

@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 from ledger import merkle
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
-INCLUSION: dict[str, Any] = {
-    name: case
-    for name, case in json.loads((VECTORS / "rfc6962-merkle-proofs-a.json").read_text()).items()
-    if name.startswith("inclusion/")
-}
+PUBLISHED: dict[str, Any] = json.loads((VECTORS / "rfc6962-merkle-proofs-a.json").read_text())
+INCLUSION = {name: case for name, case in PUBLISHED.items() if name.startswith("inclusion/")}
+CONSISTENCY = {name: case for name, case in PUBLISHED.items() if name.startswith("consistency/")}
 
 
 def test_published_hashes() -> None:
@@ -43,11 +41,36 @@ def test_every_leaf_has_a_path_to_the_root_and_no_other_place_has(size: int, dat
     index, elsewhere = (data.draw(st.integers(0, size - 1)) for _ in range(2))
     leaves = [number.to_bytes(2, "big") for number in range(size)]
     hashes = [merkle.leaf_hash(leaf) for leaf in leaves]
-    path = merkle.inclusion_path(index, size, hashes.__getitem__)
+    path = merkle.inclusion_path(index, size, merkle.hashes_over(hashes))
     found = merkle.root_from_path(hashes[index], elsewhere, size, path)
     assert (found == merkle.root(leaves)) is (index == elsewhere)
 
 
 def test_a_path_of_a_leaf_outside_the_tree_is_an_error() -> None:
     with pytest.raises(ValueError, match="not in a tree"):
-        merkle.inclusion_path(3, 3, [b""].__getitem__)
+        merkle.inclusion_path(3, 3, merkle.hashes_over([]))
+
+
+@pytest.mark.parametrize("name", CONSISTENCY)
+def test_published_consistency_proofs_get_their_verdict(name: str) -> None:
+    case = CONSISTENCY[name]
+    path = [base64.b64decode(node) for node in case["proof"] or []]
+    old_root, root = (base64.b64decode(case[field] or "") for field in ("root1", "root2"))
+    old_size, size = (value % 2**64 for value in (case["size1"], case["size2"]))
+    assert merkle.is_consistent(old_size, old_root, size, root, path) is not case["wantErr"]
+
+
+def test_every_tree_begins_with_every_smaller_one_and_with_no_other() -> None:
+    hashes = [merkle.leaf_hash(bytes([number])) for number in range(40)]
+    hash_of = merkle.hashes_over(hashes)
+    for size in range(1, 41):
+        for old_size in range(size + 1):
+            path = merkle.consistency_path(old_size, size, hash_of)
+            old, new = hash_of(0, old_size), hash_of(0, size)
+            assert merkle.is_consistent(old_size, old, size, new, path)
+            assert not merkle.is_consistent(old_size, hashes[0][::-1], size, new, path)
+            assert not merkle.is_consistent(old_size, old, size, new, [*path, hashes[0]])
+            assert old_size in (0, size) or not merkle.is_consistent(old_size, old, size, hashes[0], path)
+            assert not path or not merkle.is_consistent(old_size, old, size, new, path[:-1])
+    with pytest.raises(ValueError, match="does not begin"):
+        merkle.consistency_path(3, 2, hash_of)

@@ -24,7 +24,7 @@ def make(signers: tuple[int, ...] = (0, 1, 3)) -> bytes:
     leaves = (*others[:2], leaf, *others[2:])
     kit = ProofKit(authority_set(), None, None, leaves, 2)  # type: ignore[arg-type]
     hashes = [merkle.leaf_hash(one) for one in leaves]
-    path = tuple(merkle.inclusion_path(2, len(hashes), hashes.__getitem__))
+    path = tuple(merkle.inclusion_path(2, len(hashes), merkle.hashes_over(hashes)))
     lines = [
         cosign(kit.covered(), cosigner_name(kit.origin, member.name), private_key(f"{member.name} cosign"), TIME_S)
         for member in kit.authorities.members

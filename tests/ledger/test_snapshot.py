@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import merkle, records, snapshot
+from ledger import merkle, records, snapshot, tiles
 from ledger.errors import LedgerError, MalformedError
 from ledger.node.snapshot_file import MAGIC, SnapshotFile
 from ledger.node.snapshot_making import NoSnapshotError, make
@@ -48,7 +48,7 @@ def test_a_new_database_with_the_snapshot_goes_on_as_the_chain_does(made: Snapsh
     assert state.head == CHAIN.state.head
     assert list(state.rows()) == list(CHAIN.state.rows())
     assert store.height() == CHAIN.state.header.height
-    assert snapshot.log_root(store.leaf_hashes(state.header.log_size)) == state.header.log_root
+    assert tiles.root(state.header.log_size, store.tree_hashes) == state.header.log_root
     assert len(store.handovers()) == 3
     store.close()
     next_block, execution = CHAIN.runtime.build(
