@@ -180,8 +180,8 @@ def log_root(hashes: Iterable[bytes]) -> bytes:
 def log_path(place: int, leaves: Sequence[bytes], log_hashes: Sequence[bytes]) -> tuple[bytes, ...]:
     """Return the path from the leaf at *place* of the log to its root, given the leaf hashes of the part it is in."""
     part, index = divmod(place, LEAVES_PER_PART)
-    lower = merkle.inclusion_path(index, len(leaves), leaves.__getitem__)
-    return (*lower, *merkle.inclusion_path(part, len(log_hashes), log_hashes.__getitem__))
+    lower = merkle.inclusion_path(index, len(leaves), merkle.hashes_over(leaves))
+    return (*lower, *merkle.inclusion_path(part, len(log_hashes), merkle.hashes_over(log_hashes)))
 
 
 def _is_secret_of_block(manifest: Manifest) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ledger.node.chain import Candidate, add_handovers, decide
+from ledger.node.chain import Candidate, catch_up, decide
 from ledger.node.snapshot_file import SnapshotFile
 from ledger.node.snapshot_making import make
 from ledger.node.store import Store
@@ -22,7 +22,7 @@ def store_chain(chain: Chain, path: Path) -> Store:
         for block, execution, commit in zip(chain.blocks, chain.executions, commits, strict=True):
             assert commit is not None
             store.save(decide(Candidate(block, block.encode(), execution), commit))
-    add_handovers(store, chain.state)
+    catch_up(store, chain.state)
     return store
 
 
