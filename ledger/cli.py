@@ -16,7 +16,7 @@ def ledger() -> None:
 
 for command in (
     running.run,
-    asking.status,
+    diagnosing.status,
     asking.calls,
     asking.call,
     asking.query,

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ledger import cbor, keys, transaction
 from ledger.api import resources
-from ledger.api.condition import Condition
+from ledger.api.condition import Condition, Health
 from ledger.errors import LedgerError
 
 REQUEST_TIMEOUT_S: Final = 5.0
@@ -104,6 +104,10 @@ class LedgerClient:
     async def status(self) -> resources.NodeStatus:
         """Return the answering node's status."""
         return _parse(resources.NodeStatus, await self._request("GET", "/v1/status"))
+
+    async def health(self) -> Health:
+        """Return how the answering node and its chain are."""
+        return _parse(Health, await self._request("GET", "/v1/health"))
 
     async def condition(self) -> Condition:
         """Return what may keep the answering node from deciding its next block."""

@@ -1,11 +1,15 @@
-"""Routes of a running node's own condition: what keeps it from deciding."""
+"""Routes of a running node's own condition: how it is, its metrics, and what keeps it from deciding."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
+from fastapi.responses import Response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from ledger.api.condition import Condition
+from ledger.api import metrics
+from ledger.api.condition import Condition, Health
 from ledger.node.condition import describe_condition
+from ledger.node.health import describe_health
 from ledger.node.service import Node
 
 
@@ -16,5 +20,13 @@ def routes(node: Node) -> APIRouter:
     @router.get("/condition")
     async def read_condition() -> Condition:
         return describe_condition(node)
+
+    @router.get("/health")
+    async def read_health() -> Health:
+        return await describe_health(node)
+
+    @router.get("/metrics")
+    async def read_metrics() -> Response:
+        return Response(await metrics.render(node), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     return router

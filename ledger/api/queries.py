@@ -1,4 +1,4 @@
-"""Routes that come from the modules' declarations: calls, queries and metrics."""
+"""Routes that come from the modules' declarations: calls and queries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
 
 from ledger.api import views
 from ledger.api.problems import ProblemError, not_found
@@ -28,10 +27,6 @@ def routes(source: Source) -> APIRouter:
     @router.get("/queries")
     async def list_queries() -> dict[str, list[dict[str, object]]]:
         return {"queries": describe_queries()}
-
-    @router.get("/metrics", response_class=PlainTextResponse)
-    async def read_metrics() -> str:
-        return await source.ledger.run(lambda chain: views.show_metrics(chain.runtime.look(chain.state)))
 
     @router.get("/queries/{module}/{name}")
     async def query(module: str, name: str, request: Request) -> dict[str, Any]:

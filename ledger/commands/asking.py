@@ -12,12 +12,6 @@ import typer
 from ledger.commands.urls import require_url
 
 
-def status(url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")]) -> None:
-    """Print a node's status as JSON."""
-    require_url(url)
-    typer.echo(json.dumps(asyncio.run(_read_status(url)), indent=2))
-
-
 def calls(
     module: Annotated[str | None, typer.Argument(help="One module alone, such as registry.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As GET /v1/calls and /v1/queries have it.")] = False,
@@ -81,13 +75,3 @@ async def _ask(url: str, module: str, name: str, arguments: dict[str, str]) -> o
 
     async with LedgerClient([url]) as client:
         return await client.query(module, name, **arguments)
-
-
-async def _read_status(url: str) -> object:
-    from pydantic import TypeAdapter  # noqa: PLC0415 - see `ledger.commands`
-
-    from ledger.api.resources import NodeStatus  # noqa: PLC0415
-    from ledger.client import LedgerClient  # noqa: PLC0415
-
-    async with LedgerClient([url]) as client:
-        return TypeAdapter(NodeStatus).dump_python(await client.status(), mode="json")

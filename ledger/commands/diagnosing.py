@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,13 +14,29 @@ from ledger.commands.columns import write_columns
 from ledger.commands.urls import require_url
 
 if TYPE_CHECKING:
-    from ledger.api.condition import AuthorityCondition, Condition
+    from ledger.api.condition import AuthorityCondition, Condition, Health, LastClearing
+    from ledger.api.resources import NodeStatus
 
 T = TypeVar("T")
 Urls = Annotated[
     list[str], typer.Option("--url", help="A node's API, such as http://127.0.0.1:9933; several, each with --url.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def status(
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:9933.")], as_json: AsJson = False
+) -> None:
+    """Show where a node stands and how it and its chain are.
+
+    For example: campusgrid ledger status --url http://127.0.0.1:9933
+    """
+    require_url(url)
+    found, health = asyncio.run(_ask_status(url))
+    if as_json:
+        typer.echo(json.dumps({**_dump(found), "health": _dump(health)}, indent=2))
+    else:
+        typer.echo(_write_status(found, health))
 
 
 def why_stuck(url: Urls, as_json: AsJson = False) -> None:
@@ -65,10 +82,60 @@ async def _ask_all(urls: Sequence[str]) -> tuple[list[Condition], dict[str, str]
     return found, silent
 
 
+async def _ask_status(url: str) -> tuple[NodeStatus, Health]:
+    from ledger.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+
+    async with LedgerClient([url]) as client:
+        return await client.status(), await client.health()
+
+
 def _dump(value: object) -> Any:
     from pydantic import TypeAdapter  # noqa: PLC0415 - see `ledger.commands`
 
     return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def _write_status(found: NodeStatus, health: Health) -> str:
+    role = "no authority" if found.index is None else f"authority {found.index}"
+    cleared, days = health.last_clearing, health.disk_days_left
+    linked = [peer for peer in found.peers if peer.connected]
+    rows = [
+        ("node", f"{found.name}, {role} of chain {found.chain_id.hex()}"),
+        ("state", _write_state(health)),
+        ("height", f"{found.height}, {max(0.0, time.time() - found.time_ms / 1000):.1f} s old"),
+        ("root", found.state_root.hex()),
+        ("log", f"{found.log_size} leaves, provable up to {found.checkpoint_size}"),
+        ("consensus", f"round {found.round} ({found.step}); {found.mempool} transactions wait"),
+        ("peers", f"{len(linked)} of {len(found.peers)} linked" + _list_peers(found)),
+        ("clearing", _write_clearing(cleared) if cleared else "no book with orders was cleared of late"),
+        ("oracle", f"{health.oracle_open} requests open, {health.oracle_late} ended without an answer"),
+        ("GRID", f"{_kwh(health.grid_minted_agrid)} minted, {_kwh(health.grid_burned_agrid)} burned"),
+        ("missed votes", ", ".join(f"{one.name} {one.missed_votes}" for one in health.missed_votes)),
+        ("disk", f"{health.disk_free_bytes / 2**30:.1f} GiB free" + (f", full in {days:.0f} days" if days else "")),
+    ]
+    return "\n".join(f"{name:<13} {text}" for name, text in rows)
+
+
+def _write_state(health: Health) -> str:
+    if health.alarm is not None:
+        return f"ALARM: {health.alarm}"
+    if health.syncing:
+        return f"copies blocks, {health.lag_blocks} behind"
+    return "well" if health.signing else "follows the chain and signs nothing"
+
+
+def _list_peers(found: NodeStatus) -> str:
+    return "".join(f"; {peer.name} {f'at {peer.height}' if peer.connected else 'away'}" for peer in found.peers)
+
+
+def _write_clearing(cleared: LastClearing) -> str:
+    price = cleared.price_uaip_per_kwh
+    at = "nothing matched" if price is None else f"{cleared.matched_wh} Wh at {price / 10**6:.6f} AIP/kWh"
+    return f"epoch {cleared.epoch}: {cleared.orders} orders, {at}"
+
+
+def _kwh(amount_agrid: int) -> str:
+    return f"{amount_agrid // 10**15 / 1000:.3f} kWh"
 
 
 def _write_condition(one: Condition) -> str:

@@ -28,7 +28,7 @@ def describe_condition(node: Node) -> Condition:
         proposer=authorities.members[authorities.proposer(driver.height, round_)].name,
         quorum=authorities.quorum,
         signs_from=driver.signs_from,
-        alarm=driver.alarm,
+        alarm=driver.alarm or driver.key_fault,
         has_work=driver.has_work() or (at is not None and at.step is not Step.NEW),
         mempool=len(node.mempool),
         height_age_ms=_to_ms(now_s - observer.height_since_s),

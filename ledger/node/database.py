@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import resources
@@ -24,11 +25,15 @@ class StoreError(LedgerError):
 
 
 class Database:
-    """An open database. Use each instance from one thread at a time, and write through one instance only."""
+    """An open database. Use each instance from one thread at a time, and write through one instance only.
+
+    `synced_s` is how long the newest transaction took to become durable.
+    """
 
     def __init__(self, connection: sqlite3.Connection, lock: IO[bytes] | None = None) -> None:
         self._connection = connection
         self._lock = lock
+        self.synced_s = 0.0
 
     @classmethod
     def open(cls, path: Path, chain_id: bytes) -> Self:
@@ -74,7 +79,9 @@ class Database:
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
+        started_s = time.perf_counter()
         self._connection.execute("COMMIT")
+        self.synced_s = time.perf_counter() - started_s
 
     @contextmanager
     def at_one_moment(self) -> Iterator[None]:

@@ -15,9 +15,13 @@ T = TypeVar("T")
 
 
 class Disk:
-    """An open store for use from the event loop. Awaiting `commit` means: it is on the disk."""
+    """An open store for use from the event loop. Awaiting `commit` means: it is on the disk.
+
+    `on_synced` is told, in the writing thread, how many seconds each transaction took to become durable.
+    """
 
     def __init__(self, writer: Store, reader: Store) -> None:
+        self.on_synced: Callable[[float], None] = lambda _: None
         self._writer, self._reader = writer, reader
         self._write_thread = ThreadPoolExecutor(1, "disk-write")
         self._read_thread = ThreadPoolExecutor(1, "disk-read")
@@ -48,7 +52,9 @@ class Disk:
     def _transact(self, write: Callable[[Store], T]) -> T:
         try:
             with self._writer.transaction():
-                return write(self._writer)
+                result = write(self._writer)
         except sqlite3.Error as error:
             text = f"cannot write the database: {error}; make room or mend the disk, then start the node again"
             raise StoreError(text) from error
+        self.on_synced(self._writer.synced_s)
+        return result

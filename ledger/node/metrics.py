@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from ledger.node.nils import Nil
+from ledger.node.nils import Nil, NilReason
 
 PREFIX = "campusgrid_ledger"
 
@@ -35,9 +35,11 @@ class Metrics:
         self._nils = Counter(
             f"{PREFIX}_nil_votes", "This node's own votes for nil, by reason.", ["reason"], registry=self.registry
         )
+        for reason in NilReason:  # shown from the start, so that an alert sees its first step
+            self._nils.labels(reason.value)
 
     def name_authorities(self, names: Iterable[str]) -> None:
-        """Show the count of each authority from the start, so that an alert sees its first step."""
+        """Show the count of each authority from the start, as those of nil votes."""
         for name in names:
             self._missed_proposals.labels(name)
 

@@ -31,6 +31,7 @@ from ledger.node.driver import Driver
 from ledger.node.mempool import Mempool, PoolRefusal
 from ledger.node.parts import Parts
 from ledger.node.peers import Peers
+from ledger.node.room import Room
 from ledger.node.settings import NodeSettings, SettingsError
 from ledger.node.store import SignedType, Store
 from ledger.node.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
@@ -71,6 +72,9 @@ class Node:
         self.driver = Driver(self._parts, position)
         self.admission = Admission(self.ledger, self.mempool, self.peers.broadcast, self.driver.offer_work)
         self.observer = self._parts.observer
+        self.observer.metrics.name_authorities(member.name for member in position.authorities.members)
+        disk.on_synced = self.observer.metrics.sync_seconds.observe
+        self.room = Room(settings.data_dir)
         self._pool = pool
         self._heard: dict[str, int] = {}
         self._report_came = asyncio.Event()
@@ -174,6 +178,7 @@ class Node:
                 self.peers.send(request[0], wire.block_range(request[1].first, request[1].count))
             self._ask_for_blocks(height)
             self.driver.offer_work()
+            self.room.note()
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     def _ask_for_blocks(self, height: int) -> None:

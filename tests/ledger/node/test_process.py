@@ -83,7 +83,7 @@ def test_a_running_node_shares_its_data_with_nobody_and_ends_within_two_seconds(
     elsewhere = text.replace(f"port = {network.api_ports[0]}", f"port = {network.api_ports[3]}")
     (network.directory(0) / "node.toml").write_text(elsewhere)
     assert "another process runs on" in refusal(network)
-    shown = json.loads(run_command("status", "--url", network.urls[0]).stdout)
+    shown = json.loads(run_command("status", "--url", network.urls[0], "--json").stdout)
     assert (shown["name"], shown["height"], shown["alarm"]) == (NAMES[0], 0, None)
     started = time.monotonic()
     assert network.stop(0, signal.SIGTERM) == 0

@@ -1,0 +1,93 @@
+"""A node's numbers in Prometheus' text form: what it counted, where it stands, and what the modules declare."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from ledger.api import views
+from ledger.node.chain import Chain
+from ledger.node.health import ChainHealth, is_signing, measure_chain, measure_lag
+from ledger.node.metrics import PREFIX
+from ledger.node.service import Node
+
+
+async def render(node: Node) -> bytes:
+    """Return all metrics of *node* as text."""
+    chain, modules = await node.ledger.run(_measure)
+    registry = CollectorRegistry()
+    registry.register(_Numbers(node, chain))
+    return generate_latest(node.observer.metrics.registry) + generate_latest(registry) + modules.encode()
+
+
+def _measure(chain: Chain) -> tuple[ChainHealth, str]:
+    return measure_chain(chain), views.show_metrics(chain.runtime.look(chain.state))
+
+
+class _Numbers(Collector):
+    def __init__(self, node: Node, chain: ChainHealth) -> None:
+        self._node = node
+        self._chain = chain
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is known when asked."""
+        yield from self._consensus()
+        yield from self._peers()
+        yield from self._chain_numbers()
+        node, days_left = self._node, self._node.room.days_left
+        dropped = node.driver.dropped_jobs + node.admission.dropped_gossip
+        yield _counter("dropped_events", "Messages and transactions dropped on a full queue.", dropped)
+        yield _gauge("mempool_transactions", "Transactions that wait for a block.", len(node.mempool))
+        yield _gauge("disk_free_bytes", "Free bytes on the disk of the database.", node.room.free_bytes)
+        yield _gauge(
+            "disk_days_left", "Days until the disk is full; infinite while it does not fill up or the rate is unknown.",
+            math.inf if days_left is None else days_left,
+        )  # fmt: skip
+
+    def _consensus(self) -> Iterator[Metric]:
+        driver, at, observer = self._node.driver, self._node.machine.state, self._node.observer
+        is_held = observer.round_since_s is not None
+        yield _gauge("height", "The newest decided block.", driver.position.header.height)
+        yield _gauge("round", "The round in progress.", at.round if at else 0)
+        yield _gauge(
+            "in_progress_seconds", "How long the height in progress has been tried; 0 while nothing is to decide.",
+            time.monotonic() - observer.height_since_s if is_held else 0,
+        )  # fmt: skip
+        yield _gauge("alarm", "1 after an alarm: the node signs no more.", int(driver.alarm is not None))
+        yield _gauge("signing", "1 while the node takes part in deciding.", int(is_signing(self._node)))
+
+    def _peers(self) -> Iterator[Metric]:
+        peers = self._node.peers.by_name
+        yield _gauge("peers", "Peers that node.toml names.", len(peers))
+        yield _gauge("peers_linked", "Peers with a link.", sum(peer.linked for peer in peers.values()))
+        yield _gauge("sync_lag_blocks", "How far the node is behind its peers.", measure_lag(self._node))
+        offsets = GaugeMetricFamily(
+            f"{PREFIX}_clock_offset_seconds", "How far a peer's clock is ahead of this node's.", labels=["peer"]
+        )
+        for name, heard in self._node.observer.reports.items():
+            if heard.clock_offset_ms is not None:
+                offsets.add_metric([name], heard.clock_offset_ms / 1000)
+        yield offsets
+
+    def _chain_numbers(self) -> Iterator[Metric]:
+        missed = CounterMetricFamily(
+            f"{PREFIX}_missed_votes", "Certificates in blocks that lacked an authority's precommit.",
+            labels=["authority"],
+        )  # fmt: skip
+        for one in self._chain.missed_votes:
+            missed.add_metric([one.name], one.missed_votes)
+        yield missed
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(f"{PREFIX}_{name}", text, value=value)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value=value)
