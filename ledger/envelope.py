@@ -34,6 +34,7 @@ class Kind(IntEnum):
 
 MAX_PAYLOAD_BYTES: Final = 4 * 2**20
 _HEAD: Final = bytes.fromhex("844da201270448")  # array(4), bstr(13) {1: -8, 4: bstr(8) ...
+_SIGNED_HEAD: Final = b"\x84\x6aSignature1\x4d"
 _KID_END: Final = len(_HEAD) + keys.KEY_ID_BYTES
 _SIGNATURE_HEAD: Final = bytes.fromhex("5840")  # bstr(64)
 _TAIL_BYTES: Final = len(_SIGNATURE_HEAD) + keys.SIGNATURE_BYTES
@@ -50,9 +51,10 @@ class Envelope:
 
     def is_signed_by(self, public_key: bytes) -> bool:
         """Tell whether the signature is *public_key*'s and the `kid` names it."""
-        return keys.key_id(public_key) == self.key_id and keys.verify(
-            public_key, to_be_signed(self.key_id, self.payload), self.signature
-        )
+        if keys.key_id(public_key) != self.key_id:
+            return False
+        signed = _SIGNED_HEAD + self.raw[2:_KID_END] + b"\x40" + self.raw[_KID_END + 1 : -_TAIL_BYTES]
+        return keys.verify(public_key, signed, self.signature)
 
 
 def seal(payload: bytes, key: keys.Signer) -> bytes:
@@ -74,15 +76,13 @@ def parse(data: bytes) -> Envelope:
         raise MalformedError("the envelope's signature is not 64 bytes long")
     if len(data) > MAX_PAYLOAD_BYTES:
         raise MalformedError(f"the envelope is longer than {MAX_PAYLOAD_BYTES} bytes")
-    payload = cbor.decode(data[_KID_END + 1 : payload_end])
-    if type(payload) is not bytes:
-        raise MalformedError("the envelope's payload is not a byte string")
+    payload = cbor.read_byte_string(data, _KID_END + 1, payload_end)
     return Envelope(data[len(_HEAD) : _KID_END], payload, data[payload_end + 2 :], data)
 
 
 def to_be_signed(key_id: bytes, payload: bytes) -> bytes:
     """Return the Sig_structure of RFC 9052 §4.4 with empty external_aad: the bytes that are signed."""
-    return b"\x84\x6aSignature1\x4d" + _HEAD[2:] + key_id + b"\x40" + cbor.encode(payload)
+    return _SIGNED_HEAD + _HEAD[2:] + key_id + b"\x40" + cbor.encode(payload)
 
 
 def fields(payload: bytes, kind: Kind, count: int) -> list[cbor.Value]:

@@ -14,7 +14,10 @@ from ledger.state import Head
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one transaction of the block; `text` explains a refusal, `salt` opens the leaf at `log_index`."""
+    """What became of one transaction of the block; `text` explains a refusal, `salt` opens the leaf at `log_index`.
+
+    `data` are the record's encoded bytes, `events_data` those of the events, which the record's hash covers.
+    """
 
     record: ReceiptRecord
     sender: bytes
@@ -22,6 +25,8 @@ class Receipt:
     events: tuple[Event, ...]
     salt: bytes
     log_index: int
+    data: bytes
+    events_data: bytes
 
     @property
     def code(self) -> Code:
@@ -43,13 +48,16 @@ class LoggedRecord:
 class Execution:
     """The result of a block, applied to a state by `LedgerState.apply`. `leaves` are leaf data in log order.
 
-    `events` are those of hooks; a transaction's events are in its receipt.
+    `events` are those of hooks; a transaction's events are in its receipt. `readings` are the envelopes of the readings
+    that done transactions carried.
     """
 
     head: Head
     receipts: tuple[Receipt, ...]
     records: tuple[LoggedRecord, ...]
     leaves: tuple[bytes, ...]
+    leaf_hashes: tuple[bytes, ...]
+    readings: tuple[bytes, ...]
     events: tuple[Event, ...]
     writes: tuple[Write, ...]
     change: RootChange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,11 +31,19 @@ class Frontier:
 
     def append(self, leaf: bytes) -> Frontier:
         """Return the tree grown by a leaf, given as its *leaf hash*."""
-        peaks, node, count = list(self.peaks), leaf, self.size
-        while count & 1:
-            node = node_hash(peaks.pop(), node)
-            count >>= 1
-        return Frontier(self.size + 1, (*peaks, node))
+        return self.extend((leaf,))
+
+    def extend(self, leaves: Iterable[bytes]) -> Frontier:
+        """Return the tree grown by leaves, given as their *leaf hashes* in order."""
+        peaks, size = list(self.peaks), self.size
+        for node in leaves:
+            count = size
+            while count & 1:
+                node = node_hash(peaks.pop(), node)  # noqa: PLW2901 (the leaf becomes the node over it)
+                count >>= 1
+            peaks.append(node)
+            size += 1
+        return Frontier(size, tuple(peaks))
 
     def root(self) -> bytes:
         """Return the tree's root hash."""
@@ -49,10 +57,7 @@ class Frontier:
 
 def root(leaves: Sequence[bytes]) -> bytes:
     """Return the root over the *data* of all leaves."""
-    frontier = Frontier()
-    for leaf in leaves:
-        frontier = frontier.append(leaf_hash(leaf))
-    return frontier.root()
+    return Frontier().extend(map(leaf_hash, leaves)).root()
 
 
 RangeHash = Callable[[int, int], bytes]
@@ -63,10 +68,7 @@ def hashes_over(leaves: Sequence[bytes]) -> RangeHash:
     """Return the range hashes of a small tree, given all its *leaf hashes*."""
 
     def hash_of(start: int, end: int) -> bytes:
-        frontier = Frontier()
-        for leaf in leaves[start:end]:
-            frontier = frontier.append(leaf)
-        return frontier.root()
+        return Frontier().extend(leaves[start:end]).root()
 
     return hash_of
 

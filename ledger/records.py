@@ -7,8 +7,10 @@ Energy in Wh, prices in µAIP per kWh, money in aAIP (10⁻¹⁸ AIP), GRID in a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import IntEnum, IntFlag
+from operator import attrgetter
 from typing import Final
 
 from ledger import cbor
@@ -106,15 +108,15 @@ _KINDS: Final[dict[type[Record], RecordKind]] = {
     ClearingRecord: RecordKind.CLEARING,
     SettlementLine: RecordKind.SETTLEMENT_LINE,
 }
-_NAMES: Final[dict[type[Record], tuple[str, ...]]] = {
-    kind: tuple(field.name for field in fields(kind)) for kind in _KINDS
+_VALUES: Final[dict[type[Record], attrgetter[tuple[cbor.Value, ...]]]] = {
+    kind: attrgetter(*(field.name for field in fields(kind))) for kind in _KINDS
 }
 
 
 def encode(record: Record) -> bytes:
     """Return the canonical bytes of *record*, its kind first."""
     kind = type(record)
-    return cbor.encode([int(_KINDS[kind]), *(getattr(record, name) for name in _NAMES[kind])])
+    return cbor.encode((int(_KINDS[kind]), *_VALUES[kind](record)))
 
 
 def kind_of(data: bytes) -> RecordKind:
@@ -156,9 +158,14 @@ def decode_receipt(data: bytes) -> ReceiptRecord:
     return ReceiptRecord(transaction_id, height, index, code, effects_hash)
 
 
+def record_kind(record: Record) -> RecordKind:
+    """Return the kind of *record*."""
+    return _KINDS[type(record)]
+
+
 def leaf(record: Record, salt: bytes) -> bytes:
     """Return the leaf data that commits to *record* with *salt* (32 bytes)."""
-    return leaf_of(_KINDS[type(record)], encode(record), salt)
+    return leaf_of(record_kind(record), encode(record), salt)
 
 
 def leaf_of(kind: RecordKind, record: bytes, salt: bytes) -> bytes:
@@ -176,11 +183,11 @@ def salt(secret: bytes, index: int) -> bytes:
     return hashlib.sha256(b"campusgrid leaf salt" + secret + index.to_bytes(8, "big")).digest()
 
 
-def next_secret(secret: bytes, transactions: tuple[bytes, ...]) -> bytes:
-    """Return the running secret after a block: it absorbs every transaction's bytes, signatures included."""
+def next_secret(secret: bytes, transaction_ids: Iterable[bytes]) -> bytes:
+    """Return the running secret after a block: it absorbs every transaction's hash, which covers its signature too."""
     digest = hashlib.sha256(b"campusgrid secret" + secret)
-    for transaction in transactions:
-        digest.update(hashlib.sha256(transaction).digest())
+    for transaction_id in transaction_ids:
+        digest.update(transaction_id)
     return digest.digest()
 
 

@@ -80,22 +80,23 @@ class Buckets:
 
     def _climb(self, nodes: dict[tuple[int, int], bytes]) -> bytes:
         """Add to *nodes* the changed nodes above them; return the root."""
-        indices = sorted(index for _, index in nodes)
+        changed = {index: node for (_, index), node in nodes.items()}
         for level in range(_LEVELS):
-            parents = sorted({index // FAN_OUT for index in indices})
-            for parent in parents:
-                nodes[level + 1, parent] = self._hash_children(level, parent, nodes)
-            indices = parents
+            parents: dict[int, bytearray] = {}
+            for index, node in changed.items():
+                children = parents.get(index // FAN_OUT)
+                if children is None:
+                    children = parents[index // FAN_OUT] = self._children(level, index // FAN_OUT)
+                place = index % FAN_OUT * _HASH_BYTES
+                children[place : place + _HASH_BYTES] = node
+            changed = {parent: _node_hash(children) for parent, children in parents.items()}
+            nodes.update(((level + 1, parent), node) for parent, node in changed.items())
         return nodes.get((_LEVELS, 0), self.root)
 
-    def _hash_children(self, level: int, parent: int, nodes: dict[tuple[int, int], bytes]) -> bytes:
-        first, size = parent * FAN_OUT, FAN_OUT * _HASH_BYTES
-        children = self._levels[level][first * _HASH_BYTES : first * _HASH_BYTES + size]
-        for place in range(FAN_OUT):
-            changed = nodes.get((level, first + place))
-            if changed is not None:
-                children[place * _HASH_BYTES : (place + 1) * _HASH_BYTES] = changed
-        return _node_hash(children)
+    def _children(self, level: int, parent: int) -> bytearray:
+        """Return the hashes under node *parent* of the level above, as they are before the change."""
+        size = FAN_OUT * _HASH_BYTES
+        return self._levels[level][parent * size : (parent + 1) * size]
 
 
 def subtree_of(table: str, key: bytes) -> int:

@@ -13,21 +13,23 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from ledger import block, transaction
+from ledger import block
 from ledger.block import Block, Commit, Header
 from ledger.codes import Code, Refusal
 from ledger.consensus.commit import verify_commit
 from ledger.errors import LedgerError, MalformedError
 from ledger.execution import Execution
 from ledger.genesis import Genesis
+from ledger.memory import Memory
 from ledger.merkle import Frontier
-from ledger.modules import MODULES, accounts, authorities, find_call, governance, meters
+from ledger.modules import MODULES, accounts, authorities, governance, readings
 from ledger.modules.kinds import MAX_READINGS_PER_REPORT
-from ledger.modules.module import CallDefinition, Context, Look
+from ledger.modules.module import Context, Look
+from ledger.preparation import Prepared, prepare
 from ledger.session import BlockTime, Session, blank_header
 from ledger.signatures import SignatureCache
 from ledger.state import Head, LedgerState, Overlay, Reader, authorities_at
-from ledger.transaction import Transaction
+from ledger.transaction import MAX_TRANSACTION_BYTES, Transaction
 
 MAX_BLOCK_SIGNATURES: Final = 2_000
 """Transactions and meter readings of a block together.
@@ -39,6 +41,9 @@ VERSIONS: Final = frozenset({block.VERSION})
 """The protocol versions whose rules this program knows."""
 MAX_NONCE_AHEAD: Final = 256
 """How far a transaction's nonce may run ahead of its sender's while it waits in the mempool."""
+MAX_REMEMBERED: Final = 20_000
+MAX_REMEMBERED_BYTES: Final = 64 * 2**20
+"""What was decoded is remembered from admission to execution: as much as waits in a mempool."""
 _BLOCK_OVERHEAD_BYTES: Final = 16 * 1024
 _ITEM_OVERHEAD_BYTES: Final = 5
 
@@ -53,13 +58,17 @@ class InvalidBlockError(LedgerError):
 
 
 class Runtime:
-    """The rules of one chain. It holds no state but a memory of checked signatures; the result never depends on it."""
+    """The rules of one chain.
+
+    It holds no state but memories of what was decoded and of signatures that were checked; no result depends on them.
+    """
 
     def __init__(self, genesis: Genesis, *, pool: Executor | None = None, versions: frozenset[int] = VERSIONS) -> None:
         """Apply the rules of *genesis* by the protocol *versions*; signatures are checked on *pool*'s threads."""
         self.genesis = genesis
         self.chain_id = genesis.chain_id
         self.signatures = SignatureCache()
+        self._prepare = Memory(prepare, MAX_REMEMBERED, MAX_REMEMBERED_BYTES)
         self._pool = pool
         self._versions = versions
 
@@ -104,7 +113,7 @@ class Runtime:
         self._check_position(state, header, last_commit)
         session = Session(state, self.genesis, self.signatures, when)
         session.begin()
-        readable = (decoded for raw in transactions if (decoded := self._decode(raw)) is not None)
+        readable = (known for raw in transactions if (known := self._try_prepare(raw)) is not None)
         candidates = list(islice(readable, MAX_BLOCK_SIGNATURES))
         self._prefetch(state, candidates)
         budget = _Budget(sum(map(len, proven)), round_)
@@ -124,14 +133,14 @@ class Runtime:
         expected = replace(expected, transaction_root=block.transaction_root(proposed.transactions))
         self._check_position(state, header, proposed.last_commit)
         self._check_evidence(state, proposed)
-        decoded = self._decode_all(proposed.transactions)
-        self._prefetch(state, decoded)
+        prepared = self._prepare_all(proposed.transactions)
+        self._prefetch(state, prepared)
         session = Session(state, self.genesis, self.signatures, when)
         session.begin()
-        for item in decoded:
+        for item in prepared:
             refusal = self._refuse(session.overlay, item, header.height, 0)
             if refusal is not None:
-                raise InvalidBlockError(refusal.code, f"transaction {item.id.hex()}: {refusal.text}")
+                raise InvalidBlockError(refusal.code, f"transaction {item.transaction.id.hex()}: {refusal.text}")
             session.run(item)
         session.end()
         execution = session.finish(expected)
@@ -143,16 +152,19 @@ class Runtime:
 
         Nonces may run ahead by MAX_NONCE_AHEAD; call and arguments are checked, not what the call needs of the state.
         """
-        try:
-            decoded = transaction.decode(raw)
-        except MalformedError as error:
-            return Refusal(Code.UNDECODABLE, str(error))
-        refusal = self._refuse(state, decoded, state.header.height + 1, MAX_NONCE_AHEAD)
-        if refusal is not None:
-            return refusal
-        definition = find_call(decoded.call.module, decoded.call.function)
-        refusal = definition if isinstance(definition, Refusal) else definition.check(decoded.call.arguments)
-        return decoded if refusal is None else refusal
+        return self.check_transactions(state, [raw])[0]
+
+    def check_transactions(self, state: LedgerState, raws: Iterable[bytes]) -> list[Transaction | Refusal]:
+        """Return for each of *raws* what `check_transaction` does; signatures, meters' too, are checked in batches."""
+        height = state.header.height + 1
+        found = [self._prepare_or_refuse(raw) for raw in raws]
+        plausible = [one for one in found if isinstance(one, Prepared)]
+        self._check_own_signatures(state, plausible, height)
+        answers = [
+            one if isinstance(one, Refusal) else self._refuse_waiting(state, one, height) or one for one in found
+        ]
+        self._check_readings(state, [one for one in answers if isinstance(one, Prepared)])
+        return [one.transaction if isinstance(one, Prepared) else one for one in answers]
 
     def look(self, state: LedgerState) -> Look:
         """Return what queries, metrics and due times are read from."""
@@ -208,27 +220,47 @@ class Runtime:
         proven = authorities.choose_evidence(state, self.chain_id, height, proposed.evidence, MAX_BLOCK_EVIDENCE)
         _require(proven == proposed.evidence, Code.WRONG_EVIDENCE, "the block's evidence does not hold")
 
-    def _decode_all(self, raws: Sequence[bytes]) -> list[Transaction]:
+    def _prepare_all(self, raws: Sequence[bytes]) -> list[Prepared]:
         """Decode a block's transactions; its limits are checked on the way."""
-        decoded: list[Transaction] = []
+        prepared: list[Prepared] = []
         budget = _Budget(0)
         for raw in raws:
             try:
-                item = transaction.decode(raw)
+                item = self._prepare(raw)
             except MalformedError as error:
-                raise InvalidBlockError(Code.UNDECODABLE, f"transaction {len(decoded)}: {error}") from error
+                raise InvalidBlockError(Code.UNDECODABLE, f"transaction {len(prepared)}: {error}") from error
             _require(budget.take(item), Code.BLOCK_TOO_LARGE, "the block exceeds the limits on bytes or signatures")
-            decoded.append(item)
-        return decoded
+            prepared.append(item)
+        return prepared
 
-    def _decode(self, raw: bytes) -> Transaction | None:
+    def _try_prepare(self, raw: bytes) -> Prepared | None:
+        found = self._prepare_or_refuse(raw)
+        return None if isinstance(found, Refusal) else found
+
+    def _prepare_or_refuse(self, raw: bytes) -> Prepared | Refusal:
         try:
-            return transaction.decode(raw)
-        except MalformedError:
-            return None
+            return self._prepare(raw)
+        except MalformedError as error:
+            return Refusal(Code.UNDECODABLE, str(error))
 
-    def _refuse(self, view: Reader, item: Transaction, height: int, nonces_ahead: int) -> Refusal | None:
+    def _refuse(self, view: Reader, item: Prepared, height: int, nonces_ahead: int) -> Refusal | None:
         """Return why a block of *height* may not hold *item*, or None."""
+        key = self._find_key(view, item.transaction, height, nonces_ahead)
+        if isinstance(key, Refusal):
+            return key
+        if not self.signatures.is_signed_by(item.transaction.raw, key):
+            return Refusal(Code.BAD_SIGNATURE, f"the key of account {item.transaction.sender.hex()} did not sign it")
+        return None
+
+    def _refuse_waiting(self, state: LedgerState, item: Prepared, height: int) -> Refusal | None:
+        """Return why *item* may not wait for a block."""
+        refusal = self._refuse(state, item, height, MAX_NONCE_AHEAD)
+        if refusal is not None:
+            return refusal
+        return item.definition if isinstance(item.definition, Refusal) else item.misfit
+
+    def _find_key(self, view: Reader, item: Transaction, height: int, nonces_ahead: int) -> bytes | Refusal:
+        """Return the key that must have signed *item*, or why a block of *height* may not hold it."""
         if item.chain_id != self.chain_id:
             return Refusal(Code.WRONG_CHAIN, f"it is signed for chain {item.chain_id.hex()}")
         if height > item.valid_until:
@@ -238,18 +270,27 @@ class Runtime:
             return Refusal(Code.UNKNOWN_SENDER, f"there is no account {item.sender.hex()}")
         if not sender.nonce <= item.nonce <= sender.nonce + nonces_ahead:
             return Refusal(Code.WRONG_NONCE, f"its nonce is {item.nonce}, the account's next is {sender.nonce}")
-        if not self.signatures.is_signed_by(item.raw, sender.public_key):
-            return Refusal(Code.BAD_SIGNATURE, f"the key of account {item.sender.hex()} did not sign it")
-        return None
+        return sender.public_key
 
-    def _prefetch(self, state: LedgerState, items: Sequence[Transaction]) -> None:
+    def _check_own_signatures(self, state: LedgerState, items: Sequence[Prepared], height: int) -> None:
+        """Check in one batch the signatures of those that nothing else speaks against."""
+        keys = [self._find_key(state, item.transaction, height, MAX_NONCE_AHEAD) for item in items]
+        pairs = [(one.transaction.raw, key) for one, key in zip(items, keys, strict=True) if isinstance(key, bytes)]
+        self.signatures.check_all(pairs, self._pool)
+
+    def _check_readings(self, state: LedgerState, items: Iterable[Prepared]) -> None:
+        """Check in one batch all meters' signatures whose keys the state knows."""
+        pairs = [pair for item in items for pair in readings.find_keys(state, item.readings)]
+        self.signatures.check_all(pairs, self._pool)
+
+    def _prefetch(self, state: LedgerState, items: Sequence[Prepared]) -> None:
         """Check in one batch all signatures whose keys the state knows before the block."""
         pairs: list[tuple[bytes, bytes]] = []
         for item in items:
-            sender = accounts.find(state, item.sender)
+            sender = accounts.find(state, item.transaction.sender)
             if sender is not None:
-                pairs.append((item.raw, sender.public_key))
-                pairs.extend(meters.find_keys(state, _signed_arguments(item)))
+                pairs.append((item.transaction.raw, sender.public_key))
+                pairs.extend(readings.find_keys(state, item.readings))
         self.signatures.check_all(pairs, self._pool)
 
 
@@ -257,14 +298,14 @@ class _Budget:
     """What is left of a block's limits."""
 
     def __init__(self, evidence_bytes: int, round_: int = 0) -> None:
-        longest = transaction.MAX_TRANSACTION_BYTES + _ITEM_OVERHEAD_BYTES
+        longest = MAX_TRANSACTION_BYTES + _ITEM_OVERHEAD_BYTES
         self._bytes = _halve(block.MAX_BLOCK_BYTES - _BLOCK_OVERHEAD_BYTES - evidence_bytes, round_, longest)
         self._signatures = _halve(MAX_BLOCK_SIGNATURES, round_, 1 + MAX_READINGS_PER_REPORT)
         self._transactions = _halve(block.MAX_BLOCK_TRANSACTIONS, round_, 1)
 
-    def take(self, item: Transaction) -> bool:
+    def take(self, item: Prepared) -> bool:
         """Use up what *item* needs; tell whether it was there."""
-        size, signatures = len(item.raw) + _ITEM_OVERHEAD_BYTES, 1 + _count_signatures(item)
+        size, signatures = len(item.transaction.raw) + _ITEM_OVERHEAD_BYTES, item.signature_count
         if size > self._bytes or signatures > self._signatures or not self._transactions:
             return False
         self._bytes -= size
@@ -276,24 +317,6 @@ class _Budget:
 def _halve(limit: int, times: int, least: int) -> int:
     """Return *limit* halved so many *times*, but no less than *least* of it."""
     return min(limit, max(limit >> times, least))
-
-
-def _signed_arguments(item: Transaction) -> list[bytes]:
-    definition = _find_fitting(item)
-    return [] if definition is None else definition.signatures(item.call.arguments)
-
-
-def _count_signatures(item: Transaction) -> int:
-    definition = _find_fitting(item)
-    return 0 if definition is None else definition.count_signatures(item.call.arguments)
-
-
-def _find_fitting(item: Transaction) -> CallDefinition | None:
-    """Return the definition of the call if its arguments fit: of any other one nothing is checked."""
-    definition = find_call(item.call.module, item.call.function)
-    if isinstance(definition, Refusal) or definition.check(item.call.arguments) is not None:
-        return None
-    return definition
 
 
 def _require(holds: bool, code: Code, text: str) -> None:

@@ -10,12 +10,12 @@ from ledger.block import Commit, Header
 from ledger.codes import Code, Refusal
 from ledger.execution import Execution, LoggedRecord, Receipt
 from ledger.genesis import Genesis, Role
-from ledger.modules import MODULES, accounts, fees, find_call, governance
+from ledger.modules import MODULES, accounts, fees, governance
 from ledger.modules.module import CallDefinition, Context, Event, Hook
+from ledger.preparation import Prepared
 from ledger.records import ReceiptRecord, Record
 from ledger.signatures import SignatureCache
 from ledger.state import Head, LedgerState, Overlay, authorities_at
-from ledger.transaction import Call, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +32,10 @@ class BlockTime:
 class Outcome:
     """What became of one transaction, before it has a place in the log."""
 
-    transaction: Transaction
+    item: Prepared
     code: Code
     text: str
     events: tuple[Event, ...]
-
-    def effects_hash(self) -> bytes:
-        """Return the hash of the encoded events that the receipt carries."""
-        return hashlib.sha256(cbor.encode([event.fields() for event in self.events])).digest()
 
 
 class Session:
@@ -61,23 +57,22 @@ class Session:
         """Run the hooks that come before the transactions, in the modules' order."""
         self._run_hooks([(module.name, module.begin) for module in MODULES])
 
-    def run(self, transaction: Transaction) -> Outcome:
-        """Use up nonce and fee of the admitted *transaction* and make its call; a refused call leaves nothing else."""
+    def run(self, item: Prepared) -> Outcome:
+        """Use up nonce and fee of the admitted *item* and make its call; a refused call leaves nothing else."""
+        transaction = item.transaction
         roles = accounts.use_nonce(self.overlay, transaction.sender)
-        context = replace(
-            self._hooks, sender=transaction.sender, roles=roles, transaction_id=transaction.id, events=[], records=[]
-        )
-        definition = _find_call(context, transaction.call)
+        context = self._hooks.for_call(transaction.sender, roles, transaction.id)
+        definition = _admit_call(context, item)
         refusal = definition if isinstance(definition, Refusal) else fees.charge(context, definition)
         paid, mark = tuple(context.events), self.overlay.mark()
         if not isinstance(definition, Refusal) and refusal is None:
             refusal = definition.function(context, *transaction.call.arguments)
         if refusal is None:
-            outcome = Outcome(transaction, Code.DONE, "", tuple(context.events))
+            outcome = Outcome(item, Code.DONE, "", tuple(context.events))
             self._records.extend(context.records)
         else:
             self.overlay.roll_back(mark)
-            outcome = Outcome(transaction, refusal.code, refusal.text, paid)
+            outcome = Outcome(item, refusal.code, refusal.text, paid)
         self._outcomes.append(outcome)
         return outcome
 
@@ -90,20 +85,21 @@ class Session:
         writes = self.overlay.writes()
         change = self.state.change(writes)
         header = replace(header, state_root=change.root)
-        raws = tuple(outcome.transaction.raw for outcome in self._outcomes)
-        secret = records.next_secret(self.state.secret, raws)
+        secret = records.next_secret(self.state.secret, (outcome.item.transaction.id for outcome in self._outcomes))
         receipts, logged, leaves = self._log(secret)
         leaves = (*leaves, records.header_leaf(header.leaf_fields()))
-        frontier = self.state.frontier
-        for leaf in leaves:
-            frontier = frontier.append(merkle.leaf_hash(leaf))
+        leaf_hashes = tuple(map(merkle.leaf_hash, leaves))
+        frontier = self.state.frontier.extend(leaf_hashes)
         header = replace(header, log_size=frontier.size, log_root=frontier.root())
         head = Head(header, frontier, secret)
-        return Execution(head, receipts, logged, leaves, tuple(self._hooks.events), writes, change)
+        readings = tuple(one for done in self._outcomes if done.code is Code.DONE for one in done.item.readings)
+        return Execution(
+            head, receipts, logged, leaves, leaf_hashes, readings, tuple(self._hooks.events), writes, change
+        )
 
     def transactions(self) -> tuple[bytes, ...]:
         """Return the transactions that ran, in order."""
-        return tuple(outcome.transaction.raw for outcome in self._outcomes)
+        return tuple(outcome.item.transaction.raw for outcome in self._outcomes)
 
     def _run_hooks(self, hooks: list[tuple[str, Hook | None]]) -> None:
         """Run the hooks of those modules that are not paused, in the modules' order, and gather their records."""
@@ -124,8 +120,8 @@ class Session:
             LoggedRecord(record, records.encode(record), records.salt(secret, index), first + index)
             for index, record in enumerate(self._records, count)
         )
-        leaves = [records.leaf(receipt.record, receipt.salt) for receipt in receipts]
-        leaves += [records.leaf(entry.record, entry.salt) for entry in logged]
+        entries: tuple[Receipt | LoggedRecord, ...] = (*receipts, *logged)
+        leaves = [records.leaf_of(records.record_kind(one.record), one.data, one.salt) for one in entries]
         return receipts, logged, tuple(leaves)
 
 
@@ -149,18 +145,17 @@ def blank_header(chain_id: bytes, state: LedgerState, when: BlockTime, proposer:
     )
 
 
-def _find_call(context: Context, call: Call) -> CallDefinition | Refusal:
-    """Return what *call* is to run, or why its sender may not have it run."""
-    definition = find_call(call.module, call.function)
+def _admit_call(context: Context, item: Prepared) -> CallDefinition | Refusal:
+    """Return what the call of *item* is to run, or why its sender may not have it run."""
+    definition = item.definition
     if isinstance(definition, Refusal):
         return definition
-    name = f"{call.module}.{call.function}"
-    if governance.is_paused(context.state, call.module):
-        return Refusal(Code.MODULE_PAUSED, f"module {call.module} is paused")
-    refusal = definition.check(call.arguments)
-    if refusal is not None:
-        return refusal
-    if Role.AGENT in context.roles and Role.AGENT not in definition.roles:
+    if governance.is_paused(context.state, definition.module):
+        return Refusal(Code.MODULE_PAUSED, f"module {definition.module} is paused")
+    if item.misfit is not None:
+        return item.misfit
+    name = f"{definition.module}.{definition.name}"
+    if context.roles & Role.AGENT and not definition.roles & Role.AGENT:
         return Refusal(Code.NOT_PERMITTED, f"{name} is not for agents")
     if definition.roles and not context.roles & definition.roles:
         allowed = ", ".join(str(role.name).lower() for role in Role if role in definition.roles)
@@ -169,6 +164,8 @@ def _find_call(context: Context, call: Call) -> CallDefinition | Refusal:
 
 
 def _receipt(outcome: Outcome, height: int, index: int, salt: bytes, log_index: int) -> Receipt:
-    transaction = outcome.transaction
-    record = ReceiptRecord(transaction.id, height, index, int(outcome.code), outcome.effects_hash())
-    return Receipt(record, transaction.sender, outcome.text, outcome.events, salt, log_index)
+    transaction = outcome.item.transaction
+    events = cbor.encode([event.fields() for event in outcome.events])
+    record = ReceiptRecord(transaction.id, height, index, int(outcome.code), hashlib.sha256(events).digest())
+    data = records.encode(record)
+    return Receipt(record, transaction.sender, outcome.text, outcome.events, salt, log_index, data, events)

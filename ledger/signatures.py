@@ -15,11 +15,13 @@ from typing import Final
 from ledger import envelope
 
 MAX_VERDICTS: Final = 65_536
+MAX_KEPT_WHOLE: Final = 256
+"""Bytes of an envelope that is kept itself: transfers and readings are shorter."""
 _BATCH: Final = 64
 
 
 class SignatureCache:
-    """Verdicts about envelopes, keyed by SHA-256(envelope ‖ public key); the oldest go when it is full."""
+    """Verdicts about envelopes, keyed by envelope ‖ public key, or its hash; the oldest go when it is full."""
 
     def __init__(self, limit: int = MAX_VERDICTS) -> None:
         """Remember at most *limit* verdicts."""
@@ -46,7 +48,7 @@ class SignatureCache:
         places = list(fresh)[: self._limit]
         batches = [places[start : start + _BATCH] for start in range(0, len(places), _BATCH)]
         tasks = [[fresh[place] for place in batch] for batch in batches]
-        verdicts = map(_judge, tasks) if pool is None else pool.map(_judge, tasks)
+        verdicts = map(_judge, tasks) if pool is None or len(tasks) == 1 else pool.map(_judge, tasks)
         for batch, judged in zip(batches, verdicts, strict=True):
             for place, verdict in zip(batch, judged, strict=True):
                 self._remember(place, verdict)
@@ -63,4 +65,6 @@ def _judge(pairs: list[tuple[bytes, bytes]]) -> list[bool]:
 
 
 def _place(raw: bytes, public_key: bytes) -> bytes:
-    return hashlib.sha256(raw + public_key).digest()
+    """Return the key of a verdict: short bytes as they are, which costs less than to hash them."""
+    place = raw + public_key
+    return place if len(raw) <= MAX_KEPT_WHOLE else hashlib.sha256(place).digest()

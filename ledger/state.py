@@ -7,10 +7,12 @@ CBOR array of its fields. Everything here is deterministic: rows are walked in t
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property
 from heapq import merge
+from operator import attrgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from ledger import block, cbor
@@ -22,6 +24,8 @@ from ledger.roots import Buckets, RootChange, Write
 Row = TypeVar("Row")
 _Absent = Any
 _UNSET: Final = object()
+MAX_DECODED_ROWS: Final = 8_192
+"""How many rows of a table are kept decoded: those in use are read again and again, until they change."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,17 @@ class Table(Generic[Row]):
         """The names of a row's fields, in the order in which they are stored."""
         return tuple(column.name for column in fields(self.row))  # type: ignore[arg-type]
 
+    @cached_property
+    def _values(self) -> Callable[[Row], tuple[cbor.Value, ...]]:
+        """What reads a row's fields, in the order in which they are stored."""
+        names = self.columns
+        if len(names) > 1:
+            return attrgetter(*names)
+        return lambda row: tuple(getattr(row, name) for name in names)
+
     def encode(self, row: Row) -> bytes:
         """Return the stored form of *row*."""
-        return cbor.encode([getattr(row, name) for name in self.columns])
+        return cbor.encode(self._values(row))
 
     def decode(self, value: bytes) -> Row:
         """Return the row stored as *value*; raises CorruptedError where it is no row of this table."""
@@ -48,7 +60,7 @@ class Table(Generic[Row]):
             raise CorruptedError(f"a row of table {self.name} is damaged ({error}); restore or synchronise") from error
         if type(values) is not list or len(values) != len(self.columns):
             raise CorruptedError(f"a row of table {self.name} has not {len(self.columns)} columns; synchronise anew")
-        return self.row(*(_freeze(item) for item in values))
+        return self.row(*[_freeze(item) if type(item) is list else item for item in values])
 
 
 class Reader(Protocol):
@@ -160,8 +172,8 @@ class LedgerState:
 
     def get(self, table: Table[Row], key: bytes) -> Row | None:
         """Return the row of *table* under *key*, or None."""
-        value = self.value(table.name, key)
-        return None if value is None else table.decode(value)
+        rows = self._tables.get(table.name)
+        return None if rows is None else rows.get(table, key)
 
     def scan(self, table: Table[Row], prefix: bytes = b"") -> Iterator[tuple[bytes, Row]]:
         """Yield (key, row) of *table*'s rows whose keys start with *prefix*, in the order of their keys."""
@@ -225,17 +237,17 @@ class Overlay:
         """Lay an empty overlay over *base*, which stays as it is."""
         self._base = base
         self._tables: dict[str, Table[Any]] = {}
-        self._rows: dict[tuple[str, bytes], Any] = {}
+        self._rows: defaultdict[str, dict[bytes, Any]] = defaultdict(dict)
         self._touched: set[tuple[str, bytes]] = set()
         self._added: dict[str, list[bytes]] = {}
-        self._journal: list[tuple[tuple[str, bytes], Any]] = []
+        self._journal: list[tuple[str, bytes, Any]] = []
 
     def get(self, table: Table[Row], key: bytes) -> Row | None:
         """Return the row of *table* under *key*, or None."""
-        place = (table.name, key)
-        row = self._rows.get(place, _UNSET)
+        rows = self._rows[table.name]
+        row = rows.get(key, _UNSET)
         if row is _UNSET:
-            row = self._rows[place] = self._base.get(table, key)
+            row = rows[key] = self._base.get(table, key)
         return row  # type: ignore[no-any-return]
 
     def scan(self, table: Table[Row], prefix: bytes = b"") -> Iterator[tuple[bytes, Row]]:
@@ -265,20 +277,20 @@ class Overlay:
     def roll_back(self, mark: int) -> None:
         """Undo every change since *mark*."""
         while len(self._journal) > mark:
-            place, row = self._journal.pop()
-            self._rows[place] = row
+            table, key, row = self._journal.pop()
+            self._rows[table][key] = row
 
     def writes(self) -> tuple[Write, ...]:
         """Return the rows that differ from the state below, ascending by table and key."""
-        changed = (self._write(place) for place in sorted(self._touched))
+        changed = (self._write(table, key) for table, key in sorted(self._touched))
         return tuple(write for write in changed if write.value != self._base.value(write.table, write.key))
 
     def _change(self, table: Table[Row], key: bytes, row: Row | None) -> None:
-        place = (table.name, key)
-        self._tables[table.name] = table
-        self._journal.append((place, self._rows[place]))
-        self._rows[place] = row
-        self._touched.add(place)
+        name, rows = table.name, self._rows[table.name]
+        self._tables[name] = table
+        self._journal.append((name, key, rows[key]))
+        rows[key] = row
+        self._touched.add((name, key))
 
     def _note_added(self, table: str, key: bytes) -> None:
         added = self._added.setdefault(table, [])
@@ -286,19 +298,29 @@ class Overlay:
         if place == len(added) or added[place] != key:
             added.insert(place, key)
 
-    def _write(self, place: tuple[str, bytes]) -> Write:
-        row, (table, key) = self._rows[place], place
+    def _write(self, table: str, key: bytes) -> Write:
+        row = self._rows[table][key]
         return Write(table, key, None if row is None else self._tables[table].encode(row))
 
 
 class _Rows:
-    """A table's stored rows, with their keys in order once somebody scans them."""
+    """A table's stored rows, with their keys in order once somebody scans them, and the rows decoded of late."""
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
         self._ordered: list[bytes] | None = None
+        self._decoded: dict[bytes, Any] = {}
+
+    def get(self, table: Table[Row], key: bytes) -> Row | None:
+        row = self._decoded.get(key)
+        if row is None and (value := self.values.get(key)) is not None:
+            if len(self._decoded) >= MAX_DECODED_ROWS:
+                self._decoded.clear()
+            row = self._decoded[key] = table.decode(value)
+        return row
 
     def put(self, key: bytes, value: bytes | None) -> None:
+        self._decoded.pop(key, None)
         is_new = key not in self.values
         if value is None:
             if not is_new:

@@ -29,7 +29,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A decoded transaction, *signature unchecked*: the runtime checks it against the sender's key on the ledger."""
+    """A decoded transaction, *signature unchecked*: the runtime checks it against the sender's key on the ledger.
+
+    `id` is its 32-byte identity: SHA-256 of its envelope, `raw`.
+    """
 
     chain_id: bytes
     sender: bytes
@@ -38,11 +41,7 @@ class Transaction:
     call: Call
     key_id: bytes
     raw: bytes
-
-    @property
-    def id(self) -> bytes:
-        """The transaction's 32-byte identity: SHA-256 of its envelope."""
-        return hashlib.sha256(self.raw).digest()
+    id: bytes
 
     def is_signed_by(self, public_key: bytes) -> bool:
         """Tell whether *public_key* signed this transaction."""
@@ -67,12 +66,19 @@ def decode(raw: bytes) -> Transaction:
         raise MalformedError("a transaction's chain id has 8 bytes")
     if type(sender) is not bytes or len(sender) != ACCOUNT_ID_BYTES:
         raise MalformedError("a transaction's sender has 8 bytes")
-    if any(type(number) is not int or not 0 <= number <= _MAX_UINT63 for number in (nonce, valid_until)):
+    if not (_is_uint63(nonce) and _is_uint63(valid_until)):
         raise MalformedError("a transaction's nonce and valid-until height are in 0..2^63-1")
-    if any(type(name) is not str or not 0 < len(name) <= MAX_NAME_CHARACTERS for name in (module, function)):
+    if not (_is_name(module) and _is_name(function)):
         raise MalformedError("a transaction names a module and a function")
     if type(arguments) is not list:
         raise MalformedError("a transaction's arguments are an array")
-    return Transaction(
-        chain_id, sender, nonce, valid_until, Call(module, function, tuple(arguments)), signed.key_id, raw
-    )
+    call, digest = Call(module, function, tuple(arguments)), hashlib.sha256(raw).digest()
+    return Transaction(chain_id, sender, nonce, valid_until, call, signed.key_id, raw, digest)
+
+
+def _is_uint63(value: cbor.Value) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_UINT63
+
+
+def _is_name(value: cbor.Value) -> bool:
+    return type(value) is str and 0 < len(value) <= MAX_NAME_CHARACTERS

@@ -6,14 +6,12 @@ many active meters have their mark at an epoch, so that "have all meters reporte
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from ledger import envelope
 from ledger.codes import Code, Refusal
-from ledger.errors import CorruptedError, MalformedError
+from ledger.errors import CorruptedError
 from ledger.keys import key_id
 from ledger.state import Overlay, Reader, Table
 
@@ -116,19 +114,6 @@ def find_by_key(view: Reader, key: bytes) -> tuple[MeterKey, Meter] | None:
     row = view.get(METER_KEYS, key)
     meter = None if row is None else find(view, row.meter)
     return None if row is None or meter is None else (row, meter)
-
-
-def find_keys(view: Reader, raws: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return (envelope, public key) of those envelopes whose claimed meter key is known: what can be checked ahead."""
-    pairs: list[tuple[bytes, bytes]] = []
-    for raw in raws:
-        try:
-            row = view.get(METER_KEYS, envelope.parse(raw).key_id)
-        except MalformedError:
-            continue  # the call refuses this reading under its own code
-        if row is not None:
-            pairs.append((raw, row.public_key))
-    return pairs
 
 
 def list_keys(view: Reader, meter: bytes) -> list[MeterKey]:

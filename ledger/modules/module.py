@@ -41,7 +41,7 @@ class Event:
 
     def fields(self) -> list[cbor.Value]:
         """Return the event as nested arrays."""
-        return [self.module, self.name, [list(pair) for pair in self.values]]
+        return [self.module, self.name, self.values]
 
 
 @dataclass(slots=True)
@@ -72,6 +72,13 @@ class Context:
     def time_s(self) -> int:
         """The block's time in whole seconds."""
         return self.time_ms // 1000
+
+    def for_call(self, sender: bytes, roles: Role, transaction_id: bytes) -> Context:
+        """Return the context of a call: this block's, with events and records of its own."""
+        return Context(
+            self.state, self.genesis, self.signatures, self.parent, self.height, self.time_ms, self.last_commit,
+            self.evidence, self.parameters, sender, roles, transaction_id, [], [], self.hook_work,
+        )  # fmt: skip
 
     def emit(self, module: str, name: str, /, **values: cbor.Value) -> None:
         """Record an event."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ledger import reading
@@ -14,10 +15,14 @@ from ledger.modules.anchors import BeaconVerdict, judge_beacon
 from ledger.modules.meters import Meter, MeterKey
 from ledger.modules.module import Context
 from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading, Reason
+from ledger.state import Reader
 
 MIN_TIME_TOLERANCE_S: Final = 2
 TOLERANCE_SHARE: Final = 100
 """A boundary reading lies within max(2 s, 1/100 of the epoch) of its boundary."""
+
+MAX_REMEMBERED: Final = 16_384
+"""Readings are decoded once, when they are admitted: what was decoded lasts until their block is executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class CheckedBoundary:
 def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
     """Return the boundary reading in the envelope *raw*, fully checked, or why it does not count."""
     try:
-        decoded = reading.decode(raw)
+        decoded, digest = _decode(raw)
     except MalformedError as error:
         return Refusal(Code.READING_UNDECODABLE, str(error))
     if decoded.reason is not Reason.BOUNDARY or decoded.epoch is None:
@@ -60,9 +65,29 @@ def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
     if imported is None or exported is None:
         return Refusal(Code.READING_LACKS_REGISTER, f"meter {meter_id.hex()}: it lacks register 1.8.0 or 2.8.0")
     return CheckedBoundary(
-        meter_id, meter, decoded.epoch, decoded.time, imported, exported, hashlib.sha256(raw).digest(), decoded.key_id,
+        meter_id, meter, decoded.epoch, decoded.time, imported, exported, digest, decoded.key_id,
         verdict is BeaconVerdict.FALSE,
     )  # fmt: skip
+
+
+def find_keys(view: Reader, raws: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """Return (envelope, public key) of those readings whose claimed meter key is known: what can be checked ahead."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for raw in raws:
+        try:
+            row = view.get(meters.METER_KEYS, _decode(raw)[0].key_id)
+        except MalformedError:
+            continue  # the call refuses this reading under its own code
+        if row is not None:
+            pairs.append((raw, row.public_key))
+    return pairs
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _decode(raw: bytes) -> tuple[Reading, bytes]:
+    """Return the reading in the envelope *raw* and its hash; raises MalformedError."""
+    decoded = reading.decode(raw)
+    return decoded, decoded.hash
 
 
 def _refuse_key(context: Context, key: MeterKey, decoded: Reading) -> Refusal | None:

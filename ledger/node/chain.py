@@ -12,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ledger import block, cbor, merkle, records, transaction
+from ledger import block
 from ledger.authority import AuthoritySet
 from ledger.block import Block, Commit, Header
-from ledger.codes import Code, Refusal
+from ledger.codes import Refusal
 from ledger.consensus.machine import HEIGHTS_AHEAD
 from ledger.errors import MalformedError
 from ledger.execution import Execution, Receipt
 from ledger.genesis import Parameters
 from ledger.handover import certify
-from ledger.modules import accounts, authorities, find_call
+from ledger.modules import accounts, authorities
 from ledger.node.store import Decision, Leaf, Store, TransactionResult
 from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
@@ -144,12 +144,12 @@ class Chain:
 
     def check(self, raw: bytes) -> tuple[Transaction, int] | Refusal:
         """Return the transaction with its sender's next nonce if it may wait for a block."""
-        checked = self.runtime.check_transaction(self.state, raw)
-        return checked if isinstance(checked, Refusal) else (checked, self.next_nonce(checked.sender))
+        return self.check_all([raw])[0]
 
     def check_all(self, raws: Iterable[bytes]) -> list[tuple[Transaction, int] | Refusal]:
         """Return for each transaction what `check` does."""
-        return [self.check(raw) for raw in raws]
+        checked = self.runtime.check_transactions(self.state, raws)
+        return [one if isinstance(one, Refusal) else (one, self.next_nonce(one.sender)) for one in checked]
 
     def next_nonces(self, accounts_: Iterable[bytes]) -> dict[bytes, int]:
         """Return the next nonce of each account."""
@@ -205,19 +205,17 @@ def decide(candidate: Candidate, commit: Commit) -> Decision:
         first_leaf=header.log_size - len(execution.leaves),
         leaves=_leaves(execution),
         settlement_lines=_settlement_lines(execution),
-        readings=_readings(candidate),
+        readings=[(hashlib.sha256(one).digest(), one) for one in execution.readings],
         transactions=[_result(receipt) for receipt in execution.receipts],
     )
 
 
 def _leaves(execution: Execution) -> list[Leaf]:
-    openings = [(records.encode(one.record), one.salt) for one in execution.receipts]
+    openings: list[tuple[bytes | None, bytes | None]] = [(one.data, one.salt) for one in execution.receipts]
     openings += [(one.data, one.salt) for one in execution.records]
-    leaves = [
-        Leaf(data, merkle.leaf_hash(data), record, salt)
-        for data, (record, salt) in zip(execution.leaves[:-1], openings, strict=True)
-    ]
-    return [*leaves, Leaf(execution.leaves[-1], merkle.leaf_hash(execution.leaves[-1]), None, None)]
+    openings.append((None, None))
+    parts = zip(execution.leaves, execution.leaf_hashes, openings, strict=True)
+    return [Leaf(data, hash_, record, salt) for data, hash_, (record, salt) in parts]
 
 
 def _settlement_lines(execution: Execution) -> list[tuple[int, bytes, int]]:
@@ -228,18 +226,8 @@ def _settlement_lines(execution: Execution) -> list[tuple[int, bytes, int]]:
     ]
 
 
-def _readings(candidate: Candidate) -> list[tuple[bytes, bytes]]:
-    """Return hash and envelope of every reading that a successful transaction of the block carried."""
-    found: list[tuple[bytes, bytes]] = []
-    for raw, receipt in zip(candidate.block.transactions, candidate.execution.receipts, strict=True):
-        call = transaction.decode(raw).call
-        definition = find_call(call.module, call.function)
-        if receipt.code is Code.DONE and not isinstance(definition, Refusal):
-            found.extend((hashlib.sha256(one).digest(), one) for one in definition.signatures(call.arguments))
-    return found
-
-
 def _result(receipt: Receipt) -> TransactionResult:
     record = receipt.record
-    events = cbor.encode([event.fields() for event in receipt.events])
-    return TransactionResult(record.transaction_id, record.height, record.index, record.code, receipt.text, events)
+    return TransactionResult(
+        record.transaction_id, record.height, record.index, record.code, receipt.text, receipt.events_data
+    )

@@ -47,6 +47,29 @@ def test_every_value_comes_back_from_its_one_encoding(value: object) -> None:
     assert cbor.decode(cbor.encode(value)) == value
 
 
+@given(values | st.binary(max_size=70_000) | st.lists(st.integers(-(2**70), 2**70), max_size=300))
+def test_our_encoder_writes_what_cbor2_does(value: object) -> None:
+    assert cbor.encode(value) == cbor2.dumps(value)
+
+
+@pytest.mark.parametrize("size", [0, 23, 24, 255, 256, 65_535, 65_536])
+def test_heads_of_every_width_are_the_shortest(size: int) -> None:
+    for value in (size, -1 - size, bytes(size), "x" * size, [None] * size, 2**64 - 1, 2**64, 2**32 - 1, 2**32):
+        assert cbor.encode(value) == cbor2.dumps(value)
+
+
+def test_nesting_ends_where_it_says() -> None:
+    def nest(depth: int, leaf: object) -> object:
+        return leaf if depth == 0 else [nest(depth - 1, leaf)]
+
+    assert cbor.decode(cbor.encode(nest(cbor.MAX_DEPTH, 1)))
+    for depth, leaf in ((cbor.MAX_DEPTH + 1, 1), (cbor.MAX_DEPTH + 2, b"")):
+        with pytest.raises(ValueError, match="nested deeper"):
+            cbor.encode(nest(depth, leaf))
+        with pytest.raises(MalformedError):
+            cbor.decode(cbor2.dumps(nest(depth, leaf)))
+
+
 @given(st.binary(max_size=80))
 def test_bytes_are_either_canonical_or_refused(data: bytes) -> None:
     try:
