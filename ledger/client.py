@@ -6,69 +6,41 @@ import asyncio
 import base64
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any, Final, Self, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 from urllib.parse import quote
-
-import httpx
-from pydantic import TypeAdapter, ValidationError
 
 from ledger import cbor, keys, transaction
 from ledger.api import resources
 from ledger.api.condition import Condition, Health
 from ledger.errors import LedgerError
+from ledger.following import follow_events
+from ledger.nodes import ClientError, Nodes, RefusedError, parse
 
-REQUEST_TIMEOUT_S: Final = 5.0
+__all__ = ["AccountClient", "ClientError", "LedgerClient", "NotFinalError", "RefusedError"]
+
 FIRST_POLL_S: Final = 0.02
 MAX_POLL_S: Final = 1.0
 MAX_REMEMBERED_TRANSACTIONS: Final = 1000
 VALIDITY_BLOCKS: Final = 1000
 HEIGHT_REFRESH_S: Final = 30.0
-T = TypeVar("T")
-
-
-class ClientError(LedgerError):
-    """No node could answer; the text names the last one and why."""
-
-
-class RefusedError(LedgerError):
-    """A node understood the request and refused it; `code` says why and `status` is the HTTP status."""
-
-    def __init__(self, problem: resources.Problem) -> None:
-        super().__init__(f"{problem.detail} ({problem.code})")
-        self.code = problem.code
-        self.status = problem.status
 
 
 class NotFinalError(LedgerError):
     """A transaction was not final in time; it may become so later."""
 
 
-class LedgerClient:
+class LedgerClient(Nodes):
     """Reads from, and submits to, the first node of *urls* that answers; keep one instance and `close` it."""
 
     def __init__(self, urls: Sequence[str]) -> None:
-        if not urls:
-            raise ClientError("the ledger client needs the URL of at least one node")
-        self._urls = [url.rstrip("/") for url in urls]
-        self._current = 0
-        self._http = httpx.AsyncClient(timeout=REQUEST_TIMEOUT_S, trust_env=False)
+        super().__init__(urls)
         self._sent: OrderedDict[bytes, bytes] = OrderedDict()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
 
     async def submit(self, raw: bytes) -> bytes:
         """Submit an encoded transaction and return its 32-byte id; raises RefusedError with the node's code."""
         body = {"transaction": base64.b64encode(raw).decode()}
-        answer = _parse(resources.Submission, await self._request("POST", "/v1/transactions", json=body))
+        answer = parse(resources.Submission, await self.request("POST", "/v1/transactions", json=body))
         self._sent[answer.id] = raw
         if len(self._sent) > MAX_REMEMBERED_TRANSACTIONS:
             self._sent.popitem(last=False)
@@ -77,11 +49,16 @@ class LedgerClient:
     async def submit_all(self, raws: Sequence[bytes]) -> tuple[resources.BulkAnswer, ...]:
         """Submit up to 500 encoded transactions (512 KiB) at once and return what became of each, in their order."""
         body = {"transactions": [base64.b64encode(raw).decode() for raw in raws]}
-        return _parse(resources.BulkSubmission, await self._request("POST", "/v1/transactions/bulk", json=body)).answers
+        return parse(resources.BulkSubmission, await self.request("POST", "/v1/transactions/bulk", json=body)).answers
+
+    async def dry_run(self, raw: bytes) -> resources.DryRun:
+        """Return what an encoded transaction would do now; nothing of it is kept. Raises RefusedError as `submit`."""
+        body = {"transaction": base64.b64encode(raw).decode()}
+        return parse(resources.DryRun, await self.request("POST", "/v1/transactions/dry-run", json=body))
 
     async def receipt(self, transaction_id: bytes) -> resources.Receipt:
         """Return what is known of a transaction."""
-        return _parse(resources.Receipt, await self._request("GET", f"/v1/transactions/{transaction_id.hex()}"))
+        return parse(resources.Receipt, await self.request("GET", f"/v1/transactions/{transaction_id.hex()}"))
 
     async def wait_final(self, transaction_id: bytes, timeout_s: float = 30.0) -> resources.Receipt:
         """Return the receipt once the transaction is final; raises NotFinalError after *timeout_s*.
@@ -103,107 +80,137 @@ class LedgerClient:
 
     async def status(self) -> resources.NodeStatus:
         """Return the answering node's status."""
-        return _parse(resources.NodeStatus, await self._request("GET", "/v1/status"))
+        return parse(resources.NodeStatus, await self.request("GET", "/v1/status"))
 
     async def health(self) -> Health:
         """Return how the answering node and its chain are."""
-        return _parse(Health, await self._request("GET", "/v1/health"))
+        return parse(Health, await self.request("GET", "/v1/health"))
 
     async def condition(self) -> Condition:
         """Return what may keep the answering node from deciding its next block."""
-        return _parse(Condition, await self._request("GET", "/v1/condition"))
+        return parse(Condition, await self.request("GET", "/v1/condition"))
 
     async def block(self, height: int) -> resources.BlockSummary:
         """Return the final block of *height*."""
-        return _parse(resources.BlockSummary, await self._request("GET", f"/v1/blocks/{height}"))
+        return parse(resources.BlockSummary, await self.request("GET", f"/v1/blocks/{height}"))
+
+    async def block_by_id(self, block_id: bytes) -> resources.BlockSummary:
+        """Return the final block with this id."""
+        return parse(resources.BlockSummary, await self.request("GET", f"/v1/blocks/by-id/{block_id.hex()}"))
+
+    async def heads(self, first: int, limit: int = 100) -> tuple[resources.Head, ...]:
+        """Return the final blocks from height *first* on, in few words, at most *limit* (up to 100)."""
+        query = {"from": first, "limit": limit}
+        return parse(tuple[resources.Head, ...], await self.request("GET", "/v1/blocks", params=query), "blocks")
+
+    async def events(
+        self,
+        after: str = "0.0",
+        limit: int = 100,
+        *,
+        module: str | None = None,
+        name: str | None = None,
+        account: bytes | None = None,
+    ) -> resources.EventPage:
+        """Return events behind the cursor *after*: of a module, of a name, with an account or meter in their values."""
+        query = {"after": after, "limit": limit, **_wanted(module, name, account)}
+        return parse(resources.EventPage, await self.request("GET", "/v1/events", params=query))
+
+    def follow(
+        self,
+        after: str | None = None,
+        *,
+        module: str | None = None,
+        name: str | None = None,
+        account: bytes | None = None,
+    ) -> AsyncIterator[resources.PlacedEvent]:
+        """Yield events for ever, each once, from the cursor *after* (None: now) on, whichever nodes fail meanwhile.
+
+        Keep the `cursor` of the last event that you are done with, to go on behind it after a restart.
+        """
+        return follow_events(self.urls, after, _wanted(module, name, account))
 
     async def account(self, account_id: bytes) -> resources.Account:
         """Return an account."""
-        return _parse(resources.Account, await self._request("GET", f"/v1/accounts/{account_id.hex()}"))
+        return parse(resources.Account, await self.request("GET", f"/v1/accounts/{account_id.hex()}"))
 
     async def meter(self, meter_id: bytes) -> resources.Meter:
         """Return a meter."""
-        return _parse(resources.Meter, await self._request("GET", f"/v1/meters/{meter_id.hex()}"))
+        return parse(resources.Meter, await self.request("GET", f"/v1/meters/{meter_id.hex()}"))
 
     async def meters(self) -> tuple[resources.Meter, ...]:
         """Return all meters, ascending by id."""
-        return _parse(tuple[resources.Meter, ...], await self._request("GET", "/v1/meters"), "meters")
+        found: list[resources.Meter] = []
+        while True:
+            query = {"after": found[-1].meter_id.hex()} if found else {}
+            page = parse(resources.MeterPage, await self.request("GET", "/v1/meters", params=query))
+            found += page.meters
+            if not page.more:
+                return tuple(found)
 
     async def anchors(self, gateway: bytes) -> resources.AnchorHead:
         """Return where the chain of anchors of account *gateway* stands."""
-        return _parse(resources.AnchorHead, await self._request("GET", f"/v1/anchors/{gateway.hex()}"))
+        return parse(resources.AnchorHead, await self.request("GET", f"/v1/anchors/{gateway.hex()}"))
 
     async def orders(self, epoch: int | None = None, account: bytes | None = None) -> tuple[resources.Order, ...]:
         """Return the orders of an epoch, of an account, or both."""
         query = {"epoch": epoch, "account": account and account.hex()}
         wanted = {name: value for name, value in query.items() if value is not None}
-        return _parse(tuple[resources.Order, ...], await self._request("GET", "/v1/orders", params=wanted), "orders")
+        return parse(tuple[resources.Order, ...], await self.request("GET", "/v1/orders", params=wanted), "orders")
 
     async def epoch(self, number: int) -> resources.Epoch:
         """Return a delivery epoch: phase, clearing result and, once settled, its lines."""
-        return _parse(resources.Epoch, await self._request("GET", f"/v1/epochs/{number}"))
+        return parse(resources.Epoch, await self.request("GET", f"/v1/epochs/{number}"))
 
     async def epochs(self, first: int, last: int) -> tuple[resources.Epoch, ...]:
         """Return the delivery epochs *first* to *last* (both included) that the ledger knows."""
         query = {"from": first, "to": last}
-        return _parse(tuple[resources.Epoch, ...], await self._request("GET", "/v1/epochs", params=query), "epochs")
+        return parse(tuple[resources.Epoch, ...], await self.request("GET", "/v1/epochs", params=query), "epochs")
 
     async def supply(self) -> resources.Supply:
         """Return the totals and whether they are conserved."""
-        return _parse(resources.Supply, await self._request("GET", "/v1/supply"))
+        return parse(resources.Supply, await self.request("GET", "/v1/supply"))
 
     async def parameters(self) -> dict[str, Any]:
         """Return the parameters in force by name."""
-        return _parse(dict[str, Any], await self._request("GET", "/v1/parameters"))
+        return parse(dict[str, Any], await self.request("GET", "/v1/parameters"))
 
     async def query(self, module: str, name: str, **arguments: bytes | int | str | bool) -> Any:
         """Return the answer of the query `module.name` (`campusgrid ledger calls` lists them) as JSON has it."""
         written = {key: _write(value) for key, value in arguments.items()}
-        return _parse(Any, await self._request("GET", _query_path(module, name), params=written), "result")
+        return parse(Any, await self.request("GET", _query_path(module, name), params=written), "result")
+
+    async def calls(self) -> list[dict[str, Any]]:
+        """Return every call of the modules: arguments, roles, purpose."""
+        return parse(list[dict[str, Any]], await self.request("GET", "/v1/calls"), "calls")
+
+    async def queries(self) -> list[dict[str, Any]]:
+        """Return every query of the modules: arguments, purpose."""
+        return parse(list[dict[str, Any]], await self.request("GET", "/v1/queries"), "queries")
+
+    async def metrics(self) -> str:
+        """Return the node's metrics in Prometheus' text form."""
+        return (await self.request("GET", "/v1/metrics")).text
 
     async def authorities(self) -> resources.Authorities:
         """Return the set in force and its verifier keys."""
-        return _parse(resources.Authorities, await self._request("GET", "/v1/authorities"))
+        return parse(resources.Authorities, await self.request("GET", "/v1/authorities"))
 
     async def checkpoint(self) -> str:
         """Return the newest provable checkpoint as a C2SP signed note."""
-        return (await self._request("GET", "/v1/checkpoint")).text
+        return (await self.request("GET", "/v1/checkpoint")).text
 
     async def handovers(self) -> bytes:
         """Return the file of all hand-over certificates, oldest first (`ledger.handover`)."""
-        return (await self._request("GET", "/v1/handovers")).content
+        return (await self.request("GET", "/v1/handovers")).content
 
     async def proof(self, epoch: int, meter_id: bytes) -> bytes:
         """Return the proof file of a settlement line; raises RefusedError (status 409 while not provable yet)."""
-        return (await self._request("GET", f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}")).content
+        return (await self.request("GET", f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}")).content
 
     async def transaction_proof(self, transaction_id: bytes) -> bytes:
         """Return the proof of a final transaction; raises RefusedError (status 409 while not provable yet)."""
-        return (await self._request("GET", f"/v1/proofs/transactions/{transaction_id.hex()}")).content
-
-    @property
-    def node(self) -> str:
-        """The node that is asked first."""
-        return self._urls[self._current]
-
-    def leave_node(self, node: str) -> None:
-        """Ask the next node from now on, unless *node* was left already: it answered what does not hold."""
-        if node == self.node:
-            self._current = (self._current + 1) % len(self._urls)
-
-    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        fault = ""
-        for _ in self._urls:
-            url = self._urls[self._current]
-            try:
-                response = await self._http.request(method, url + path, **options)
-                if response.status_code < 500:
-                    return _accepted(response)
-                fault = f"{url} answered {response.status_code}"
-            except (httpx.TransportError, ClientError) as error:
-                fault = f"{url}: {str(error) or type(error).__name__}"
-            self.leave_node(url)
-        raise ClientError(f"no ledger node answered {method} {path}; the last one tried, {fault}")
+        return (await self.request("GET", f"/v1/proofs/transactions/{transaction_id.hex()}")).content
 
 
 class AccountClient:
@@ -282,15 +289,6 @@ def _write(value: bytes | int | str | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _accepted(response: httpx.Response) -> httpx.Response:
-    if response.is_success:
-        return response
-    raise RefusedError(_parse(resources.Problem, response))
-
-
-def _parse(kind: type[T], response: httpx.Response, member: str | None = None) -> T:
-    try:
-        values = response.json()
-        return TypeAdapter(kind).validate_python(values[member] if member else values)
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
-        raise ClientError(f"{response.url} did not answer as a ledger node does: {error}") from error
+def _wanted(module: str | None, name: str | None, account: bytes | None) -> dict[str, str]:
+    given = {"module": module, "name": name, "account": None if account is None else account.hex()}
+    return {key: value for key, value in given.items() if value is not None}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
 
 from ledger.api import resources, views
-from ledger.api.parameters import Id
+from ledger.api.parameters import ID_PATTERN, Id
 from ledger.api.problems import not_found
 from ledger.api.source import Source
+
+MAX_LISTED_METERS: Final = 1_000
 
 
 def routes(source: Source) -> APIRouter:
@@ -25,8 +29,12 @@ def routes(source: Source) -> APIRouter:
         return found
 
     @router.get("/meters")
-    async def list_meters() -> dict[str, tuple[resources.Meter, ...]]:
-        return {"meters": await source.ledger.run(lambda chain: views.show_meters(chain.state))}
+    async def list_meters(
+        after: Annotated[str | None, Query(pattern=ID_PATTERN)] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED_METERS)] = MAX_LISTED_METERS,
+    ) -> resources.MeterPage:
+        last = bytes.fromhex(after) if after else None
+        return await source.ledger.run(lambda chain: views.show_meters(chain.state, last, limit))
 
     @router.get("/meters/{meter}")
     async def read_meter(meter: Id) -> resources.Meter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from ledger.api import accounts, blocks, bulk, epochs, log, proofs, queries, transactions
+from ledger.api import accounts, blocks, bulk, epochs, events, log, proofs, queries, stream, transactions
 from ledger.api.limits import Limits
 from ledger.api.problems import install
 from ledger.api.source import Source
@@ -19,9 +19,10 @@ def make_app(source: Source, settings: ApiSettings | None = None) -> FastAPI:
     """
     app = FastAPI(title="campusgrid ledger", docs_url=None, redoc_url=None)
     install(app)
-    for subject in (blocks, transactions, bulk, accounts, epochs, queries, log, proofs):
+    for subject in (blocks, transactions, bulk, accounts, epochs, queries, log, proofs, events, stream):
         app.include_router(subject.routes(source), prefix="/v1")
-    app.add_middleware(Limits, requests_per_s=settings.requests_per_s if settings else None)
-    if settings and settings.cors:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors, allow_methods=["GET", "POST"])
+    origins = settings.cors if settings else ()
+    app.add_middleware(Limits, requests_per_s=settings.requests_per_s if settings else None, origins=origins)
+    if origins:
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"])
     return app

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from ledger import checkpoint
 from ledger.api import resources, views
-from ledger.api.parameters import Height
+from ledger.api.parameters import MAX_HEIGHT, Hash, Height
 from ledger.api.problems import not_found
 from ledger.api.source import Source
 from ledger.node.store import Store
+
+MAX_LISTED_BLOCKS: Final = 100
 
 
 def routes(source: Source) -> APIRouter:
@@ -30,6 +32,21 @@ def routes(source: Source) -> APIRouter:
             newest = await source.ledger.run(lambda chain: chain.height)
             raise not_found("unknown_block", f"there is no block {height} here; the newest is {newest}")
         return views.show_block(found[0])
+
+    @router.get("/blocks/by-id/{block_id}")
+    async def read_block_by_id(block_id: Hash) -> resources.BlockSummary:
+        found = await source.disk.read(lambda store: store.decided_by_id(bytes.fromhex(block_id)))
+        if found is None:
+            raise not_found("unknown_block", f"there is no block {block_id} here")
+        return views.show_block(found)
+
+    @router.get("/blocks")
+    async def list_blocks(
+        first: Annotated[int, Query(alias="from", ge=1, le=MAX_HEIGHT)] = 1,
+        limit: Annotated[int, Query(ge=1, le=MAX_LISTED_BLOCKS)] = MAX_LISTED_BLOCKS,
+    ) -> dict[str, tuple[resources.Head, ...]]:
+        found = await source.disk.read(lambda store: store.bodies(first, limit))
+        return {"blocks": tuple(map(views.show_head, found))}
 
     @router.get("/authorities")
     async def read_authorities() -> resources.Authorities:

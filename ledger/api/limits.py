@@ -6,9 +6,11 @@ import asyncio
 import ipaddress
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,10 +26,13 @@ BODY_TIMEOUT_S: Final = 10.0
 
 
 class Limits:
-    """ASGI middleware. `requests_per_s` is for each address but this machine's own; None: no such limit."""
+    """ASGI middleware. `requests_per_s` is for each address but this machine's own; None: no such limit.
 
-    def __init__(self, app: ASGIApp, requests_per_s: int | None) -> None:
-        self._app = app
+    Only web pages of `origins` may open WebSockets: for those, browsers ask no leave of their own accord.
+    """
+
+    def __init__(self, app: ASGIApp, requests_per_s: int | None, origins: Collection[str]) -> None:
+        self._app, self._origins = app, origins
         self._rates = None if requests_per_s is None else Rates(requests_per_s)
         self._running = 0
 
@@ -53,6 +58,9 @@ class Limits:
         if len(scope["query_string"]) > MAX_QUERY_BYTES or len(scope["path"]) > MAX_PATH_BYTES:
             text = f"a path has at most {MAX_PATH_BYTES} characters, a query {MAX_QUERY_BYTES} bytes"
             return ProblemError(HTTPStatus.REQUEST_URI_TOO_LONG, "query_too_long", text)
+        origin = Headers(scope=scope).get("origin")
+        if scope["type"] == "websocket" and origin is not None and origin not in self._origins:
+            return ProblemError(HTTPStatus.FORBIDDEN, "foreign_origin", "`cors` in node.toml does not name this origin")
         if scope["type"] == "http" and self._running >= MAX_RUNNING:
             text = f"{MAX_RUNNING} requests run already; ask again in a second, or ask another node"
             return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "busy", text, retry_after_s=1)

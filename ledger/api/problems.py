@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request
@@ -41,15 +41,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_fault)
 
 
-def answer(problem: ProblemError) -> JSONResponse:
-    """Return the answer that says *problem*."""
+def describe(problem: ProblemError) -> dict[str, Any]:
+    """Return *problem* as RFC 9457 has it."""
     status = problem.status
-    content = {
+    return {
         "type": "about:blank", "title": status.phrase, "status": int(status), "detail": problem.detail,
         "code": problem.code,
     }  # fmt: skip
+
+
+def answer(problem: ProblemError) -> JSONResponse:
+    """Return the answer that says *problem*."""
     headers = None if problem.retry_after_s is None else {"retry-after": str(problem.retry_after_s)}
-    return JSONResponse(content, int(status), headers, MEDIA_TYPE)
+    return JSONResponse(describe(problem), int(problem.status), headers, MEDIA_TYPE)
 
 
 async def _on_problem(_: Request, error: Exception) -> JSONResponse:

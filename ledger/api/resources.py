@@ -91,6 +91,18 @@ class BlockSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """A final block in few words; `transactions` is how many it holds."""
+
+    height: int
+    block_id: Hex
+    time_ms: int
+    state_root: Hex
+    log_size: int
+    transactions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """The answer to a submitted transaction."""
 
@@ -124,6 +136,27 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedEvent:
+    """An event with its place: `cursor` is the one behind it. `transaction` is None for what the block itself did."""
+
+    cursor: str
+    height: int
+    transaction: Hex | None
+    module: str
+    name: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events in order, the cursor to go on from, and the newest block (`height`) that the page looked at."""
+
+    events: tuple[PlacedEvent, ...]
+    next: str
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What became of a transaction; `height` and all below it are None until it is final. Code 0 means done."""
 
@@ -135,6 +168,18 @@ class Receipt:
     code_name: str | None = None
     text: str | None = None
     events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a transaction would do on the state after block `height`; see `ledger.rehearsal`."""
+
+    height: int
+    code: int
+    code_name: str
+    text: str
+    fee_aaip: Amount
+    events: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +224,14 @@ class Meter:
     public_key: Hex
     site: str
     baseline: Baseline | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPage:
+    """Meters ascending by id; `more` come after the last of them."""
+
+    meters: tuple[Meter, ...]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)

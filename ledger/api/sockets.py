@@ -13,6 +13,8 @@ from ledger.node.addresses import Address
 from ledger.node.settings import SettingsError
 
 BACKLOG: Final = 128
+UNREAD_TIMEOUT_MS: Final = 30_000
+"""After so long the kernel gives up a connection whose other end takes nothing of what was sent."""
 
 
 def bind(address: Address | Path) -> socket.socket:
@@ -44,6 +46,7 @@ def _bind_address(address: Address) -> socket.socket:
     )
     # asyncio does this only where the socket names its protocol; without it every answer waits for a delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_TIMEOUT_MS)
     return listener
 
 

@@ -13,8 +13,10 @@ from ledger.node import status
 from ledger.node.admission import Admitted, Answer
 from ledger.node.chain import Ledger
 from ledger.node.cosigning import Provable
+from ledger.node.disk import DiskReader
+from ledger.node.heads import Heads
 from ledger.node.mempool import PoolRefusal
-from ledger.node.service import Node
+from ledger.node.service import DATABASE, Node
 from ledger.node.store import Store
 
 T = TypeVar("T")
@@ -43,6 +45,9 @@ class Source(Protocol):
     def disk(self) -> Rows: ...
 
     @property
+    def heads(self) -> Heads: ...
+
+    @property
     def provable(self) -> Provable | None: ...
 
     @property
@@ -69,7 +74,12 @@ class NodeSource:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self.genesis, self.ledger, self.disk = node.genesis, node.ledger, node.disk
+        self.genesis, self.ledger, self.heads = node.genesis, node.ledger, node.heads
+        self.disk = DiskReader.open(node.settings.data_dir / DATABASE, "api-read")
+
+    def close(self) -> None:
+        """Close the database that the API reads; the node's own stays open."""
+        self.disk.close()
 
     @property
     def provable(self) -> Provable | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import time
 from http import HTTPStatus
 from typing import Final
 
@@ -16,7 +17,9 @@ from ledger.api.limits import read_body
 from ledger.api.parameters import Hash
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
+from ledger.codes import Refusal
 from ledger.node.admission import Admitted
+from ledger.rehearsal import rehearse
 from ledger.transaction import MAX_TRANSACTION_BYTES
 
 MAX_BODY_BYTES: Final = MAX_TRANSACTION_BYTES * 4 // 3 + 1024
@@ -47,6 +50,15 @@ def routes(source: Source) -> APIRouter:
             return resources.Submission(known, "final")
         code = answer.code.name.lower()
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, answer.text)
+
+    @router.post("/transactions/dry-run")
+    async def dry_run(request: Request) -> resources.DryRun:
+        raw = _decode_submission(await read_body(request, MAX_BODY_BYTES))
+        now_ms = time.time_ns() // 10**6
+        answer = await source.ledger.run(lambda chain: rehearse(chain.runtime, chain.state, raw, now_ms))
+        if isinstance(answer, Refusal):
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, answer.code.name.lower(), answer.text)
+        return views.show_rehearsal(answer)
 
     @router.get("/transactions/{transaction_id}")
     async def read_transaction(transaction_id: Hash) -> resources.Receipt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from itertools import islice
@@ -18,6 +19,7 @@ from ledger.modules.market.supply import measure_supply
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Look, QueryDefinition
 from ledger.node.store import Leaf, TransactionResult
+from ledger.rehearsal import Rehearsal
 from ledger.state import LedgerState, Reader
 
 MAX_LISTED_EPOCHS: Final = 1_000
@@ -66,10 +68,12 @@ def show_meter(state: LedgerState, meter: bytes) -> resources.Meter | None:
     )
 
 
-def show_meters(state: LedgerState) -> tuple[resources.Meter, ...]:
-    """Return all meters, ascending by id."""
-    shown = (show_meter(state, key) for key, _ in state.scan(meters.METERS))
-    return tuple(meter for meter in shown if meter is not None)
+def show_meters(state: LedgerState, after: bytes | None, limit: int) -> resources.MeterPage:
+    """Return the meters behind *after*, ascending by id, at most *limit*."""
+    ids = state.keys(meters.METERS.name)
+    first = 0 if after is None else bisect_right(ids, after)
+    shown = (show_meter(state, key) for key in ids[first : first + limit])
+    return resources.MeterPage(tuple(meter for meter in shown if meter is not None), first + limit < len(ids))
 
 
 def show_anchors(state: LedgerState, gateway: bytes) -> resources.AnchorHead:
@@ -151,6 +155,15 @@ def show_block(body: bytes) -> resources.BlockSummary:
     )
 
 
+def show_head(body: bytes) -> resources.Head:
+    """Return what a follower is told of an encoded block."""
+    found = block.decode(body)
+    header = found.header
+    return resources.Head(
+        header.height, header.id, header.time_ms, header.state_root, header.log_size, len(found.transactions)
+    )
+
+
 def show_receipt(result: TransactionResult) -> resources.Receipt:
     """Return what became of a transaction in a block."""
     code = Code(result.code)
@@ -162,13 +175,22 @@ def show_receipt(result: TransactionResult) -> resources.Receipt:
         code=result.code,
         code_name=code.name.lower(),
         text=result.text,
-        events=tuple(_show_event(*values) for values in cbor.decode(result.events)),
+        events=tuple(show_event(*values) for values in cbor.decode(result.events)),
+    )
+
+
+def show_rehearsal(rehearsal: Rehearsal) -> resources.DryRun:
+    """Return what a transaction would do."""
+    events = (resources.Event(one.module, one.name, show_values(dict(one.values))) for one in rehearsal.events)
+    code = rehearsal.code
+    return resources.DryRun(
+        rehearsal.height, int(code), code.name.lower(), rehearsal.text, rehearsal.fee_aaip, tuple(events)
     )
 
 
 def show_parameters(parameters: Parameters) -> dict[str, Any]:
     """Return the parameters in force by name."""
-    return _show_values({field.name: getattr(parameters, field.name) for field in fields(parameters)})
+    return show_values({field.name: getattr(parameters, field.name) for field in fields(parameters)})
 
 
 def show_answer(definition: QueryDefinition, answer: Any) -> Any:
@@ -185,11 +207,13 @@ def show_metrics(look: Look) -> str:
     )
 
 
-def _show_event(module: str, name: str, pairs: list[list[Any]]) -> resources.Event:
-    return resources.Event(module, name, _show_values(dict(pairs)))
+def show_event(module: str, name: str, pairs: list[list[Any]]) -> resources.Event:
+    """Return an event of a receipt."""
+    return resources.Event(module, name, show_values(dict(pairs)))
 
 
-def _show_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def show_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *values* as JSON has them: amounts as digits, byte strings as hex."""
     return {
         name: str(value) if name.endswith(_AMOUNT_SUFFIXES) and type(value) is int else _show(value)
         for name, value in values.items()
@@ -202,7 +226,7 @@ def _show(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_show(item) for item in value]
     if isinstance(value, Mapping):
-        return _show_values(value)
+        return show_values(value)
     if type(value) is int and abs(value) > resources.MAX_SAFE_INTEGER:
         return str(value)
     return value

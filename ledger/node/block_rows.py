@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
+from typing import Final
 
 from ledger import block, cbor, roots
 from ledger.block import Commit, Header, decode_commit
 from ledger.node.database import Database
 from ledger.roots import Write
+
+MAX_BODIES_BYTES: Final = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,21 @@ class BlockRows(Database):
             return None
         body, header = row
         return block.decode(body).header if header is None else block.decode_header(header)
+
+    def decided_by_id(self, block_id: bytes) -> bytes | None:
+        """Return the encoded block with this id, or None."""
+        row = self._one("SELECT body FROM blocks WHERE block_id = ? AND header IS NULL", (block_id,))
+        return row[0] if row else None
+
+    def bodies(self, first: int, count: int) -> list[bytes]:
+        """Return the encoded blocks from height *first* on that are here: at most *count*, fewer if they are large."""
+        found: list[bytes] = []
+        query = "SELECT body FROM blocks WHERE height >= ? AND header IS NULL ORDER BY height LIMIT ?"
+        for (body,) in self._connection.execute(query, (first, count)):
+            found.append(body)
+            if sum(map(len, found)) > MAX_BODIES_BYTES:
+                break
+        return found
 
     def commit(self, height: int) -> Commit | None:
         """Return the commit certificate of *height*, or None."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ledger import block
+from ledger import block, cbor
 from ledger.authority import AuthoritySet
 from ledger.block import Block, Commit, Header
 from ledger.codes import Refusal
@@ -22,6 +22,7 @@ from ledger.execution import Execution, Receipt
 from ledger.genesis import Parameters
 from ledger.handover import certify
 from ledger.modules import accounts, authorities
+from ledger.modules.module import Event
 from ledger.node.store import Decision, Leaf, Store, TransactionResult
 from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
@@ -207,6 +208,7 @@ def decide(candidate: Candidate, commit: Commit) -> Decision:
         settlement_lines=_settlement_lines(execution),
         readings=[(hashlib.sha256(one).digest(), one) for one in execution.readings],
         transactions=[_result(receipt) for receipt in execution.receipts],
+        hook_events=_encode_events(execution.events) if execution.events else None,
     )
 
 
@@ -231,3 +233,7 @@ def _result(receipt: Receipt) -> TransactionResult:
     return TransactionResult(
         record.transaction_id, record.height, record.index, record.code, receipt.text, receipt.events_data
     )
+
+
+def _encode_events(events: Iterable[Event]) -> bytes:
+    return cbor.encode([event.fields() for event in events])

@@ -14,6 +14,27 @@ from ledger.node.store import Store, StoreError
 T = TypeVar("T")
 
 
+class DiskReader:
+    """A store that is read from the event loop, in a thread of its own: who reads much holds nobody else up."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store, self._thread = store, ThreadPoolExecutor(1, name)
+
+    @classmethod
+    def open(cls, path: Path, name: str) -> DiskReader:
+        """Open the existing database *path* beside its writer; *name* is the thread's."""
+        return cls(Store.open_reader(path), name)
+
+    async def read(self, query: Callable[[Store], T]) -> T:
+        """Return what *query* reads from the newest committed state."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, query, self._store)
+
+    def close(self) -> None:
+        """Finish what is being read and close."""
+        self._thread.shutdown()
+        self._store.close()
+
+
 class Disk:
     """An open store for use from the event loop. Awaiting `commit` means: it is on the disk.
 
@@ -22,9 +43,8 @@ class Disk:
 
     def __init__(self, writer: Store, reader: Store) -> None:
         self.on_synced: Callable[[float], None] = lambda _: None
-        self._writer, self._reader = writer, reader
+        self._writer, self._reader = writer, DiskReader(reader, "disk-read")
         self._write_thread = ThreadPoolExecutor(1, "disk-write")
-        self._read_thread = ThreadPoolExecutor(1, "disk-read")
 
     @classmethod
     def open(cls, path: Path, chain_id: bytes) -> Disk:
@@ -40,12 +60,11 @@ class Disk:
 
     async def read(self, query: Callable[[Store], T]) -> T:
         """Return what *query* reads from the newest committed state."""
-        return await asyncio.get_running_loop().run_in_executor(self._read_thread, query, self._reader)
+        return await self._reader.read(query)
 
     def close(self) -> None:
         """Finish what is being written and close."""
         self._write_thread.shutdown()
-        self._read_thread.shutdown()
         self._reader.close()
         self._writer.close()
 

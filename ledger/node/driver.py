@@ -253,6 +253,7 @@ class Driver:
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
         parts.observer.note_decided(header.height, effect.round, self.position.authorities)
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
+        parts.heads.announce(header.height)
         senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
         parts.mempool.settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)), header.height)
         await self._forget_settled_evidence()

@@ -10,6 +10,7 @@ from ledger.node.blocks import Blocks
 from ledger.node.chain import Ledger
 from ledger.node.cosigning import Cosigning
 from ledger.node.disk import Disk
+from ledger.node.heads import Heads
 from ledger.node.identity import Identity
 from ledger.node.mempool import Mempool
 from ledger.node.observing import Observer
@@ -29,6 +30,7 @@ class Parts:
     peers: Peers
     mempool: Mempool
     cosigning: Cosigning
+    heads: Heads
     sync: Sync = field(default_factory=Sync)
     blocks: Blocks = field(default_factory=Blocks)
     observer: Observer = field(default_factory=Observer)

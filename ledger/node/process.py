@@ -47,11 +47,13 @@ async def _serve(settings: NodeSettings) -> None:
         node = Node.open(settings)
         opened.push_async_callback(node.close)
         own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
-        app = make_app(NodeSource(node), settings.api)
+        source = NodeSource(node)
+        opened.callback(source.close)
+        app = make_app(source, settings.api)
         app.include_router(diagnosis.routes(node), prefix="/v1")
         servers = {
             server.make_server(app): public,
-            server.make_server(make_operator_app(node)): [own],
+            server.make_server(make_operator_app(node, source)): [own],
         }
         working = asyncio.create_task(node.run())
         serving = [asyncio.create_task(one.serve(sockets=sockets)) for one, sockets in servers.items()]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 
 from ledger import block, records
+from ledger.node.event_rows import EventRows
 from ledger.node.log_rows import LogRows
 from ledger.records import RecordKind
 
@@ -26,7 +27,7 @@ class Kept(StrEnum):
     INDEX = "index"
 
 
-class PrunedRows(LogRows):
+class PrunedRows(LogRows, EventRows):
     """What was pruned up to which block, and pruning."""
 
     def pruned(self, kept: Kept) -> int:
@@ -53,6 +54,8 @@ class PrunedRows(LogRows):
             self._prune_bodies(first, last)
         else:
             self._prune_openings(kept, first, last)
+        if kept is Kept.RECEIPTS:
+            self.delete_hook_events(first, last)
         self.note_pruned(kept, last)
 
     def free(self, pages: int) -> int:

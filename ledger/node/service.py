@@ -28,6 +28,7 @@ from ledger.node.chain import Chain, Ledger
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
 from ledger.node.driver import Driver
+from ledger.node.heads import Heads
 from ledger.node.mempool import Mempool, PoolRefusal
 from ledger.node.parts import Parts
 from ledger.node.peers import Peers
@@ -66,8 +67,9 @@ class Node:
         _check_peers(settings, position.authorities, begins=begins)
         newest = Checkpoint(checkpoint.origin(rules.chain_id), position.header.log_size, position.header.log_root)
         self.cosigning = Cosigning(newest.origin, position.authorities, newest)
+        self.heads = Heads(position.header.height)
         self._parts = Parts(
-            rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning
+            rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning, self.heads
         )
         self.driver = Driver(self._parts, position)
         self.admission = Admission(self.ledger, self.mempool, self.peers.broadcast, self.driver.offer_work)

@@ -38,6 +38,7 @@ class Decision:
     settlement_lines: Iterable[tuple[int, bytes, int]]
     readings: Iterable[tuple[bytes, bytes]]
     transactions: Iterable[TransactionResult]
+    hook_events: bytes | None = None
 
 
 class Store(SignState, PrunedRows):
@@ -62,5 +63,7 @@ class Store(SignState, PrunedRows):
         self._many("INSERT OR IGNORE INTO readings VALUES (?, ?)", decision.readings)
         results = ((x.id, x.height, x.place, x.code, x.text, x.events) for x in decision.transactions)
         self._many("INSERT INTO transactions VALUES (?, ?, ?, ?, ?, ?)", results)
+        if decision.hook_events is not None:
+            self.add_hook_events(decision.height, decision.hook_events)
         self.forget_inputs(decision.height)
         self._run("DELETE FROM sign_state WHERE height < ?", (decision.height - KEPT_SIGNED_HEIGHTS,))

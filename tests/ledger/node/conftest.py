@@ -35,3 +35,17 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     finally:
         for place in list(made.processes):
             made.stop(place, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """One running node, which is a ledger by itself: for tests of what a node answers, at the price of one process."""
+    parameters = replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=60, settle_deadline_blocks=5)
+    made = make_network(tmp_path_factory.mktemp("lone") / "campus", parameters, NAMES[:1])
+    made.start(0)
+    try:
+        asyncio.run(made.ready(0))
+        yield made
+    finally:
+        for place in list(made.processes):
+            made.stop(place, signal.SIGKILL)

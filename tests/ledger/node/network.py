@@ -149,16 +149,16 @@ def account_key(account: bytes) -> keys.PrivateKey:
     return keys.PrivateKey(account * 4)
 
 
-def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
-    """Write keys, certificates, genesis and settings of four authorities under *root*."""
-    seeds = {(name, use): os.urandom(32) for name in NAMES for use in ("vote", "cosign", "log")}
+def make_network(root: Path, parameters: Parameters = PARAMETERS, names: tuple[str, ...] = NAMES) -> Network:
+    """Write keys, certificates, genesis and settings of the authorities *names* under *root*."""
+    seeds = {(name, use): os.urandom(32) for name in names for use in ("vote", "cosign", "log")}
     members = tuple(
         Authority(
             bytes([place + 1]) * 8,
             name,
             *(keys.PrivateKey(seeds[name, use]).public_key for use in ("vote", "cosign", "log")),
         )
-        for place, name in enumerate(NAMES)
+        for place, name in enumerate(names)
     )
     accounts = (
         GenesisAccount(USER, account_key(USER).public_key, Role.USER, 10**24),
@@ -172,15 +172,15 @@ def make_network(root: Path, parameters: Parameters = PARAMETERS) -> Network:
     )
     root.mkdir(parents=True, exist_ok=True)
     genesis.dump(rules, root / "genesis.json")
-    ports = free_ports(8)
+    ports = free_ports(2 * len(names))
     authority = CertificateAuthority.make(root / "ca.crt")
-    for place, name in enumerate(NAMES):
+    for place, name in enumerate(names):
         directory = root / "authorities" / name
         directory.mkdir(parents=True)
         write_keys(directory, {use: seeds[name, use] for use in ("vote", "cosign", "log")})
         authority.issue(name, directory / "tls.crt", directory / "tls.key")
-        (directory / "node.toml").write_text(node_toml(place, ports))
-    return Network(root, rules, ports[:4], ports[4:], authority)
+        (directory / "node.toml").write_text(node_toml(place, ports, names))
+    return Network(root, rules, ports[: len(names)], ports[len(names) :], authority, list(names))
 
 
 def write_keys(directory: Path, seeds: dict[str, bytes], prefix: str = "") -> None:
@@ -189,7 +189,8 @@ def write_keys(directory: Path, seeds: dict[str, bytes], prefix: str = "") -> No
 
 
 def node_toml(place: int, ports: list[int], names: tuple[str, ...] = NAMES) -> str:
-    text = f"""
+    text = "peers = []" if len(names) == 1 else ""
+    text += f"""
 name = "{names[place]}"
 genesis = "../../genesis.json"
 data_dir = "data"
