@@ -15,6 +15,7 @@ from typing import Final
 from ledger.api.resources import Account, Epoch, SettlementLine, Supply
 from ledger.genesis import Parameters
 from ledger.reading import ENERGY_EXPORT, ENERGY_IMPORT, Reading
+from ledger.records import LineFlag
 
 AGRID_PER_WH: Final = 10**15
 AAIP_PER_PRICE_WH: Final = 10**9
@@ -103,6 +104,8 @@ def _epoch_faults(epoch: Epoch) -> Iterable[str]:
 
 def _reading_faults(books: Books, line: SettlementLine) -> Iterable[str]:
     """Hold a line against the meter's own registers, as the gateway stored them."""
+    if line.flags & LineFlag.CORRECTION:
+        return  # it moves no energy
     name = _name(line)
     if line.delivered_wh != min(line.sold_wh, line.export_wh):
         yield f"{name}: delivered {line.delivered_wh} Wh of {line.sold_wh} sold and {line.export_wh} exported"
@@ -124,7 +127,7 @@ def _money_faults(books: Books) -> Iterable[str]:
     for line in books.lines:
         net[line.account] = net.get(line.account, 0) + _net_aaip(line)
         due, found = _amounts_due(line, books.parameters), _amounts(line)
-        if due != found:
+        if due != found and not line.flags & LineFlag.CORRECTION:
             yield f"{_name(line)}: amounts {found}, energies and prices say {due}"
     for user in books.users:
         expected = user.given_aaip + net.get(user.account.id, 0) - user.orders * books.parameters.order_fee_aaip

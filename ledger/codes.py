@@ -88,6 +88,8 @@ class Code(IntEnum):
     NOTHING_HELD = 155
     ALREADY_APPROVED = 156
     MAY_NOT_REPORT = 157
+    BAD_PERIOD = 158
+    NOTHING_TO_CORRECT = 159
     KEY_NOT_PROVEN = 160
     HEIGHT_PASSED = 161
     ALREADY_REVOKED = 162
@@ -249,6 +251,16 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
             Code.MAY_NOT_REPORT,
             "The sender is no gateway, no authority, and owns no meter.",
             "Send it from a registered gateway's or the meter's owner's account.",
+        ),
+        (
+            Code.BAD_PERIOD,
+            "The tariff period cannot be read, or its tariffs do not ascend.",
+            "Write it like `mon-fri 09:00-22:00 5800000/2200000`: days, hours, retail/feed-in.",
+        ),
+        (
+            Code.NOTHING_TO_CORRECT,
+            "No correction waits for approval there.",
+            "Check meter and epoch; report the epoch's readings first.",
         ),
         (Code.MODULE_PAUSED, "The module takes no calls for now.", "Wait until the authorities resume it."),
         (

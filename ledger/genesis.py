@@ -58,7 +58,10 @@ class Role(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The rules' numbers. The defaults are those of a campus; a demo shortens the times and the smallest order."""
+    """The rules' numbers. The defaults are those of a campus; a demo shortens the times and the smallest order.
+
+    An order in k parts may gain k - 1 Wh at the margin: the fee is more than a Wh is worth between the tariffs.
+    """
 
     epoch_s: int = 900
     settle_deadline_s: int = 21_600
@@ -71,7 +74,7 @@ class Parameters:
     retail_uaip_per_kwh: int = 4_500_000
     feed_in_uaip_per_kwh: int = 2_200_000
     penalty_uaip_per_kwh: int = 1_000_000
-    order_fee_aaip: int = 10**15
+    order_fee_aaip: int = 5 * 10**15
     clearing_rule: str = "pro-rata"
     call_fee_aaip: int = 0
     daily_issue_cap_aaip: int = 10**24

@@ -25,7 +25,6 @@ class RecordKind(IntEnum):
     RECEIPT = 1
     CLEARING = 2
     SETTLEMENT_LINE = 3
-    CORRECTION = 4
     HEADER = 5
 
 
@@ -37,6 +36,7 @@ class LineFlag(IntFlag):
     step, released. NOT_REPORTED: the meter traded but gave no interval. KEPT: its owner kept the unsold GRID, unpaid.
     KEY_CHANGED: its first reading was signed by the key before the one that the line names; the line before shows it.
     FALSE_BEACON: the reading at its end names a block or an anchor that this chain has not, or has otherwise.
+    CORRECTION: it moves no energy; the late line before it shows what was delivered, and this one pays it back.
     """
 
     GAP = 1
@@ -47,6 +47,7 @@ class LineFlag(IntFlag):
     KEPT = 32
     KEY_CHANGED = 64
     FALSE_BEACON = 128
+    CORRECTION = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
@@ -112,8 +112,8 @@ class TradingFloor:
             try:
                 history = await self._fetch_history(epoch)
                 if self._is_fresh(history, epoch) or self._calendar.now() > half_time:
-                    agents = await self._make_agents()
-                    await asyncio.gather(*(self._bid(agent, history, epoch) for agent in agents))
+                    agents, rules = await self._make_agents(), await self._fetch_rules(epoch)
+                    await asyncio.gather(*(self._bid(agent, history, epoch, rules) for agent in agents))
                     return
             except (ClientError, httpx.HTTPError) as error:
                 log.info("agents wait", epoch=epoch, cause=str(error) or type(error).__name__)
@@ -168,7 +168,16 @@ class TradingFloor:
             agents.append(Agent(user, self._accounts[user.account], limits))
         return agents
 
-    async def _bid(self, agent: Agent, history: Mapping[bytes, list[Interval]], epoch: int) -> None:
+    async def _fetch_rules(self, epoch: int) -> Parameters:
+        """Return the parameters with the tariffs of *epoch*, which differ by time of use where a calendar says so."""
+        tariffs = await self._client.query("tariffs", "of_epoch", epoch=epoch)
+        return replace(
+            self._parameters,
+            retail_uaip_per_kwh=tariffs["retail_uaip_per_kwh"],
+            feed_in_uaip_per_kwh=tariffs["feed_in_uaip_per_kwh"],
+        )
+
+    async def _bid(self, agent: Agent, history: Mapping[bytes, list[Interval]], epoch: int, rules: Parameters) -> None:
         account_id = bytes.fromhex(agent.user.account)
         placed = self._placed | {(order.meter, epoch) for order in await self._client.orders(epoch, account_id)}
         forecasts = [
@@ -176,7 +185,7 @@ class TradingFloor:
             for meter_id, limits in agent.limits.items()
             if (found := self._expect(history.get(meter_id, []), epoch, limits.instructions)) is not None
         ]
-        for plan in plan_orders(forecasts, agent.limits, epoch, agent.user.strategy, self._parameters):
+        for plan in plan_orders(forecasts, agent.limits, epoch, agent.user.strategy, rules):
             if (plan.meter_id, epoch) not in placed:
                 await self._place(agent, plan)
 

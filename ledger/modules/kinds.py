@@ -105,7 +105,7 @@ class Flag:
 class Many:
     """A list of 1 to `highest` items of one kind."""
 
-    item: Bytes
+    item: Bytes | Text
     highest: int
 
     def __str__(self) -> str:
@@ -116,9 +116,9 @@ class Many:
         """Tell whether *value* is such an argument."""
         return type(value) is list and 0 < len(value) <= self.highest and all(map(self.item.accepts, value))
 
-    def parse(self, text: str) -> list[bytes]:
+    def parse(self, text: str) -> list[bytes | str]:
         """Return the items that *text* writes with commas between them; raises ValueError."""
-        return [self.item.parse(part) for part in text.split(",")]
+        return [self.item.parse(part.strip()) for part in text.split(",")]
 
 
 Kind = Bytes | Integer | Text | Flag | Many

@@ -6,7 +6,7 @@ it. Quorums of operators serve only data that nobody signs at its source, such a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from ledger.codes import Code, Refusal
@@ -18,7 +18,6 @@ from ledger.modules.market.tables import UNCLEARED, first_waiting
 from ledger.modules.module import Context, Look, Module
 from ledger.modules.registry.services import count_operators
 from ledger.modules.requests import BY_REQUESTER, REQUESTS, Request, RequestStatus
-from ledger.state import Table
 
 MAX_OPEN_REQUESTS: Final = 1_000
 MAX_OPEN_REQUESTS_PER_ACCOUNT: Final = 16
@@ -26,19 +25,9 @@ MIN_OPERATORS: Final = 3
 RequestId = Annotated[bytes, Bytes(requests.ID_BYTES, requests.ID_BYTES)]
 OracleValue = Annotated[int, Integer(-(2**63), 2**63 - 1)]
 _REQUESTERS: Final = Role.USER | Role.ADMIN | Role.AUTHORITY | Role.GRID | Role.MARKET_MAKER
-_UPKEEP_KEY: Final = b"upkeep"
 
 
-@dataclass(frozen=True, slots=True)
-class Upkeep:
-    """The block in which overdue work was last done by request."""
-
-    height: int
-
-
-UPKEEP: Final = Table("oracle.upkeep", Upkeep)
-
-module = Module("oracle", tables=(*requests.TABLES, UPKEEP))
+module = Module("oracle", tables=requests.TABLES)
 
 
 @module.call(_REQUESTERS)
@@ -100,18 +89,10 @@ def fulfill_data(context: Context, request: RequestId, value: OracleValue) -> Re
 
 @module.call(Role.MARKET_MAKER)
 def perform_upkeep(context: Context) -> Refusal | None:
-    """Clear the first book whose gate is closed and that the runtime has not cleared itself; one in a block."""
-    last = context.state.get(UPKEEP, _UPKEEP_KEY)
-    if last is not None and last.height == context.height:
-        return Refusal(Code.NOTHING_DUE, "overdue work was done in this block already; wait for the next one")
+    """Do what `check_upkeep` says is due: `market.match_orders` under the oracle's name."""
     if governance.is_paused(context.state, "market"):
         return Refusal(Code.MODULE_PAUSED, "module market is paused")
-    epoch = first_waiting(context.state, UNCLEARED)
-    if epoch is None or not auction.clear_overdue(context):
-        return Refusal(Code.NOTHING_DUE, "no book is overdue, or this block has no room for it")
-    context.state.put(UPKEEP, _UPKEEP_KEY, Upkeep(context.height))
-    context.emit("oracle", "upkeep_performed", epoch=epoch, by=context.sender)
-    return None
+    return auction.match_orders(context)
 
 
 @module.query()

@@ -297,3 +297,21 @@ def _(chain: Chain) -> Code:
     hold(chain)
     chain.must("admin", "market", "release_energy", chain.meters[0].id, E - 1)
     return must_refuse(chain, "admin", "market", "release_energy", chain.meters[0].id, E - 1)
+
+
+@reaches(Code.BAD_PERIOD)
+def _(chain: Chain) -> Code:
+    bad = (
+        "noon", "mon-fri 9:00-22:00 5000000/2200000", "mon-fri 22:00-09:00 5000000/2200000",
+        "2026-02-30 00:00-24:00 5000000/2200000", "xyz 00:00-24:00 5000000/2200000", "sun 00:00-24:01 5000000/2200000",
+        "mon 00:00-24:00 2200000/5000000", "mon 00:00-24:00 1000000001/0",
+    )  # fmt: skip
+    arguments = ((0, [period], E + 10) for period in bad)
+    codes = {must_refuse(chain, "authority", "tariffs", "set_calendar", "minutes", *one) for one in arguments}
+    assert len(codes) == 1
+    return codes.pop()
+
+
+@reaches(Code.NOTHING_TO_CORRECT)
+def _(chain: Chain) -> Code:
+    return must_refuse(chain, "authority", "market", "approve_correction", "minutes", chain.meters[0].id, E)

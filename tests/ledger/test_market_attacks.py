@@ -10,7 +10,7 @@ from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, lines_of, make_c
 
 E = START_EPOCH + 1
 NANO = 10**9
-RETAIL, FEED_IN, PENALTY, FEE = 4_500_000, 2_200_000, 1_000_000, 10**15
+RETAIL, FEED_IN, PENALTY, FEE = 4_500_000, 2_200_000, 1_000_000, 5 * 10**15
 Registers = tuple[int, int]
 
 
@@ -113,6 +113,7 @@ def test_splitting_an_order_brings_at_most_one_wh_for_each_part_more() -> None:
         fills.append({line.account: line.bought_wh for line in lines_of(chain.executions[-1])})
     one = chain.people["user1"].id
     assert abs(fills[1][one] - fills[0][one]) <= 4
+    assert FEE > (RETAIL - FEED_IN) * NANO  # what a Wh more can be worth
 
 
 def test_several_accounts_of_one_person_get_together_what_one_account_gets() -> None:

@@ -17,7 +17,7 @@ from ledger.modules.meters import epoch_key
 from tests.ledger.chain_kit import AIP, START_EPOCH, make_chain
 
 E = START_EPOCH + 1
-FEE = 10**15
+FEE = 5 * 10**15
 
 
 def test_a_cancelled_order_gives_back_what_it_locked_but_not_the_fee() -> None:

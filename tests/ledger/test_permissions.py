@@ -17,9 +17,12 @@ from tests.ledger.reached_by_registry import make_agent
 MAY: Final[dict[str, set[str]]] = {
     "user0": {
         "market.create_sell_order", "market.create_buy_order", "market.cancel_order", "market.keep_surplus",
-        "registry.delegate", "registry.end_delegation", "oracle.request_energy_data", "oracle.request_data",
+        "market.roll_over", "registry.delegate", "registry.end_delegation", "oracle.request_energy_data",
+        "oracle.request_data",
     },
-    "agent": {"market.create_sell_order", "market.create_buy_order", "market.cancel_order"},
+    "agent": {
+        "market.create_sell_order", "market.create_buy_order", "market.cancel_order", "market.roll_over",
+    },
     "admin": {
         "registry.register_user", "registry.verify_user", "registry.suspend_user", "registry.link_accounts",
         "registry.register_gateway", "registry.register_operator", "registry.register_market_maker",
@@ -33,11 +36,12 @@ MAY: Final[dict[str, set[str]]] = {
         "authorities.admit", "authorities.remove", "authorities.rotate_keys", "governance.pause",
         "governance.resume", "governance.set_parameter", "governance.set_clearing_rule", "governance.upgrade",
         "money.issue", "registry.appoint_admin", "registry.dismiss_admin", "market.release_energy",
-        "oracle.request_energy_data", "oracle.request_data",
+        "market.approve_correction", "tariffs.set_calendar", "tariffs.end_calendar", "oracle.request_energy_data",
+        "oracle.request_data",
     },
     "grid": {"oracle.request_energy_data", "oracle.request_data"},
     "operator0": {"oracle.fulfill_data"},
-    "maker": {"oracle.perform_upkeep", "oracle.request_energy_data", "oracle.request_data"},
+    "maker": {"market.match_orders", "oracle.perform_upkeep", "oracle.request_energy_data", "oracle.request_data"},
 }  # fmt: skip
 OPEN: Final = {
     *(f"{token}.{call}" for token in ("grid", "money") for call in (

@@ -16,7 +16,7 @@ from tests.ledger.chain_kit import AIP, START_EPOCH, WH, Chain, clearings_of, li
 E = START_EPOCH + 1
 NANO = 10**9
 """Price (µAIP per kWh) x Wh in aAIP."""
-RETAIL, FEED_IN, PENALTY, FEE = 4_500_000, 2_200_000, 1_000_000, 10**15
+RETAIL, FEED_IN, PENALTY, FEE = 4_500_000, 2_200_000, 1_000_000, 5 * 10**15
 
 
 def balance(chain: Chain, name: str) -> int:
@@ -161,7 +161,7 @@ def test_an_epoch_waits_for_a_missing_meter_until_its_deadline(market: Chain) ->
 
 
 def test_a_meter_without_readings_never_gains_by_withholding_them(market: Chain) -> None:
-    """The same export, reported in time or withheld past the deadline: late is never worth more."""
+    """The same export, reported in time or withheld past the deadline: late is worth the same once it is corrected."""
     worth, flags = [], []
     for late in (False, True):
         chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=1)
@@ -176,17 +176,17 @@ def test_a_meter_without_readings_never_gains_by_withholding_them(market: Chain)
             chain.block()
         chain.report(final)
         worth.append(money.find(chain.state, chain.people["user0"].id).worth_aaip)
-        flags += [line.flags for line in by_meter(chain.executions[-1]).values()]
+        flags += [line.flags for line in lines_of(chain.executions[-1])]
         assert money.find(chain.state, chain.people["user0"].id).locked_aaip == 0
-    assert worth[1] < worth[0]
-    assert flags == [LineFlag.GAP]  # the epoch was settled already: what comes late serves no order of it
+    assert worth[1] == worth[0]
+    assert flags == [LineFlag.GAP, LineFlag.GAP | LineFlag.CORRECTION]  # what comes late serves no order of its epoch
 
 
 def test_a_debtor_without_money_owes_and_pays_later_first_in_first_out() -> None:
     chain = make_chain(balance_aaip=2 * FEE)
     meter = chain.add_based_meter("user0", 0)
     chain.to_epoch(E)
-    chain.report(meter.boundary(E, 100, 0))  # 100 Wh x 4.5 AIP/kWh = 0.45 AIP: user0 has 0.002
+    chain.report(meter.boundary(E, 100, 0))  # 100 Wh x 4.5 AIP/kWh = 0.45 AIP: user0 has 0.010
     holding = money.find(chain.state, meter.owner.id)
     assert holding.balance_aaip == 0
     assert holding.owes_aaip == 100 * RETAIL * NANO - 2 * FEE
@@ -253,7 +253,7 @@ def test_books_and_deadlines_beyond_one_block_are_carried_over_to_the_next() -> 
 
 
 def test_old_books_are_forgotten_and_their_epochs_kept(market: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ledger.modules.market.settlement.RETAINED_EPOCHS", 1)
+    monkeypatch.setattr("ledger.modules.market.retention.RETAINED_BOOKS", 1)
     trade(market)
     market.to_epoch(E)
     report_at(market, E, (1000, 5000), (1000, 5000), (1000, 5000))

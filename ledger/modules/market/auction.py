@@ -9,10 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 from ledger import cbor
+from ledger.codes import Code, Refusal
+from ledger.genesis import Role
 from ledger.market.book import Order, Rule, Side, build_arrays
 from ledger.market.clearing import ArrayClearing, clear_arrays
 from ledger.modules import money
 from ledger.modules.market.orders import measure_lock
+from ledger.modules.market.rollovers import roll_orders
 from ledger.modules.market.tables import (
     CLOCK,
     CLOCK_KEY,
@@ -20,10 +23,14 @@ from ledger.modules.market.tables import (
     EPOCHS,
     ORDERS,
     UNCLEARED,
+    UPKEEP,
+    UPKEEP_KEY,
     Closing,
     EpochRow,
     OrderRow,
+    Upkeep,
     first_waiting,
+    module,
     read_clock,
     read_epoch,
     take_on,
@@ -42,21 +49,31 @@ Entry = tuple[bytes, OrderRow]
 def close_gates(context: Context) -> None:
     """Note which epochs ended, and clear the books whose epochs have started."""
     epoch = context.time_s // context.parameters.epoch_s
-    clock = read_clock(context.state)
-    if epoch > clock.last_epoch:
+    if epoch > read_clock(context.state).last_epoch:
         context.state.put(CLOSINGS, epoch_key(epoch - 1), Closing(context.height))
     for _ in range(MAX_CLEARINGS_PER_BLOCK):
         if not _clear_next(context, epoch):
             break
+    clock = read_clock(context.state)  # orders that rolled over have moved its sequence on
     context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=_next_clear(context, epoch), last_epoch=epoch))
 
 
-def clear_overdue(context: Context) -> bool:
-    """Clear the first book whose epoch has started and that no hook has cleared; tell whether there was one."""
+@module.call(Role.MARKET_MAKER)
+def match_orders(context: Context) -> Refusal | None:
+    """Clear the first book whose gate is closed and that the runtime has not cleared itself; one in a block.
+
+    It is the market maker's upkeep; `oracle.perform_upkeep` is another name of it.
+    """
+    last, waiting = context.state.get(UPKEEP, UPKEEP_KEY), first_waiting(context.state, UNCLEARED)
+    if last is not None and last.height == context.height:
+        return Refusal(Code.NOTHING_DUE, "overdue work was done in this block already; wait for the next one")
     epoch = context.time_s // context.parameters.epoch_s
-    is_cleared = _clear_next(context, epoch)
+    if waiting is None or not _clear_next(context, epoch):
+        return Refusal(Code.NOTHING_DUE, "no book is overdue, or this block has no room for it")
     context.state.put(CLOCK, CLOCK_KEY, replace(read_clock(context.state), next_clear=_next_clear(context, epoch)))
-    return is_cleared
+    context.state.put(UPKEEP, UPKEEP_KEY, Upkeep(context.height))
+    context.emit("market", "upkeep_performed", epoch=waiting, by=context.sender)
+    return None
 
 
 def _clear_next(context: Context, epoch: int) -> bool:
@@ -96,6 +113,7 @@ def _clear(context: Context, epoch: int) -> None:
     if cleared.matched_wh:
         wait_for_settlement(context.state, epoch, context.height)
     _record(context, epoch, book, sorted(filled, key=lambda entry: entry[1].sequence))
+    roll_orders(context, epoch, filled)
 
 
 def _with_result(book: EpochRow, cleared: ArrayClearing) -> EpochRow:

@@ -74,7 +74,7 @@ def release_energy(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | 
         interval = Interval(
             held.import_wh, held.export_wh, held.first_reading, held.last_reading, held.flags, held.key_id
         )
-        book_gap(context, epoch, meter, interval, LineFlag.GAP | LineFlag.RELEASED)
+        book_gap(context, (held.first_epoch, epoch), meter, interval, LineFlag.GAP | LineFlag.RELEASED)
         state.delete(HELD, key)
     else:
         state.put(HELD, key, held)
@@ -134,7 +134,7 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
     meters.set_mark(context.state, key, _next_mark(checked, mark))
     if _is_impossible(checked, mark, interval):
         held = Held(
-            interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading,
+            mark.epoch, interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading,
             interval.flags & int(LineFlag.KEY_CHANGED), interval.key_id, b"", b"",
         )  # fmt: skip
         context.state.put(HELD, key + epoch_key(epoch), held)
@@ -146,7 +146,7 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
         context.state.put(INTERVALS, epoch_key(epoch) + key, interval)
         wait_for_settlement(context.state, epoch, context.height)
     else:
-        book_gap(context, epoch, key, interval, LineFlag.GAP)
+        book_gap(context, (mark.epoch, epoch), key, interval, LineFlag.GAP)
     requests.note_reported(context, key, epoch, interval.import_wh, interval.export_wh)
 
 

@@ -19,11 +19,13 @@ from ledger.modules.market.tables import (
     KEEPERS,
     ORDER_PLACES,
     ORDERS,
+    ROLLOVERS,
     UNCLEARED,
     EpochRow,
     Keeper,
     OrderPlace,
     OrderRow,
+    Rollover,
     Waiting,
     module,
     read_clock,
@@ -59,7 +61,7 @@ def create_sell_order(
 
     Locks (penalty + retail - price) x quantity as deposit. The order's id is the head of the transaction's id.
     """
-    return _create(context, Wish(Side.SELL, meter, epoch, price_uaip_per_kwh, quantity_wh))
+    return enter(context, Wish(Side.SELL, meter, epoch, price_uaip_per_kwh, quantity_wh))
 
 
 @module.call(Role.USER | Role.AGENT)
@@ -70,35 +72,49 @@ def create_buy_order(
 
     Locks price x quantity. The order's id is the head of the transaction's id.
     """
-    return _create(context, Wish(Side.BUY, meter, epoch, price_uaip_per_kwh, quantity_wh))
+    return enter(context, Wish(Side.BUY, meter, epoch, price_uaip_per_kwh, quantity_wh))
 
 
 @module.call(Role.USER | Role.AGENT)
 def cancel_order(context: Context, order: OrderId) -> Refusal | None:
     """Withdraw one's own order before its gate closes; what it locked comes back, the fee does not."""
-    state = context.state
-    place = state.get(ORDER_PLACES, order)
-    row = None if place is None else state.get(ORDERS, place.key)
-    if place is None or row is None:
-        return Refusal(Code.UNKNOWN_ORDER, f"there is no order {order.hex()}")
+    state, found = context.state, _find_own(context, order)
+    if isinstance(found, Refusal):
+        return found
+    place, row = found
     epoch, account = int.from_bytes(place.key[:8], "big"), place.key[8:16]
-    acting = act_for_user(context, row.meter)
-    if isinstance(acting, Refusal):
-        return acting
-    if account != acting.sender:
-        return Refusal(Code.NOT_ORDER_OWNER, f"order {order.hex()} belongs to another account")
-    if _is_gate_closed(context, epoch):
-        return Refusal(Code.GATE_CLOSED, f"the book of epoch {epoch} is closed")
     money.unlock(state, account, row.locked_aaip)
     if place.agent:
         give_back(state, place.agent, epoch, row.locked_aaip)
     state.delete(ORDERS, place.key)
     state.delete(ORDER_PLACES, order)
+    state.delete(ROLLOVERS, epoch_key(epoch) + order)
     book = read_epoch(state, epoch, context.parameters)
     is_own_slot = len(orders_of_person(state, epoch, account)) < _count_own_slots(book)
     book = replace(book, orders=book.orders - 1, slots_used=max(0, book.slots_used - is_own_slot))
     state.put(EPOCHS, epoch_key(epoch), book)
     context.emit("market", "order_cancelled", order=order, epoch=epoch)
+    return None
+
+
+@module.call(Role.USER | Role.AGENT)
+def roll_over(context: Context, order: OrderId, until_epoch: Epoch) -> Refusal | None:
+    """Have what the auction leaves of one's own order entered in the next epoch's book, and so on to *until_epoch*.
+
+    Each entry is checked and pays the fee like any other; the first that is refused ends it. The order's own epoch as
+    *until_epoch* takes the wish back.
+    """
+    found = _find_own(context, order)
+    if isinstance(found, Refusal):
+        return found
+    epoch = int.from_bytes(found[0].key[:8], "big")
+    if not epoch <= until_epoch <= epoch + MAX_EPOCHS_AHEAD:
+        return Refusal(Code.EPOCH_TOO_FAR, f"epoch {until_epoch} is not in {epoch} to {epoch + MAX_EPOCHS_AHEAD}")
+    if until_epoch > epoch:
+        context.state.put(ROLLOVERS, epoch_key(epoch) + order, Rollover(until_epoch))
+    else:
+        context.state.delete(ROLLOVERS, epoch_key(epoch) + order)
+    context.emit("market", "rollover_chosen", order=order, until_epoch=until_epoch)
     return None
 
 
@@ -134,11 +150,28 @@ def measure_lock(book: EpochRow, side: Side, price_uaip_per_kwh: int, quantity_w
     return price_uaip_per_kwh * quantity_wh * AAIP_PER_PRICE_WH
 
 
-def _create(context: Context, wish: Wish) -> Refusal | None:
+def enter(context: Context, wish: Wish) -> Refusal | None:
     """Enter an order of the sender, or of the user whose agent the sender is."""
     agent = context.sender if Role.AGENT in context.roles else b""
     acting = act_for_user(context, wish.meter)
     return acting if isinstance(acting, Refusal) else _enter_if_allowed(acting, wish, agent)
+
+
+def _find_own(context: Context, order: bytes) -> tuple[OrderPlace, OrderRow] | Refusal:
+    """Return the sender's *order* while its gate is open."""
+    place = context.state.get(ORDER_PLACES, order)
+    row = None if place is None else context.state.get(ORDERS, place.key)
+    if place is None or row is None:
+        return Refusal(Code.UNKNOWN_ORDER, f"there is no order {order.hex()}")
+    epoch, account = int.from_bytes(place.key[:8], "big"), place.key[8:16]
+    acting = act_for_user(context, row.meter)
+    if isinstance(acting, Refusal):
+        return acting
+    if account != acting.sender:
+        return Refusal(Code.NOT_ORDER_OWNER, f"order {order.hex()} belongs to another account")
+    if _is_gate_closed(context, epoch):
+        return Refusal(Code.GATE_CLOSED, f"the book of epoch {epoch} is closed")
+    return place, row
 
 
 def _enter_if_allowed(context: Context, wish: Wish, agent: bytes) -> Refusal | None:

@@ -10,7 +10,9 @@ from ledger.errors import CorruptedError
 from ledger.keys import thumbprint
 from ledger.market.book import Side
 from ledger.modules import meters
+from ledger.modules.market.corrections import correct_late, remember_shortfalls
 from ledger.modules.market.lines import Line, Position, draw_gap_line, draw_lines
+from ledger.modules.market.retention import forget_old
 from ledger.modules.market.tables import (
     CLOCK,
     CLOCK_KEY,
@@ -18,7 +20,6 @@ from ledger.modules.market.tables import (
     EPOCHS,
     INTERVALS,
     KEEPERS,
-    ORDER_PLACES,
     ORDERS,
     UNCLEARED,
     UNSETTLED,
@@ -27,6 +28,7 @@ from ledger.modules.market.tables import (
     first_waiting,
     read_clock,
     read_epoch,
+    read_span,
     take_on,
 )  # fmt: skip
 from ledger.modules.market.transfers import book_lines
@@ -36,9 +38,6 @@ from ledger.records import LineFlag
 
 MAX_SETTLEMENTS_PER_BLOCK: Final = 4
 """After an outage the other epochs are carried over to the next blocks; so they are where `take_on` has no room."""
-MAX_FORGOTTEN_PER_BLOCK: Final = 16
-RETAINED_EPOCHS: Final = 96
-"""For how many epochs after its settlement a book stays in the state, for its users to look at."""
 
 
 def settle_epochs(context: Context) -> None:
@@ -57,7 +56,7 @@ def settle_epochs(context: Context) -> None:
         for key, _ in context.state.scan(CLOSINGS):
             if int.from_bytes(key, "big") < reached:
                 context.state.delete(CLOSINGS, key)
-    _forget_books(context)
+    forget_old(context)
 
 
 def find_due_ms(look: Look) -> int | None:
@@ -76,12 +75,16 @@ def find_due_ms(look: Look) -> int | None:
     return min(times, default=None)
 
 
-def book_gap(context: Context, epoch: int, meter_id: bytes, interval: Interval, flags: LineFlag) -> None:
-    """Book a gap interval at once, against the grid account alone; *epoch* is the last of its span."""
-    book = replace(read_epoch(context.state, epoch, context.parameters), price_uaip_per_kwh=None)
+def book_gap(context: Context, span: tuple[int, int], meter_id: bytes, interval: Interval, flags: LineFlag) -> None:
+    """Book a gap interval over the epochs *span* (first, last) at once, against the grid account alone.
+
+    Where it shows late what a trade took as not delivered, its correction follows.
+    """
+    book, epoch = read_span(context.state, *span, context.parameters), span[1]
     position = _position(context, meter_id, [], interval)
     line = draw_gap_line(epoch, book, position, interval, flags)
     book_lines(context, epoch, book, [line], {})
+    correct_late(context, span[0], line.record)
 
 
 def _settleable_before(context: Context) -> int:
@@ -117,6 +120,7 @@ def _settle(context: Context, epoch: int) -> None:
     for key, row in orders:
         locked[key[8:16]] += row.locked_aaip
     book_lines(context, epoch, book, lines, dict(locked))
+    remember_shortfalls(context, book, lines)
     for key, row in orders:
         context.state.put(ORDERS, key, replace(row, locked_aaip=0))
     for key, _ in context.state.scan(INTERVALS, epoch_key(epoch)):
@@ -148,17 +152,6 @@ def _position(context: Context, meter_id: bytes, fills: list[OrderRow], interval
     signer = context.state.get(meters.METER_KEYS, interval.key_id) if interval is not None else None
     key = thumbprint(meter.public_key if signer is None else signer.public_key)
     return Position(meter.owner, meter_id, key, sold_wh, bought_wh, sequence, interval, keeps)
-
-
-def _forget_books(context: Context) -> None:
-    clock = read_clock(context.state)
-    until = min(clock.next_settle - RETAINED_EPOCHS, clock.next_forget + MAX_FORGOTTEN_PER_BLOCK)
-    for epoch in range(clock.next_forget, until):
-        for key, row in context.state.scan(ORDERS, epoch_key(epoch)):
-            context.state.delete(ORDERS, key)
-            context.state.delete(ORDER_PLACES, row.id)
-    if until > clock.next_forget:
-        context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_forget=until))
 
 
 def _emit(context: Context, epoch: int, lines: list[Line]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ledger.modules import grid, money
 from ledger.modules.grid import AGRID_PER_WH
-from ledger.modules.market.tables import EPOCHS, ORDERS
+from ledger.modules.market.tables import EPOCHS, ORDERS, Dropped, EpochRow, read_dropped
 from ledger.state import Reader
 
 
@@ -40,7 +40,7 @@ def measure_supply(view: Reader) -> Supply:
     expected = money.read_totals(view).supply_aaip
     minted = grid.supply(view)
     held = sum(row.amount_agrid for _, row in view.scan(grid.BALANCES))
-    epochs = [row for _, row in view.scan(EPOCHS)]
+    epochs: list[Dropped | EpochRow] = [read_dropped(view), *(row for _, row in view.scan(EPOCHS))]
     imported, exported = sum(row.import_wh for row in epochs), sum(row.export_wh for row in epochs)
     supplied, absorbed = sum(row.grid_supplied_wh for row in epochs), sum(row.grid_absorbed_wh for row in epochs)
     is_owed = sum(row.owes_aaip for row in holdings) == owed == sum(row.claims_aaip for row in holdings)

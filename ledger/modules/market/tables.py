@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ledger.genesis import Parameters
+from ledger.modules import tariffs
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context, Module
 from ledger.state import Overlay, Reader, Table
@@ -108,8 +109,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Energy beyond rated power, under meter ‖ epoch: booked once an admin and an authority have approved."""
+    """Energy beyond rated power, under meter ‖ last epoch: booked once an admin and an authority have approved."""
 
+    first_epoch: int
     import_wh: int
     export_wh: int
     first_reading: bytes
@@ -127,6 +129,54 @@ class Keeper:
     since_height: int
 
 
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """The block in which overdue work was last done by request."""
+
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """What a meter sold in a settled epoch and could not show to have delivered, under epoch ‖ meter.
+
+    A correction returns `returned_uaip_per_kwh`. `late_line` is the record of a line that came too late to be corrected
+    by itself.
+    """
+
+    shortfall_wh: int
+    returned_uaip_per_kwh: int
+    late_line: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """The energy, in Wh, of the epochs whose rows are no longer in the state, those below `until`."""
+
+    until: int = 0
+    import_wh: int = 0
+    export_wh: int = 0
+    grid_supplied_wh: int = 0
+    grid_absorbed_wh: int = 0
+
+    def plus(self, row: EpochRow) -> Dropped:
+        """Return the sum with the energies of one epoch more."""
+        return Dropped(
+            self.until,
+            self.import_wh + row.import_wh,
+            self.export_wh + row.export_wh,
+            self.grid_supplied_wh + row.grid_supplied_wh,
+            self.grid_absorbed_wh + row.grid_absorbed_wh,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rollover:
+    """An order, under epoch ‖ id, whose unfilled rest goes into the next epoch's book, up to that of `until_epoch`."""
+
+    until_epoch: int
+
+
 EPOCHS: Final = Table("market.epochs", EpochRow)
 ORDERS: Final = Table("market.orders", OrderRow)
 ORDER_PLACES: Final = Table("market.order_places", OrderPlace)
@@ -137,11 +187,21 @@ UNCLEARED: Final = Table("market.uncleared", Waiting)
 UNSETTLED: Final = Table("market.unsettled", Waiting)
 HELD: Final = Table("market.held", Held)
 KEEPERS: Final = Table("market.keepers", Keeper)
+UPKEEP: Final = Table("market.upkeep", Upkeep)
+SHORTFALLS: Final = Table("market.shortfalls", Shortfall)
+DROPPED: Final = Table("market.dropped", Dropped)
+ROLLOVERS: Final = Table("market.rollovers", Rollover)
 CLOCK_KEY: Final = b"clock"
+UPKEEP_KEY: Final = b"upkeep"
+DROPPED_KEY: Final = b"dropped"
 
 module = Module(
-    "market", tables=(EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK, CLOSINGS, UNCLEARED, UNSETTLED, HELD, KEEPERS)
-)
+    "market",
+    tables=(
+        EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK, CLOSINGS, UNCLEARED, UNSETTLED, HELD, KEEPERS, UPKEEP,
+        SHORTFALLS, DROPPED, ROLLOVERS,
+    ),
+)  # fmt: skip
 
 
 def read_clock(view: Reader) -> Clock:
@@ -149,10 +209,30 @@ def read_clock(view: Reader) -> Clock:
     return view.get(CLOCK, CLOCK_KEY) or Clock(1, 0, 0, 0, 0)
 
 
+def read_dropped(view: Reader) -> Dropped:
+    """Return the sums of the epochs whose rows are no longer in the state."""
+    return view.get(DROPPED, DROPPED_KEY) or Dropped()
+
+
 def read_epoch(view: Reader, epoch: int, parameters: Parameters) -> EpochRow:
-    """Return the row of *epoch*; where it has none yet, one with today's tariffs."""
-    return view.get(EPOCHS, epoch_key(epoch)) or EpochRow(
-        parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh, parameters.penalty_uaip_per_kwh
+    """Return the row of *epoch*; where it has none yet, one with its tariffs as agreed today."""
+    row = view.get(EPOCHS, epoch_key(epoch))
+    if row is not None:
+        return row
+    agreed = tariffs.tariffs_at(view, parameters, epoch)
+    return EpochRow(agreed.retail_uaip_per_kwh, agreed.feed_in_uaip_per_kwh, parameters.penalty_uaip_per_kwh)
+
+
+def read_span(view: Reader, first: int, last: int, parameters: Parameters) -> EpochRow:
+    """Return what a gap interval over the epochs *first* to *last* is booked at: no price, and the worst tariffs."""
+    worst, end = tariffs.find_worst(view, parameters, first, last), read_epoch(view, last, parameters)
+    recent = range(max(first, last - tariffs.MAX_WALKED_EPOCHS + 1), last + 1)
+    frozen = [row for epoch in recent if (row := view.get(EPOCHS, epoch_key(epoch))) is not None]
+    return replace(
+        end,
+        price_uaip_per_kwh=None,
+        retail_uaip_per_kwh=max([worst.retail_uaip_per_kwh, *(row.retail_uaip_per_kwh for row in frozen)]),
+        feed_in_uaip_per_kwh=min([worst.feed_in_uaip_per_kwh, *(row.feed_in_uaip_per_kwh for row in frozen)]),
     )
 
 

@@ -9,7 +9,15 @@ from dataclasses import replace
 from ledger.modules import grid, money
 from ledger.modules.grid import AGRID_PER_WH
 from ledger.modules.market.lines import ConservationError, Line
-from ledger.modules.market.tables import AAIP_PER_PRICE_WH, EPOCHS, EpochRow, read_epoch
+from ledger.modules.market.tables import (
+    AAIP_PER_PRICE_WH,
+    DROPPED,
+    DROPPED_KEY,
+    EPOCHS,
+    EpochRow,
+    read_dropped,
+    read_epoch,
+)  # fmt: skip
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context
 from ledger.state import Overlay
@@ -95,7 +103,9 @@ def _deliver(state: Overlay, seller: bytes, delivered_wh: int, buyers: deque[tup
 
 
 def _add_energy(context: Context, epoch: int, lines: Sequence[Line]) -> None:
-    row = read_epoch(context.state, epoch, context.parameters)
+    """Add the lines' energies to the epoch's, or to the sum of the epochs that are no longer in the state."""
+    state, dropped = context.state, read_dropped(context.state)
+    row = read_epoch(state, epoch, context.parameters)
     supplied_wh = sum(line.retail_wh + line.shortfall_wh for line in lines)
     absorbed_wh = sum(line.absorbed_wh for line in lines)
     after = replace(
@@ -105,7 +115,10 @@ def _add_energy(context: Context, epoch: int, lines: Sequence[Line]) -> None:
         grid_supplied_wh=row.grid_supplied_wh + supplied_wh,
         grid_absorbed_wh=row.grid_absorbed_wh + absorbed_wh,
     )
-    context.state.put(EPOCHS, epoch_key(epoch), after)
+    if epoch < dropped.until:
+        state.put(DROPPED, DROPPED_KEY, dropped.plus(after))
+    else:
+        state.put(EPOCHS, epoch_key(epoch), after)
 
 
 def _check_worth(context: Context, before: dict[bytes, int], lines: Sequence[Line]) -> None:

@@ -12,7 +12,8 @@ from ledger.modules.market.tables import ORDERS
 from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, TestMeter, lines_of, make_chain
 
 USERS, EPOCHS = 4, 7
-POOR_AAIP = 3 * 10**15
+POOR_AAIP = 15 * 10**15
+CALENDARS = ("daily 00:00-24:00 4800000/2100000", "fri 15:30-16:00 6000000/2500000")
 MOST_WH = 2_400
 """A little less than what 10 kW yield in an epoch."""
 
@@ -24,6 +25,7 @@ class History:
     chain: Chain
     registers: dict[bytes, list[int]]
     done: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    withheld: list[bytes] = field(default_factory=list)
 
     def settled_wh(self, meter: TestMeter) -> list[int]:
         """Return the import and export that lines booked for *meter*."""
@@ -44,6 +46,7 @@ def play(seed: int) -> History:
         if epoch == START_EPOCH + 3:
             chain.decide("governance", "set_parameter", "retail_uaip_per_kwh", random.choice([4_000_000, 5_000_000]),
                          chain.state.header.height + 15)  # fmt: skip
+            chain.decide("tariffs", "set_calendar", 420, [random.choice(CALENDARS)], epoch + 2)
         _report(history, random, epoch, silent=0.3)
     _report(history, random, START_EPOCH + 1 + EPOCHS, silent=0)
     for later in range(2, 8):
@@ -64,21 +67,29 @@ def _trade(history: History, random: Random, epoch: int) -> None:
         if receipt.code is Code.DONE and random.random() < 0.15:
             chain.must(f"user{number}", "market", "cancel_order", receipt.record.transaction_id[:8])
             history.done["cancelled"] += 1
+        elif receipt.code is Code.DONE and random.random() < 0.3:
+            chain.must(f"user{number}", "market", "roll_over", receipt.record.transaction_id[:8], target + 2)
 
 
 def _report(history: History, random: Random, epoch: int, silent: float) -> None:
-    """Let all meters measure up to the start of *epoch*; some keep their reading to themselves."""
+    """Let all meters measure up to the start of *epoch*; some readings never come, and some an epoch late."""
     chain, readings = history.chain, []
+    late, history.withheld = history.withheld, []
     for meter in chain.meters:
         registers = history.registers[meter.id]
         moved = random.choice([(1, 0), (0, 1), (1, 1), (0, 0)])
         registers[0] += moved[0] * random.randint(0, MOST_WH)
         registers[1] += moved[1] * random.randint(0, MOST_WH)
-        if random.random() < silent:
-            history.done["silent"] += 1
+        reading = meter.boundary(epoch, *registers)
+        if random.random() >= silent:
+            readings.append(reading)
+        elif random.random() < 0.6:
+            history.withheld.append(reading)
         else:
-            readings.append(meter.boundary(epoch, *registers))
+            history.done["silent"] += 1
     chain.to_epoch(epoch)
+    if late:
+        assert set(chain.report(*late)) == {Code.DONE}
     if readings:
         codes = chain.report(*random.sample(readings, len(readings)))
         assert set(codes) == {Code.DONE}

@@ -13,7 +13,18 @@ from tests.ledger.market.histories import History, find_locks, play
 
 SEEDS = range(8)
 MUST_HAPPEN = {"DONE", "cancelled", "silent", "SELF_CROSS", "BALANCE_TOO_LOW", "IN_ARREARS", "ABOVE_RATED_POWER"}
-MUST_SETTLE = {"sold", "undelivered", "bought", "unused", "gap", "not reported", "owed", "two tariffs"}
+MUST_SETTLE = {
+    "sold",
+    "undelivered",
+    "bought",
+    "unused",
+    "gap",
+    "not reported",
+    "owed",
+    "two tariffs",
+    "corrected",
+    "rolled over",
+}
 
 
 def test_histories_with_faults_book_every_wh_once_and_leave_nothing_locked() -> None:
@@ -45,6 +56,9 @@ def count_settled(history: History) -> Counter[str]:
         counts["unused"] += line.bought_wh > line.import_wh
         counts["gap"] += bool(line.flags & LineFlag.GAP)
         counts["not reported"] += bool(line.flags & LineFlag.NOT_REPORTED)
+        counts["corrected"] += bool(line.flags & LineFlag.CORRECTION)
+    events = (event.name for execution in chain.executions for event in execution.events)
+    counts["rolled over"] += sum(name == "rolled_over" for name in events)
     counts["owed"] += sum(1 for _ in chain.state.scan(money.OWED))
     counts["two tariffs"] += len({row.retail_uaip_per_kwh for _, row in chain.state.scan(EPOCHS)}) > 1
     return counts

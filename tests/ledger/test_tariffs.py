@@ -1,0 +1,100 @@
+"""Tariffs by time of use, and what orders, books and gap intervals make of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.codes import Code
+from ledger.modules import tariffs
+from ledger.modules.tariffs import Period
+from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, lines_of, make_chain
+
+NANO = 10**9
+DAY, HOUR = 86_400 // EPOCH_S, 3_600 // EPOCH_S
+BANGKOK_MIN = 7 * 60
+ON_PEAK, OFF_PEAK = "mon-fri 09:00-22:00 5800000/2400000", "daily 00:00-24:00 2600000/2000000"
+HOLIDAY = "2027-02-05 00:00-24:00 2600000/2000000"
+RETAIL, FEED_IN = 4_500_000, 2_200_000
+THURSDAY = 1_801_699_200 // EPOCH_S
+"""2027-02-04 at 00:00 UTC: 07:00 in Bangkok; the day after is a holiday."""
+
+
+def of_epoch(chain: Chain, epoch: int) -> tuple[int, int]:
+    found = chain.ask("tariffs", "of_epoch", epoch)
+    return found["retail_uaip_per_kwh"], found["feed_in_uaip_per_kwh"]
+
+
+def test_tariffs_follow_the_campus_own_hours_weekdays_and_holidays() -> None:
+    chain = make_chain()
+    chain.decide("tariffs", "set_calendar", BANGKOK_MIN, [HOLIDAY, ON_PEAK, OFF_PEAK], START_EPOCH + 10)
+    assert of_epoch(chain, START_EPOCH + 9) == (RETAIL, FEED_IN)
+    at_nine, at_twenty_two = THURSDAY + 2 * HOUR, THURSDAY + 15 * HOUR
+    assert of_epoch(chain, at_nine - 1) == (2_600_000, 2_000_000)
+    assert of_epoch(chain, at_nine) == of_epoch(chain, at_twenty_two - 1) == (5_800_000, 2_400_000)
+    assert of_epoch(chain, at_twenty_two) == (2_600_000, 2_000_000)
+    assert of_epoch(chain, at_nine + DAY) == (2_600_000, 2_000_000)  # Friday, but a holiday
+    assert of_epoch(chain, at_nine + 2 * DAY) == (2_600_000, 2_000_000)  # Saturday
+    assert of_epoch(chain, at_nine + 4 * DAY) == (5_800_000, 2_400_000)  # Monday
+    (shown,) = chain.ask("tariffs", "list_calendars")
+    assert shown["periods"] == [HOLIDAY, ON_PEAK, OFF_PEAK]
+
+
+def test_a_calendar_can_be_replaced_and_ended_for_later_epochs_only() -> None:
+    chain = make_chain()
+    chain.decide("tariffs", "set_calendar", 0, ["daily 00:00-24:00 5000000/3000000"], START_EPOCH + 10, reference="a")
+    chain.decide("tariffs", "end_calendar", START_EPOCH + 20, reference="b")
+    assert of_epoch(chain, START_EPOCH + 19) == (5_000_000, 3_000_000)
+    assert of_epoch(chain, START_EPOCH + 20) == (RETAIL, FEED_IN)
+    late = chain.run("authority", "tariffs", "end_calendar", "c", START_EPOCH)
+    assert late.code is Code.WRONG_NOTICE
+
+
+def test_orders_keep_within_the_tariffs_of_their_epoch_as_its_book_opened() -> None:
+    chain = make_chain()
+    for number in range(2):
+        chain.add_based_meter(f"user{number}", number)
+    epoch = START_EPOCH + 4
+    chain.must("user1", "market", "create_buy_order", chain.meters[1].id, epoch, RETAIL, 100)  # its book is open now
+    chain.decide("tariffs", "set_calendar", 0, ["daily 00:00-24:00 5000000/3000000"], START_EPOCH + 2)
+    above = chain.run("user1", "market", "create_buy_order", chain.meters[1].id, epoch, RETAIL + 1, 100)
+    assert above.code is Code.PRICE_ABOVE_RETAIL
+    chain.must("user1", "market", "create_buy_order", chain.meters[1].id, epoch + 1, 5_000_000, 100)
+    below = chain.run("user0", "market", "create_sell_order", chain.meters[0].id, epoch + 1, 2_999_999, 100)
+    assert below.code is Code.PRICE_BELOW_FEED_IN
+
+
+@pytest.mark.parametrize("epochs", [3, 200])
+def test_a_gap_is_booked_at_the_worst_tariffs_of_its_span(epochs: int) -> None:
+    """One dear hour and one with a low feed-in lie in the span; of a long span the whole calendar counts."""
+    chain = make_chain()
+    meter = chain.add_based_meter("user0", 0)
+    periods = ["daily 00:00-24:00 4000000/2300000"]
+    chain.decide("tariffs", "set_calendar", 0, ["daily 00:00-24:00 6000000/2500000"], START_EPOCH + 1, reference="a")
+    chain.decide("tariffs", "set_calendar", 0, ["daily 00:00-24:00 4000000/1000000"], START_EPOCH + 2, reference="b")
+    chain.decide("tariffs", "set_calendar", 0, periods, START_EPOCH + 3, reference="c")
+    chain.to_epoch(START_EPOCH + epochs)
+    assert chain.report(meter.boundary(START_EPOCH + epochs, 100, 10)) == [Code.DONE]
+    (line,) = lines_of(chain.executions[-1])
+    assert line.grid_cost_aaip == 100 * 6_000_000 * NANO
+    assert line.grid_income_aaip == 10 * 1_000_000 * NANO
+
+
+@given(
+    st.one_of(
+        st.tuples(st.integers(0, 6), st.integers(1, 7)).map(
+            lambda at: (sum(1 << (at[0] + n) % 7 for n in range(at[1])), None)
+        ),
+        st.integers(0, 40_000).map(lambda day: (0, day)),
+    ),
+    st.integers(0, 1439),
+    st.integers(1, 1440),
+    st.integers(0, 10**9),
+    st.integers(0, 10**9),
+)
+def test_a_period_reads_as_it_is_written(
+    days: tuple[int, int | None], first: int, end: int, retail: int, feed_in: int
+) -> None:
+    period = Period(*days, min(first, end - 1), end, retail, feed_in)
+    assert tariffs.read_period(tariffs.write_period(period)) == period
