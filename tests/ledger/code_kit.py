@@ -10,6 +10,7 @@ import pytest
 from ledger.block import Block
 from ledger.codes import Code
 from ledger.modules import money
+from ledger.modules.kinds import Bytes, Flag, Integer, Kind, Many
 from ledger.runtime import InvalidBlockError, Runtime
 from tests.ledger.chain_kit import START_EPOCH, Chain, TestMeter
 
@@ -72,3 +73,14 @@ def fork(chain: Chain) -> Code:
     codes = chain.report(meter.boundary(E, 1, 1), meter.boundary(E, 2, 2))
     assert codes[0] is Code.DONE
     return codes[1]
+
+
+def fill(kind: Kind) -> Any:
+    """Return some argument of *kind*."""
+    if isinstance(kind, Many):
+        return [fill(kind.item)]
+    if isinstance(kind, Bytes):
+        return bytes(kind.lowest)
+    if isinstance(kind, Integer):
+        return max(0, kind.lowest)
+    return True if isinstance(kind, Flag) else "text"

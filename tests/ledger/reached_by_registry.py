@@ -213,8 +213,8 @@ def _(chain: Chain) -> Code:
 
 @reaches(Code.DELEGATION_SPENT)
 def _(chain: Chain) -> Code:
-    """100 Wh lock (1 + 4.5 - 3) x 0.1 = 0.25 AIP and cost 0.001: three fit, and each epoch has its own limit."""
-    make_agent(chain, limit_aaip=3 * 251 * AIP // 1000)
+    """100 Wh lock (1 + 4.5 - 3) x 0.1 = 0.25 AIP and cost 0.005: three fit, and each epoch has its own limit."""
+    make_agent(chain, limit_aaip=3 * 255 * AIP // 1000)
     for _ in range(3):
         chain.must("agent", *sell(chain))
     chain.must("agent", *sell(chain, epoch=E + 1))

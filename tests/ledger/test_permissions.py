@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from ledger.codes import Code
 from ledger.modules import MODULES
-from ledger.modules.kinds import Bytes, Flag, Integer, Kind, Many
 from ledger.modules.module import CallDefinition
 from tests.ledger.chain_kit import Chain, make_chain
+from tests.ledger.code_kit import fill
 from tests.ledger.reached_by_oracle import add_operators
 from tests.ledger.reached_by_registry import make_agent
 
@@ -63,17 +63,6 @@ def chain() -> Chain:
     chain.must("admin", "registry", "register_market_maker", maker.id, maker.key.public_key)
     make_agent(chain, until_s=10**6)
     return chain
-
-
-def fill(kind: Kind) -> Any:
-    """Return some argument of *kind*."""
-    if isinstance(kind, Many):
-        return [fill(kind.item)]
-    if isinstance(kind, Bytes):
-        return bytes(kind.lowest)
-    if isinstance(kind, Integer):
-        return max(0, kind.lowest)
-    return True if isinstance(kind, Flag) else "text"
 
 
 def attempt(chain: Chain, who: str, call: CallDefinition) -> Code:

@@ -252,10 +252,10 @@ def test_an_agent_orders_and_cancels_for_its_user_and_can_do_nothing_else(chain:
 def test_a_cancelled_order_gives_its_lock_back_to_the_agents_limit_but_not_its_fee(chain: Chain) -> None:
     agent = make_agent(chain, limit_aaip=AIP)
     order = dict(chain.must("agent", *sell(chain)).events[-1].values)["order"]
-    assert chain.row(SPENT, agent.id + epoch_key(E)).amount_aaip == 251 * AIP // 1000
+    assert chain.row(SPENT, agent.id + epoch_key(E)).amount_aaip == 255 * AIP // 1000
     chain.must("user0", "market", "cancel_order", order)
-    assert chain.row(SPENT, agent.id + epoch_key(E)).amount_aaip == AIP // 1000
-    assert chain.ask("registry", "read_delegation", agent.id)["spent"] == [{"epoch": E, "amount_aaip": AIP // 1000}]
+    assert chain.row(SPENT, agent.id + epoch_key(E)).amount_aaip == AIP // 200
+    assert chain.ask("registry", "read_delegation", agent.id)["spent"] == [{"epoch": E, "amount_aaip": AIP // 200}]
     assert chain.ask("registry", "list_agents", chain.people["user0"].id) == [agent.id]
 
 
@@ -286,4 +286,4 @@ def test_two_users_cannot_share_an_agent_and_a_users_money_pays_its_agents_order
     before = money.find(chain.state, chain.people["user0"].id)
     chain.must("agent", *sell(chain))
     after = money.find(chain.state, chain.people["user0"].id)
-    assert (after.locked_aaip, before.worth_aaip - after.worth_aaip) == (AIP // 4, AIP // 1000)
+    assert (after.locked_aaip, before.worth_aaip - after.worth_aaip) == (AIP // 4, AIP // 200)

@@ -46,6 +46,7 @@ def play() -> Chain:
     chain.must("gateway", "anchors", "submit_anchors", [one.encode() for one in make_anchors(chain, 3)])
     chain.must("user1", "oracle", "request_energy_data", chain.meters[1].id, E + 2)
     chain.decide("money", "issue", chain.people["user0"].id, 10**18)
+    chain.decide("tariffs", "set_calendar", 420, ["mon-fri 09:00-22:00 5800000/2400000"], E + 96)
     chain.decide("authorities", "admit", id_of(104), key_of(104).public_key, "EPPO", *KEYS)
     chain.block()
     return chain
