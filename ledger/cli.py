@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.commands import asking, diagnosing, running, simulating
+from ledger.commands import asking, comparing, diagnosing, running, simulating
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,5 +22,6 @@ for command in (
     asking.query,
     simulating.simulate,
     diagnosing.why_stuck,
+    comparing.diff_block,
 ):
     app.command()(command)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ledger import cbor, keys, transaction
 from ledger.api import resources
+from ledger.api.block_result import BlockResult
 from ledger.api.condition import Condition, Health
 from ledger.errors import LedgerError
 from ledger.following import follow_events
@@ -85,6 +86,11 @@ class LedgerClient(Nodes):
     async def health(self) -> Health:
         """Return how the answering node and its chain are."""
         return parse(Health, await self.request("GET", "/v1/health"))
+
+    async def results(self, height: int) -> tuple[BlockResult, ...]:
+        """Return what the answering node, and proposers whose blocks it refused, computed at *height* of late."""
+        answer = await self.request("GET", f"/v1/blocks/{height}/results")
+        return parse(tuple[BlockResult, ...], answer, "results")
 
     async def condition(self) -> Condition:
         """Return what may keep the answering node from deciding its next block."""

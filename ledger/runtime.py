@@ -49,12 +49,16 @@ _ITEM_OVERHEAD_BYTES: Final = 5
 
 
 class InvalidBlockError(LedgerError):
-    """A block that no correct authority votes for; `code` says why."""
+    """A block that no correct authority votes for; `code` says why.
 
-    def __init__(self, code: Code, text: str) -> None:
-        """Keep the *code* beside the *text*."""
+    `execution` is what this node computed, where that is all that is wrong with the block.
+    """
+
+    def __init__(self, code: Code, text: str, execution: Execution | None = None) -> None:
+        """Keep the *code* and the *execution* beside the *text*."""
         super().__init__(text)
         self.code = code
+        self.execution = execution
 
 
 class Runtime:
@@ -144,7 +148,7 @@ class Runtime:
             session.run(item)
         session.end()
         execution = session.finish(expected)
-        _compare(execution.header, header)
+        _compare(execution, header)
         return execution
 
     def check_transaction(self, state: LedgerState, raw: bytes) -> Transaction | Refusal:
@@ -324,11 +328,13 @@ def _require(holds: bool, code: Code, text: str) -> None:
         raise InvalidBlockError(code, text)
 
 
-def _compare(computed: Header, proposed: Header) -> None:
+def _compare(execution: Execution, proposed: Header) -> None:
+    computed = execution.header
     if computed == proposed:
         return
     names = [name for name in Header.__slots__ if getattr(computed, name) != getattr(proposed, name)]
-    raise InvalidBlockError(Code.WRONG_RESULT, f"execution gives another {', '.join(names)}; compare the two nodes")
+    text = f"execution gives another {', '.join(names)}; compare the two nodes"
+    raise InvalidBlockError(Code.WRONG_RESULT, text, execution)
 
 
 def _genesis_header(genesis: Genesis) -> Header:

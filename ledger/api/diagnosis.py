@@ -7,7 +7,10 @@ from fastapi.responses import Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ledger.api import metrics
+from ledger.api.block_result import BlockResult
 from ledger.api.condition import Condition, Health
+from ledger.api.parameters import Height
+from ledger.api.results import list_results
 from ledger.node.condition import describe_condition
 from ledger.node.health import describe_health
 from ledger.node.service import Node
@@ -24,6 +27,10 @@ def routes(node: Node) -> APIRouter:
     @router.get("/health")
     async def read_health() -> Health:
         return await describe_health(node)
+
+    @router.get("/blocks/{height}/results")
+    async def read_results(height: Height) -> dict[str, list[BlockResult]]:
+        return {"results": list(list_results(node, height))}
 
     @router.get("/metrics")
     async def read_metrics() -> Response:

@@ -43,9 +43,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A block that no correct authority votes for, and why."""
+    """A block that no correct authority votes for, why, and what this node computed where that is what differs."""
 
     reason: str
+    execution: Execution | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Chain:
         try:
             return Candidate(proposed, body, self.runtime.execute(self.state, proposed))
         except InvalidBlockError as error:
-            return Invalid(f"{error.code.name.lower()}: {error}")
+            return Invalid(f"{error.code.name.lower()}: {error}", error.execution)
 
     def still_proving(self, evidence: Iterable[bytes]) -> tuple[bytes, ...]:
         """Return what of *evidence* proves something that is not on chain yet, now or within the heights ahead."""

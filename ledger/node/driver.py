@@ -30,6 +30,7 @@ from ledger.handover import certify
 from ledger.liveness import Progress
 from ledger.node import hsm, promises, wire
 from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position
+from ledger.node.disputes import dispute
 from ledger.node.identity import Seat
 from ledger.node.parts import Parts
 from ledger.node.store import Signed, SignedType
@@ -251,6 +252,7 @@ class Driver:
             own = await self._cosign(header, seat.keys.cosign)
         changed = certify(header, effect.commit, self.position.authorities, self.position.sets[header.height + 1])
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
+        parts.results.keep_decided(effect.block_id, candidate.execution)
         parts.observer.note_decided(header.height, effect.round, self.position.authorities)
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         parts.heads.announce(header.height)
@@ -352,9 +354,11 @@ class Driver:
         match result:
             case NotTheBlock():
                 self._parts.blocks.reject(block_id)
-            case Invalid(reason):
+            case Invalid(reason, execution):
                 log.warning("invalid block", height=height, reason=reason)
                 self._parts.observer.note_fault(block_id, reason)
+                if execution is not None:
+                    dispute(self._parts, self.position.authorities, block_id, reason, execution)
                 await self._feed(ev.BlockValidated(height, block_id, valid=False, time_ms=0))
             case Candidate():
                 self._parts.blocks.executed[block_id] = result

@@ -24,7 +24,7 @@ from ledger.market import clearing
 from ledger.node import identity as node_identity
 from ledger.node import wire
 from ledger.node.admission import Admission, Admitted
-from ledger.node.chain import Chain, Ledger
+from ledger.node.chain import Candidate, Chain, Ledger
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
 from ledger.node.driver import Driver
@@ -32,6 +32,7 @@ from ledger.node.heads import Heads
 from ledger.node.mempool import Mempool, PoolRefusal
 from ledger.node.parts import Parts
 from ledger.node.peers import Peers
+from ledger.node.results import MAX_RESULT_BYTES, Result, decode_result
 from ledger.node.room import Room
 from ledger.node.settings import NodeSettings, SettingsError
 from ledger.node.store import SignedType, Store
@@ -73,7 +74,7 @@ class Node:
         )
         self.driver = Driver(self._parts, position)
         self.admission = Admission(self.ledger, self.mempool, self.peers.broadcast, self.driver.offer_work)
-        self.observer = self._parts.observer
+        self.observer, self.results = self._parts.observer, self._parts.results
         self.observer.metrics.name_authorities(member.name for member in position.authorities.members)
         disk.on_synced = self.observer.metrics.sync_seconds.observe
         self.room = Room(settings.data_dir)
@@ -126,6 +127,10 @@ class Node:
     async def admit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
         """Take a client's transaction in and pass it on to the other authorities."""
         return (await self.admission.submit([raw]))[0]
+
+    def executed(self, height: int) -> list[Candidate]:
+        """Return the blocks of *height* that were found valid here, while it is in progress."""
+        return list(self._parts.blocks.executed.values()) if height == self.driver.height else []
 
     @property
     def log_key(self) -> keys.PrivateKey:
@@ -216,6 +221,8 @@ class Node:
                 self.driver.take_cosignature(wire.read_cosignature(frame.payload))
             case FrameType.DECIDED:
                 self._take_decided(name, frame.payload)
+            case FrameType.RESULT:
+                self.results.take(name, decode_result(frame.payload))
             case _:
                 self._answer(name, frame)
 
@@ -230,10 +237,22 @@ class Node:
                 first, count = wire.read_range(frame.payload)
                 if name not in self._serving:
                     self._spawn(self._serve(name, first, min(count, WINDOW_BLOCKS)))
+            case FrameType.RESULT_WANTED:
+                self._send_result(name, wire.read_wanted(frame.payload)[1])
             case FrameType.TRANSACTIONS:
                 self.admission.take_gossip(wire.read_transactions(frame.payload))
             case _:
                 raise MalformedError(f"a {frame.kind.name} frame has no place here")
+
+    def _send_result(self, name: str, block_id: bytes) -> None:
+        """Tell a peer that computed something else what this node computed for a block."""
+        candidate = self._parts.blocks.executed.get(block_id)
+        execution = candidate.execution if candidate is not None else self.results.find_decided(block_id)
+        if execution is None:
+            return
+        encoded = Result.of(block_id, execution).encode()
+        if len(encoded) <= MAX_RESULT_BYTES:
+            self.peers.send(name, wire.result(encoded))
 
     def _take_report(self, name: str, report: wire.NodeReport) -> None:
         self._heard[name] = report.height

@@ -4,6 +4,7 @@ MESSAGE    a consensus message's envelope
 PROPOSAL   [envelope, block]                          STATUS    [consensus status | null, height, provable size, clock]
 WANTED     [height, block id]                         CANDIDATE [block id, block]
 RANGE      [first height, count]                      DECIDED   [block, commit certificate]
+RESULT_WANTED [height, block id]                      RESULT    what a node computed for a block (`node.results`)
 TRANSACTIONS [transaction's envelope, …]              COSIGNATURE [log size, authority index, signature bytes]
 """
 
@@ -19,6 +20,7 @@ from ledger.block import HASH_BYTES, MAX_BLOCK_BYTES, Commit, decode_commit
 from ledger.consensus.messages import MAX_MESSAGE_BYTES
 from ledger.consensus.status import MAX_STATUS_BYTES, Status, decode_status
 from ledger.errors import MalformedError
+from ledger.node.results import MAX_RESULT_BYTES
 from ledger.transaction import MAX_TRANSACTION_BYTES
 
 _FEW_BYTES: Final = 512
@@ -42,6 +44,8 @@ class FrameType(IntEnum):
     DECIDED = 7
     TRANSACTIONS = 8
     COSIGNATURE = 9
+    RESULT_WANTED = 20
+    RESULT = 21
 
 
 MAX_PAYLOAD_BYTES: Final = {
@@ -55,6 +59,8 @@ MAX_PAYLOAD_BYTES: Final = {
     FrameType.DECIDED: 2 * MAX_BLOCK_BYTES,  # the certificate grows with the number of authorities
     FrameType.TRANSACTIONS: MAX_PASSED_ON_BYTES + _FEW_BYTES,
     FrameType.COSIGNATURE: _FEW_BYTES,
+    FrameType.RESULT_WANTED: _FEW_BYTES,
+    FrameType.RESULT: MAX_RESULT_BYTES,
 }
 """How long a payload can be: queues are counted in frames, so no peer may fill one with long frames of a short kind."""
 
@@ -113,6 +119,16 @@ def report(own: NodeReport) -> Frame:
 def wanted(height: int, block_id: bytes) -> Frame:
     """Return the frame that asks for a block of the height in progress."""
     return Frame(FrameType.WANTED, cbor.encode([height, block_id]))
+
+
+def result_wanted(height: int, block_id: bytes) -> Frame:
+    """Return the frame that asks for what a peer computed for a block."""
+    return Frame(FrameType.RESULT_WANTED, cbor.encode([height, block_id]))
+
+
+def result(encoded: bytes) -> Frame:
+    """Return the frame that answers `result_wanted` with a `Result.encode`."""
+    return Frame(FrameType.RESULT, encoded)
 
 
 def candidate(block_id: bytes, body: bytes) -> Frame:

@@ -14,13 +14,19 @@ from ledger.consensus.effects import Step
 from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.node import wire
+from ledger.node.results import ReceiptResult, Result, decode_result
 from ledger.node.wire import CosignatureReport, Frame, NodeReport
+from ledger.roots import Write
 
 COMMIT = Commit(3, 1, b"i" * 32, ((0, b"s" * 64), (2, b"t" * 64)))
+RESULT = Result(
+    b"i" * 32, 7, b"s" * 32, 40, b"l" * 32, (ReceiptResult(b"t" * 32, 0, "", b"e" * 32),), (b"record",), (b"leaf",),
+    (Write("money.holdings", b"key", b"value"), Write("money.owed", b"key", None)),
+)  # fmt: skip
 STATUS = Status(7, 1, Step.PREVOTE, frozenset({0}), ())
 READERS: list[Callable[[bytes], object]] = [
     wire.read_proposal, wire.read_report, wire.read_wanted, wire.read_candidate, wire.read_range, wire.read_decided,
-    wire.read_cosignature, wire.read_transactions,
+    wire.read_cosignature, decode_result, wire.read_transactions,
 ]  # fmt: skip
 
 
@@ -30,6 +36,8 @@ READERS: list[Callable[[bytes], object]] = [
         (wire.proposal(b"envelope", b"body"), wire.read_proposal, (b"envelope", b"body")),
         (wire.report(NodeReport(STATUS, 7, 40)), wire.read_report, NodeReport(STATUS, 7, 40)),
         (wire.report(NodeReport(None, 1, 0)), wire.read_report, NodeReport(None, 1, 0)),
+        (wire.result_wanted(7, b"i" * 32), wire.read_wanted, (7, b"i" * 32)),
+        (wire.result(RESULT.encode()), decode_result, RESULT),
         (wire.wanted(7, b"i" * 32), wire.read_wanted, (7, b"i" * 32)),
         (wire.candidate(b"i" * 32, b"body"), wire.read_candidate, (b"i" * 32, b"body")),
         (wire.block_range(1, 32), wire.read_range, (1, 32)),
