@@ -8,6 +8,8 @@ import csv
 import io
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -136,15 +138,25 @@ async def _read_bill(url: str, user: str, first: str, last: str) -> Bill:
         epoch_s = int((await client.parameters())["epoch_s"])
         start, end = read_bounds(first, last, epoch_s)
         await client.account(bytes.fromhex(user))
-        lines: list[Any] = []
+        lines: list[tuple[Any, int]] = []
         for number in range(start, end + 1, EPOCHS_PER_REQUEST):
             for epoch in await client.epochs(number, min(end, number + EPOCHS_PER_REQUEST - 1)):
-                lines += [line for line in epoch.lines if line.account.hex() == user]
-        billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line)) for line in lines]
+                lines += [(line, which) for line, which in _number(epoch.lines) if line.account.hex() == user]
+        billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line, which)) for line, which in lines]
     return Bill(user, start, end, tuple(billed))
 
 
-async def _fetch_proof(client: Any, line: Any) -> str:
+def _number(lines: Iterable[Any]) -> list[tuple[Any, int]]:
+    """Return an epoch's lines, each with its number among those of its meter: what came late has one of its own."""
+    seen: Counter[bytes] = Counter()
+    numbered = []
+    for line in lines:
+        numbered.append((line, seen[line.meter]))
+        seen[line.meter] += 1
+    return numbered
+
+
+async def _fetch_proof(client: Any, line: Any, which: int) -> str:
     """Return the proof file of *line*, which must open to this very line; waits for a checkpoint that covers it."""
     from ledger import proof, records  # noqa: PLC0415 - as above
     from ledger.client import RefusedError  # noqa: PLC0415
@@ -152,7 +164,7 @@ async def _fetch_proof(client: Any, line: Any) -> str:
     deadline = asyncio.get_running_loop().time() + PROOF_WAIT_S
     while True:
         try:
-            raw: bytes = await client.proof(line.epoch, line.meter)
+            raw: bytes = await client.proof(line.epoch, line.meter, which)
             break
         except RefusedError as error:
             if error.code != "not_provable_yet" or asyncio.get_running_loop().time() > deadline:

@@ -210,9 +210,13 @@ class LedgerClient(Nodes):
         """Return the file of all hand-over certificates, oldest first (`ledger.handover`)."""
         return (await self.request("GET", "/v1/handovers")).content
 
-    async def proof(self, epoch: int, meter_id: bytes) -> bytes:
-        """Return the proof file of a settlement line; raises RefusedError (status 409 while not provable yet)."""
-        return (await self.request("GET", f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}")).content
+    async def proof(self, epoch: int, meter_id: bytes, line: int = 0) -> bytes:
+        """Return the proof file of a meter's settlement line; raises RefusedError (status 409: not provable yet).
+
+        Where energy of the epoch was booked late or corrected there are more lines than one; they count from 0.
+        """
+        path = f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}"
+        return (await self.request("GET", path, params={"line": str(line)})).content
 
     async def transaction_proof(self, transaction_id: bytes) -> bytes:
         """Return the proof of a final transaction; raises RefusedError (status 409 while not provable yet)."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, Response
 
 from ledger import checkpoint, keys, merkle, records, tiles
@@ -18,6 +19,8 @@ from ledger.node.cosigning import Provable
 from ledger.node.store import Store
 from ledger.proof import Opening, Proof
 from ledger.receipt_proof import ReceiptProof
+
+MAX_LINE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,17 @@ def prove(
     store: Store,
     epoch: int,
     meter: bytes,
+    which: int,
     meter_keys: Mapping[bytes, bytes],
     provable: Provable | None,
     log_key: keys.PrivateKey,
 ) -> bytes | NoSuchLine | NotProvable:
-    """Return the proof file of a settlement line; *log_key* signs as whoever serves it.
+    """Return the proof file of line *which* of an epoch and meter; *log_key* signs as whoever serves it.
 
-    *meter_keys* are the public keys that the meter has and had, by thumbprint.
+    There is one line, and more where energy was booked late or corrected. *meter_keys* are the public keys that the
+    meter has and had, by thumbprint.
     """
-    found = store.settlement_leaf(epoch, meter)
+    found = store.settlement_leaf(epoch, meter, which)
     if found is None:
         return NoSuchLine()
     place, leaf = found
@@ -77,18 +82,22 @@ def routes(source: Source) -> APIRouter:
     router = APIRouter()
 
     @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
-    async def read_proof(epoch: EpochNumber, meter: Id) -> Response:
+    async def read_proof(
+        epoch: EpochNumber, meter: Id, which: Annotated[int, Query(alias="line", ge=0, le=MAX_LINE)] = 0
+    ) -> Response:
         wanted = bytes.fromhex(meter)
         held = await source.ledger.run(lambda chain: meters.list_keys(chain.state, wanted))
         by_thumbprint = {keys.thumbprint(key.public_key): key.public_key for key in held}
         provable, log_key = source.provable, source.log_key
-        found = await source.disk.read(lambda store: prove(store, epoch, wanted, by_thumbprint, provable, log_key))
+        found = await source.disk.read(
+            lambda store: prove(store, epoch, wanted, which, by_thumbprint, provable, log_key)
+        )
         if isinstance(found, bytes):
             return PlainTextResponse(found)
         if isinstance(found, NotProvable):
             text = f"the line of epoch {epoch} is final but not provable yet; ask again in a few seconds"
             raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
-        raise not_found("unknown_line", f"there is no settlement line of epoch {epoch} and meter {meter}")
+        raise not_found("unknown_line", f"there is no line {which} of epoch {epoch} and meter {meter}")
 
     @router.get("/proofs/transactions/{transaction_id}")
     async def read_receipt_proof(transaction_id: Hash) -> Response:

@@ -82,12 +82,12 @@ class LogRows(BlockRows):
         row = self._one("SELECT data, hash, record, salt FROM leaves WHERE place = ?", (place,))
         return (place, Leaf(*row)) if row else None
 
-    def settlement_leaf(self, epoch: int, meter: bytes) -> tuple[int, Leaf] | None:
-        """Return place and leaf of the first settlement line of an epoch and meter, or None where there is none."""
+    def settlement_leaf(self, epoch: int, meter: bytes, which: int) -> tuple[int, Leaf] | None:
+        """Return place and leaf of an epoch's and meter's line *which* (from 0, in log order), or None."""
         row = self._one(
             "SELECT place, data, hash, record, salt FROM settlement_lines JOIN leaves USING (place)"
-            " WHERE epoch = ? AND meter = ? ORDER BY place LIMIT 1",
-            (epoch, meter),
+            " WHERE epoch = ? AND meter = ? ORDER BY place LIMIT 1 OFFSET ?",
+            (epoch, meter, which),
         )
         return (row[0], Leaf(*row[1:])) if row else None
 

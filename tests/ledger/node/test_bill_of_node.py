@@ -20,10 +20,13 @@ from gateway.cli import run as run_campusgrid
 from ledger import checkpoint, envelope, keys, proof, reading
 from ledger.client import LedgerClient
 from ledger.reading import ClockQuality, Reading, Reason, Status
+from ledger.records import LineFlag
 from tests.ledger.node.network import ADMIN, NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
 
 EPOCH_S = 4
 SELLER_METER, BUYER_METER = b"\xee" * 7 + b"\xb1", b"\xee" * 7 + b"\xb2"
+IMPOSSIBLE_WH = 50_000
+"""10 MW yield 11 kWh in an epoch."""
 KEYS = {SELLER_METER: keys.PrivateKey(b"s" * 32), BUYER_METER: keys.PrivateKey(b"b" * 32)}
 
 
@@ -47,14 +50,19 @@ def boundaries(meter: bytes, first: int, last: int, export_wh: int, import_wh: i
     readings: list[bytes] = []
     for epoch in range(first, last + 1):
         moved = epoch == last
-        registers = ((reading.ENERGY_IMPORT, 100 + moved * import_wh), (reading.ENERGY_EXPORT, 50 + moved * export_wh))
         previous = keys.thumbprint(readings[-1])[:8] if readings else reading.NO_PREVIOUS
-        unsigned = Reading(
-            epoch - first + 1, epoch * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch, registers,
-            Status(0), previous, b"", b"",
-        )  # fmt: skip
-        readings.append(envelope.seal(reading.encode_payload(unsigned), KEYS[meter]))
+        registers = (100 + moved * import_wh, 50 + moved * export_wh)
+        readings.append(boundary(meter, epoch - first + 1, epoch, *registers, previous))
     return readings
+
+
+def boundary(meter: bytes, sequence: int, epoch: int, import_wh: int, export_wh: int, previous: bytes) -> bytes:
+    registers = ((reading.ENERGY_IMPORT, import_wh), (reading.ENERGY_EXPORT, export_wh))
+    unsigned = Reading(
+        sequence, epoch * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch, registers, Status(0), previous,
+        b"", b"",
+    )  # fmt: skip
+    return envelope.seal(reading.encode_payload(unsigned), KEYS[meter])
 
 
 async def trade(network: Network) -> tuple[int, bytes, bytes]:
@@ -130,6 +138,36 @@ def test_a_trade_is_explained_and_billed_with_proofs_that_hold(
     (own,) = json.loads(capsys.readouterr().out)["lines"]
     assert (own["sold_wh"], own["delivered_wh"]) == (600, 500)
     assert proof.verify(own["proof"].encode(), verifiers).line.account == USER
+
+    asyncio.run(hold_and_release(market, epoch + 1))
+    assert run_campusgrid(["bill", USER.hex(), "--from", str(epoch + 1), "--to", str(epoch + 1), *url]) == 0
+    held, released, total = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (held["export_wh"], released["export_wh"], total["export_wh"]) == (
+        "0",
+        str(IMPOSSIBLE_WH),
+        str(IMPOSSIBLE_WH),
+    )
+    opened = [proof.verify(base64.b64decode(line["proof"]), verifiers).line.flags for line in (held, released)]
+    assert opened == [LineFlag.HELD, LineFlag.GAP | LineFlag.RELEASED]
+
+
+async def hold_and_release(network: Network, epoch: int) -> None:
+    """Report more for *epoch* than the seller's meter can have exported, and have it released: a meter's two lines."""
+    async with network.client() as client:
+        admin, seller, buyer = (network.account(client, account) for account in (ADMIN, USER, OTHER))
+        await until(lambda: is_past(client, epoch), "the epoch is over", 40)
+        for who, meter, registers in (
+            (seller, SELLER_METER, (100, 550 + IMPOSSIBLE_WH)),
+            (buyer, BUYER_METER, (800, 50)),
+        ):
+            last = boundary(meter, 2**20, epoch + 1, *registers, reading.NO_PREVIOUS)
+            done = await who.call_and_wait("market", "report_intervals", [last])
+            assert done.code == 0, done.text
+        await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled", 40)
+        authority = network.account(client, network.genesis.authorities.members[0].id)
+        for who in (admin, authority):
+            done = await who.call_and_wait("market", "release_energy", SELLER_METER, epoch)
+            assert done.code == 0, done.text
 
 
 async def read_keys(network: Network) -> tuple[str, ...]:
