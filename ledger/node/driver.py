@@ -253,6 +253,7 @@ class Driver:
         changed = certify(header, effect.commit, self.position.authorities, self.position.sets[header.height + 1])
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
         parts.results.keep_decided(effect.block_id, candidate.execution)
+        parts.observer.note_events(candidate.execution)
         parts.observer.note_decided(header.height, effect.round, self.position.authorities)
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         parts.heads.announce(header.height)

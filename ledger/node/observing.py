@@ -5,20 +5,25 @@ The driver and the node tell it what happens; nothing that they decide depends o
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
+
 from ledger.authority import AuthoritySet
 from ledger.consensus.effects import Step, Timer
 from ledger.consensus.height import Height
 from ledger.consensus.messages import Message, Statement, Vote
+from ledger.execution import Execution
 from ledger.node.metrics import Metrics
 from ledger.node.nils import Nil, explain
 from ledger.node.wire import NodeReport
 
+log = structlog.get_logger("consensus")
 MAX_NILS: Final = 64
 MAX_FAULTS: Final = 64
 CLOCK_SAMPLES: Final = 32
@@ -91,6 +96,14 @@ class Observer:
         taken_s = time.monotonic() - self.height_since_s if self.round_since_s is not None else None
         failed = [authorities.members[authorities.proposer(height, before)].name for before in range(round_)]
         self.metrics.count_decision(round_, taken_s, failed)
+
+    def note_events(self, execution: Execution) -> None:
+        """Log what the modules' events were in a decided block, each under its module, where debug lines are wanted."""
+        if not log.is_enabled_for(logging.DEBUG):
+            return
+        for event in (*(one for receipt in execution.receipts for one in receipt.events), *execution.events):
+            values = {name: value.hex() if isinstance(value, bytes) else value for name, value in event.values}
+            structlog.get_logger(event.module).debug(event.name, height=execution.header.height, values=values)
 
     def note_height(self) -> None:
         """Turn to the next height, which begins when somebody has something to say."""

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import logging
 import os
 import signal
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from ledger import logs
 from ledger.api import diagnosis, server
 from ledger.api.app import make_app
 from ledger.api.operator import make_operator_app
 from ledger.api.sockets import bind
 from ledger.api.source import NodeSource
 from ledger.liveness import Notifier, watch
+from ledger.logs import LogLevels
 from ledger.node import settings as node_settings
 from ledger.node.service import Node
 from ledger.node.settings import NodeSettings
@@ -29,12 +29,15 @@ _PR_SET_PDEATHSIG: Final = 1
 log = structlog.get_logger("process")
 
 
-def run(config: Path, *, exit_with_parent: bool = False) -> None:
-    """Run the node that *config* describes until SIGTERM or SIGINT; raises LedgerError where it cannot go on."""
+def run(config: Path, *, exit_with_parent: bool = False, log_levels: LogLevels | None = None) -> None:
+    """Run the node that *config* describes until SIGTERM or SIGINT; raises LedgerError where it cannot go on.
+
+    *log_levels* take the place of those in the settings.
+    """
     if exit_with_parent:
         _die_with_parent()
-    _log_to_stderr()
     settings = node_settings.load(config)
+    logs.configure(log_levels or settings.log)
     asyncio.run(_serve(settings))
 
 
@@ -83,20 +86,3 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         raise SystemExit(0)
-
-
-def _log_to_stderr() -> None:
-    """Log lines for a person on a terminal, JSON otherwise."""
-    is_terminal = sys.stderr.isatty()
-    renderer = structlog.dev.ConsoleRenderer() if is_terminal else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )

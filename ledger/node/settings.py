@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
 
 from ledger import keys
 from ledger.errors import LedgerError
+from ledger.logs import LogLevels, parse_levels
 from ledger.node import hsm
 from ledger.node.addresses import PEER_PORT, Address, ApiSettings, Section, SocketAddress, resolve, split_address
 
@@ -67,12 +68,16 @@ class PeerAddress(Section):
     address: SocketAddress
 
 
+def _read_levels(value: Any) -> Any:
+    return parse_levels(value) if isinstance(value, str) else value
+
+
 class NodeSettings(Section):
     """The whole of node.toml.
 
     A node that `joins` copies a chain that runs already before it signs: a newcomer, or one whose keys or data are no
     longer those with which the chain began. `next_keys` are those which a rotation will put in force. `peers` may name
-    institutions that are no authorities: they copy the chain.
+    institutions that are no authorities: they copy the chain. `log` is written "info,market=debug".
     """
 
     name: str = Field(min_length=1)
@@ -84,6 +89,7 @@ class NodeSettings(Section):
     joins: bool = False
     tls: TlsFiles
     api: Annotated[ApiSettings, BeforeValidator(split_address)] = ApiSettings()
+    log: Annotated[LogLevels, BeforeValidator(_read_levels)] = LogLevels()
     peers: tuple[PeerAddress, ...]
 
     @property

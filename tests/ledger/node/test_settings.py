@@ -39,6 +39,7 @@ def test_relative_paths_start_at_the_settings_file(made: Network) -> None:
         ('listen = "127.0.0.1:', 'listen = "127.0.0.1-', "listen: an address is written host:port"),
         ("port = ", "port = 7", "api.port"),
         ('name = "ERC"', "name = ", "cannot read the settings"),
+        ('name = "ERC"', 'name = "ERC"\nlog = "markt=debug"', "log: nothing logs as 'markt': the parts are "),
     ],
 )
 def test_a_fault_in_the_file_is_one_line(made: Network, before: str, after: str, fault: str) -> None:
