@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.commands import asking, comparing, diagnosing, running, simulating
+from ledger.commands import asking, comparing, diagnosing, running, serving, simulating
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -16,6 +16,7 @@ def ledger() -> None:
 
 for command in (
     running.run,
+    serving.serve,
     diagnosing.status,
     asking.calls,
     asking.call,

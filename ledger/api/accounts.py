@@ -21,9 +21,8 @@ def routes(source: Source) -> APIRouter:
     @router.get("/accounts/{account}")
     async def read_account(account: Id) -> resources.Account:
         wanted = bytes.fromhex(account)
-        found = await source.ledger.run(
-            lambda chain: views.show_account(chain.state, wanted, source.next_nonce(wanted))
-        )
+        waiting = await source.next_nonce(wanted)  # first: what waits now may stand in a block a moment later
+        found = await source.ledger.run(lambda chain: views.show_account(chain.state, wanted, waiting))
         if found is None:
             raise not_found("unknown_account", f"there is no account {account}")
         return found

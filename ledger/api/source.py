@@ -62,10 +62,10 @@ class Source(Protocol):
     async def submit_all(self, raws: Sequence[bytes]) -> list[Answer]:
         """Take transactions in; return what became of each, in their order."""
 
-    def is_waiting(self, transaction_id: bytes) -> bool:
+    async def is_waiting(self, transaction_id: bytes) -> bool:
         """Tell whether the transaction waits for a block here."""
 
-    def next_nonce(self, account: bytes) -> int:
+    async def next_nonce(self, account: bytes) -> int:
         """Return the first nonce of *account* that no transaction which waits here has; 0 where none waits."""
 
 
@@ -103,10 +103,10 @@ class NodeSource:
         """Take transactions in and pass them on to the other authorities; return what became of each."""
         return await self._node.admission.submit(raws)
 
-    def is_waiting(self, transaction_id: bytes) -> bool:
+    async def is_waiting(self, transaction_id: bytes) -> bool:
         """Tell whether the transaction waits for a block here."""
         return transaction_id in self._node.mempool
 
-    def next_nonce(self, account: bytes) -> int:
+    async def next_nonce(self, account: bytes) -> int:
         """Return the first nonce of *account* that nothing which waits here has; 0 where nothing waits."""
         return self._node.mempool.next_nonce(account, 0)

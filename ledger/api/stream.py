@@ -40,6 +40,7 @@ MAX_FAULTS: Final = 10
 """Messages that say nothing; a client that goes on after so many is closed."""
 PAGE: Final = 100
 SEND_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 10.0
 CLOSE_NOT_UNDERSTOOD: Final = 4400
 CLOSE_TOO_SLOW: Final = 4408
 CLOSE_TOO_MANY: Final = 4429
@@ -202,7 +203,7 @@ class Stream:
         """Say why, if the client still reads; else the kernel gives the connection up (TCP_USER_TIMEOUT)."""
         assert isinstance(why, _CloseError)
         with contextlib.suppress(TimeoutError, RuntimeError, WebSocketDisconnect):
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._socket.close(why.code, why.reason)
 
     async def _take_commands(self) -> None:

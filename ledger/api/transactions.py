@@ -66,7 +66,7 @@ def routes(source: Source) -> APIRouter:
         result = await source.disk.read(lambda store: store.result(wanted))
         if result is not None:
             return views.show_receipt(result)
-        return resources.Receipt(wanted, "pending" if source.is_waiting(wanted) else "unknown")
+        return resources.Receipt(wanted, "pending" if await source.is_waiting(wanted) else "unknown")
 
     return router
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
@@ -63,6 +64,18 @@ class Database:
             isolation_level=None, check_same_thread=False,
         )  # fmt: skip
         return cls(connection)
+
+    def data_version(self) -> int:
+        """Return a number that changes whenever another connection has written."""
+        row = self._one("PRAGMA data_version", ())
+        return row[0] if row else 0
+
+    def require_schema(self) -> None:
+        """Raise StoreError where the database is of another schema than this program's: a reader cannot mend that."""
+        row, known = self._one("PRAGMA user_version", ()), len(list(_scripts()))
+        if row != (known,):
+            text = f"the database has schema {row and row[0]}, this program reads {known}"
+            raise StoreError(f"{text}: run the node and its readers from the same release, the node first")
 
     def close(self) -> None:
         """Close the database; nothing is pending outside `transaction`."""
@@ -119,7 +132,7 @@ class Database:
     def _migrate(self) -> None:
         row = self._one("PRAGMA user_version", ())
         version = row[0] if row else 0
-        scripts = sorted((item for item in _SCHEMA.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
+        scripts = _scripts()
         if version > len(scripts):
             raise StoreError(f"the database has schema {version}; this program knows {len(scripts)}: update it")
         for number, script in enumerate(scripts[version:], version + 1):
@@ -146,6 +159,10 @@ class Database:
 
     def _all(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return self._connection.execute(query, values).fetchall()
+
+
+def _scripts() -> list[Traversable]:
+    return sorted((item for item in _SCHEMA.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
 
 
 def _lock(path: Path) -> IO[bytes]:

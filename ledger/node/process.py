@@ -35,7 +35,7 @@ def run(config: Path, *, exit_with_parent: bool = False, log_levels: LogLevels |
     *log_levels* take the place of those in the settings.
     """
     if exit_with_parent:
-        _die_with_parent()
+        die_with_parent()
     settings = node_settings.load(config)
     logs.configure(log_levels or settings.log)
     asyncio.run(_serve(settings))
@@ -80,7 +80,7 @@ async def _serve(settings: NodeSettings) -> None:
             await asyncio.gather(working, *serving, watching, return_exceptions=True)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent's thread that started this process ends."""
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
