@@ -9,6 +9,7 @@ The encoder is our own: for the short arrays of a ledger cbor2 takes four times 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import cbor2
@@ -30,7 +31,7 @@ def encode(value: Value) -> bytes:
     Raises ValueError for what is nested too deeply, too large an integer, and text that is no Unicode.
     """
     parts: list[bytes] = []
-    _write(value, parts, 0)
+    _write((value,), parts, 0)
     return b"".join(parts)
 
 
@@ -61,7 +62,7 @@ def read_byte_string(data: bytes, start: int, end: int) -> bytes:
     width = 0 if head & 31 < 24 else _ARGUMENT_BYTES.get(head & 31, 0)
     place = start + 1 + width
     size = int.from_bytes(data[start + 1 : place], "big") if width else head & 31
-    if head >> 5 != _BYTES or place + size != end or not data.startswith(_head(_BYTES_HEADS, _BYTES, size), start):
+    if head >> 5 != _BYTES or place + size != end or not data.startswith(_make_head(_BYTES, size), start):
         raise MalformedError("not one byte string in its canonical form")
     return data[place:end]
 
@@ -92,49 +93,50 @@ def _step(head: int) -> int:
     return 1 if head in (0xC2, 0xC3, 0xF4, 0xF5, 0xF6) else 0  # big integers, false, true, null
 
 
-def _write(value: Value, parts: list[bytes], depth: int) -> None:
-    kind = type(value)
-    if depth > MAX_DEPTH and kind in (int, list, tuple):
-        raise ValueError(f"nested deeper than {MAX_DEPTH}")
-    if kind is bytes:
-        parts.append(_head(_BYTES_HEADS, _BYTES, len(value)))
-        parts.append(value)
-    elif kind is int:
-        parts.append(_UINTS[value] if 0 <= value < _COMMON else _encode_integer(value))
-    elif kind is list or kind is tuple:
-        parts.append(_head(_ARRAY_HEADS, _ARRAY, len(value)))
-        for item in value:
-            _write(item, parts, depth + 1)
-    elif kind is str:
-        text = value.encode()
-        parts.append(_head(_TEXT_HEADS, _TEXT, len(text)))
-        parts.append(text)
-    elif value is None:
-        parts.append(b"\xf6")
-    elif kind is bool:
-        parts.append(b"\xf5" if value else b"\xf4")
-    else:
-        raise TypeError(f"{kind.__name__} has no place in a ledger format")
-
-
-def _head(common: tuple[bytes, ...], kind: int, size: int) -> bytes:
-    return common[size] if size < _COMMON else _make_head(kind, size)
+def _write(values: Sequence[Value], parts: list[bytes], depth: int) -> None:
+    """Append the encodings of *values*, which lie *depth* arrays deep; one function, for it is called most of all."""
+    for value in values:
+        kind = type(value)
+        if kind is bytes:
+            size = len(value)
+            parts.append(_BYTES_HEADS[size] if size < _COMMON else _make_head(_BYTES, size))
+            parts.append(value)
+        elif kind is int and depth <= MAX_DEPTH:
+            parts.append(_UINTS[value] if 0 <= value < _COMMON else _encode_integer(value))
+        elif kind is str:
+            text = value.encode()
+            size = len(text)
+            parts.append(_TEXT_HEADS[size] if size < _COMMON else _make_head(_TEXT, size))
+            parts.append(text)
+        elif (kind is tuple or kind is list) and depth <= MAX_DEPTH:
+            size = len(value)
+            parts.append(_ARRAY_HEADS[size] if size < _COMMON else _make_head(_ARRAY, size))
+            _write(value, parts, depth + 1)
+        elif value is None:
+            parts.append(b"\xf6")
+        elif kind is bool:
+            parts.append(b"\xf5" if value else b"\xf4")
+        elif kind in (int, list, tuple):
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        else:
+            raise TypeError(f"{kind.__name__} has no place in a ledger format")
 
 
 def _encode_integer(value: int) -> bytes:
     if not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise ValueError("integer beyond 128 bits")
-    if 0 <= value < 2**64:
-        return _make_head(0, value)
-    encoded: bytes = cbor2.dumps(value)
-    return encoded
+    kind, argument = (0, value) if value >= 0 else (1, -1 - value)
+    if argument < 2**64:
+        return _make_head(kind, argument)
+    size = (argument.bit_length() + 7) // 8
+    return (b"\xc3" if kind else b"\xc2") + _BYTES_HEADS[size] + argument.to_bytes(size, "big")
 
 
 def _make_head(kind: int, argument: int) -> bytes:
     if argument < 24:
-        return bytes([kind << 5 | argument])
-    info, size = next((info, size) for info, size in _ARGUMENT_BYTES.items() if argument < 1 << 8 * size)
-    return bytes([kind << 5 | info]) + argument.to_bytes(size, "big")
+        return bytes((kind << 5 | argument,))
+    info = 24 if argument < 2**8 else 25 if argument < 2**16 else 26 if argument < 2**32 else 27
+    return bytes((kind << 5 | info,)) + argument.to_bytes(_ARGUMENT_BYTES[info], "big")
 
 
 _COMMON: Final = 256

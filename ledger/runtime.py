@@ -130,11 +130,14 @@ class Runtime:
         return Block(execution.header, included, proven, last_commit), execution
 
     def execute(self, state: LedgerState, proposed: Block) -> Execution:
-        """Return the execution of *proposed* on *state*; raises InvalidBlockError where it is not valid there."""
+        """Return the execution of *proposed* on *state*; raises InvalidBlockError where it is not valid there.
+
+        *proposed* is as `block.decode` or `build` made it: the roots in its header are those of its parts.
+        """
         header = proposed.header
         when = BlockTime(header.height, header.time_ms, proposed.last_commit, proposed.evidence)
         expected = blank_header(self.chain_id, state, when, header.first_proposer)
-        expected = replace(expected, transaction_root=block.transaction_root(proposed.transactions))
+        expected = replace(expected, transaction_root=header.transaction_root)
         self._check_position(state, header, proposed.last_commit)
         self._check_evidence(state, proposed)
         prepared = self._prepare_all(proposed.transactions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from typing import Final
 
 from ledger import block, cbor, merkle, records
 from ledger.block import Commit, Header
@@ -16,6 +17,8 @@ from ledger.preparation import Prepared
 from ledger.records import ReceiptRecord, Record
 from ledger.signatures import SignatureCache
 from ledger.state import Head, LedgerState, Overlay, authorities_at
+
+_AGENT: Final = int(Role.AGENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +158,10 @@ def _admit_call(context: Context, item: Prepared) -> CallDefinition | Refusal:
     if item.misfit is not None:
         return item.misfit
     name = f"{definition.module}.{definition.name}"
-    if context.roles & Role.AGENT and not definition.roles & Role.AGENT:
+    roles, permitted = int(context.roles), int(definition.roles)
+    if roles & _AGENT and not permitted & _AGENT:
         return Refusal(Code.NOT_PERMITTED, f"{name} is not for agents")
-    if definition.roles and not context.roles & definition.roles:
+    if permitted and not roles & permitted:
         allowed = ", ".join(str(role.name).lower() for role in Role if role in definition.roles)
         return Refusal(Code.NOT_PERMITTED, f"{name} is for accounts with the role {allowed}")
     return definition

@@ -261,14 +261,16 @@ class Overlay:
 
     def put(self, table: Table[Row], key: bytes, row: Row) -> None:
         """Set the row of *table* under *key*."""
-        if self.get(table, key) is None and self._base.value(table.name, key) is None:
+        before = self.get(table, key)
+        if before is None and self._base.value(table.name, key) is None:
             self._note_added(table.name, key)
-        self._change(table, key, row)
+        self._change(table, key, before, row)
 
     def delete(self, table: Table[Row], key: bytes) -> None:
         """Remove the row of *table* under *key*; nothing happens where there is none."""
-        if self.get(table, key) is not None:
-            self._change(table, key, None)
+        before = self.get(table, key)
+        if before is not None:
+            self._change(table, key, before, None)
 
     def mark(self) -> int:
         """Return a point that `roll_back` can return to."""
@@ -285,11 +287,11 @@ class Overlay:
         changed = (self._write(table, key) for table, key in sorted(self._touched))
         return tuple(write for write in changed if write.value != self._base.value(write.table, write.key))
 
-    def _change(self, table: Table[Row], key: bytes, row: Row | None) -> None:
-        name, rows = table.name, self._rows[table.name]
+    def _change(self, table: Table[Row], key: bytes, before: Row | None, row: Row | None) -> None:
+        name = table.name
         self._tables[name] = table
-        self._journal.append((name, key, rows[key]))
-        rows[key] = row
+        self._journal.append((name, key, before))
+        self._rows[name][key] = row
         self._touched.add((name, key))
 
     def _note_added(self, table: str, key: bytes) -> None:

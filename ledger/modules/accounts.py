@@ -87,5 +87,5 @@ def use_nonce(state: Overlay, account: bytes) -> Role:
     row = find(state, account)
     if row is None:
         raise CorruptedError(f"account {account.hex()} was admitted but does not exist; synchronise anew")
-    state.put(ACCOUNTS, account, replace(row, nonce=row.nonce + 1))
+    state.put(ACCOUNTS, account, Account(row.public_key, row.nonce + 1, row.roles))
     return Role(row.roles)

@@ -114,20 +114,26 @@ class CallDefinition:
     documentation: str
     function: CallFunction
     is_free: bool = False
+    _readings: tuple[tuple[int, bool], ...] = field(init=False, repr=False, compare=False)
+    _statements: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Note where readings stand among the arguments, and whether as a list of them: it is asked of every call."""
+        kinds = [kind for _, kind in self.arguments]
+        places = tuple((place, kind == READINGS) for place, kind in enumerate(kinds) if kind in (READING, READINGS))
+        object.__setattr__(self, "_readings", places)
+        object.__setattr__(self, "_statements", kinds.count(STATEMENT))
 
     def signatures(self, arguments: tuple[cbor.Value, ...]) -> list[bytes]:
         """Return the signed readings among *arguments*, which fit this call."""
         signed: list[bytes] = []
-        for (_, kind), value in zip(self.arguments, arguments, strict=True):
-            if kind == READING:
-                signed.append(value)
-            elif kind == READINGS:
-                signed.extend(value)
+        for place, are_many in self._readings:
+            signed.extend(arguments[place] if are_many else (arguments[place],))
         return signed
 
     def count_signatures(self, arguments: tuple[cbor.Value, ...]) -> int:
         """Return how many signatures are checked for *arguments*, which fit this call: readings' and statements'."""
-        return len(self.signatures(arguments)) + sum(kind == STATEMENT for _, kind in self.arguments)
+        return len(self.signatures(arguments)) + self._statements
 
     def check(self, arguments: tuple[cbor.Value, ...]) -> Refusal | None:
         """Return why *arguments* do not fit this call, or None."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -49,6 +50,7 @@ async def _serve(settings: NodeSettings) -> None:
         public = [opened.enter_context(bind(address)) for address in settings.api.addresses]
         node = Node.open(settings)
         opened.push_async_callback(node.close)
+        _spare_the_collector()
         own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
         source = NodeSource(node)
         opened.callback(source.close)
@@ -78,6 +80,17 @@ async def _serve(settings: NodeSettings) -> None:
             working.cancel()
             watching.cancel()
             await asyncio.gather(working, *serving, watching, return_exceptions=True)
+
+
+def _spare_the_collector() -> None:
+    """Keep what is there for good out of Python's search for cycles, and search less often.
+
+    A block makes tens of thousands of objects that live until it is decided, none of them in a cycle: at the usual
+    thresholds the search took a third of the time of execution.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def die_with_parent() -> None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -149,7 +149,12 @@ def account_key(account: bytes) -> keys.PrivateKey:
     return keys.PrivateKey(account * 4)
 
 
-def make_network(root: Path, parameters: Parameters = PARAMETERS, names: tuple[str, ...] = NAMES) -> Network:
+def make_network(
+    root: Path,
+    parameters: Parameters = PARAMETERS,
+    names: tuple[str, ...] = NAMES,
+    more_accounts: Iterable[GenesisAccount] = (),
+) -> Network:
     """Write keys, certificates, genesis and settings of the authorities *names* under *root*."""
     seeds = {(name, use): os.urandom(32) for name in names for use in ("vote", "cosign", "log")}
     members = tuple(
@@ -166,6 +171,7 @@ def make_network(root: Path, parameters: Parameters = PARAMETERS, names: tuple[s
         GenesisAccount(ADMIN, account_key(ADMIN).public_key, Role.ADMIN),
         GenesisAccount(GRID, account_key(GRID).public_key, Role.GRID, 10**24),
         *(GenesisAccount(one.id, account_key(one.id).public_key, Role.AUTHORITY) for one in members),
+        *more_accounts,
     )
     rules = Genesis(
         "test", time.time_ns() // 10**6 - 10_000, os.urandom(32), AuthoritySet(members), parameters, GRID, accounts
