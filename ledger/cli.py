@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.commands import asking, comparing, diagnosing, running, serving, simulating
+from ledger.commands import asking, comparing, diagnosing, measuring, running, serving, simulating
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -24,5 +24,6 @@ for command in (
     simulating.simulate,
     diagnosing.why_stuck,
     comparing.diff_block,
+    measuring.bench_call,
 ):
     app.command()(command)
