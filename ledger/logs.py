@@ -18,7 +18,7 @@ from ledger.modules import MODULES
 
 LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error", "critical")}
 PARTS: Final = frozenset(
-    {"admission", "api", "client", "consensus", "liveness", "node", "peers", "process"}
+    {"admission", "api", "client", "consensus", "liveness", "node", "peers", "process", "reader"}
     | {module.name for module in MODULES}
 )
 DEFAULT: Final = "info"

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -34,7 +35,7 @@ def status(
     require_url(url)
     found, health = asyncio.run(_ask_status(url))
     if as_json:
-        typer.echo(json.dumps({**_dump(found), "health": _dump(health)}, indent=2))
+        typer.echo(json.dumps({**_dump(found), "health": _dump(health) if health else None}, indent=2))
     else:
         typer.echo(_write_status(found, health))
 
@@ -82,11 +83,17 @@ async def _ask_all(urls: Sequence[str]) -> tuple[list[Condition], dict[str, str]
     return found, silent
 
 
-async def _ask_status(url: str) -> tuple[NodeStatus, Health]:
-    from ledger.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+async def _ask_status(url: str) -> tuple[NodeStatus, Health | None]:
+    """Return status and health; a process that reads beside a node has no health of its own."""
+    from ledger.client import LedgerClient, RefusedError  # noqa: PLC0415 - see `ledger.commands`
 
     async with LedgerClient([url]) as client:
-        return await client.status(), await client.health()
+        try:
+            return await client.status(), await client.health()
+        except RefusedError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+        return await client.status(), None
 
 
 def _dump(value: object) -> Any:
@@ -95,25 +102,31 @@ def _dump(value: object) -> Any:
     return TypeAdapter(type(value)).dump_python(value, mode="json")
 
 
-def _write_status(found: NodeStatus, health: Health) -> str:
+def _write_status(found: NodeStatus, health: Health | None) -> str:
     role = "no authority" if found.index is None else f"authority {found.index}"
-    cleared, days = health.last_clearing, health.disk_days_left
     linked = [peer for peer in found.peers if peer.connected]
     rows = [
         ("node", f"{found.name}, {role} of chain {found.chain_id.hex()}"),
-        ("state", _write_state(health)),
+        ("state", _write_state(health) if health else "a copy beside the node answers: ask the node itself"),
         ("height", f"{found.height}, {max(0.0, time.time() - found.time_ms / 1000):.1f} s old"),
         ("root", found.state_root.hex()),
         ("log", f"{found.log_size} leaves, provable up to {found.checkpoint_size}"),
         ("consensus", f"round {found.round} ({found.step}); {found.mempool} transactions wait"),
         ("peers", f"{len(linked)} of {len(found.peers)} linked" + _list_peers(found)),
+        *(_write_health(health) if health else ()),
+    ]
+    return "\n".join(f"{name:<13} {text}" for name, text in rows)
+
+
+def _write_health(health: Health) -> list[tuple[str, str]]:
+    cleared, days = health.last_clearing, health.disk_days_left
+    return [
         ("clearing", _write_clearing(cleared) if cleared else "no book with orders was cleared of late"),
         ("oracle", f"{health.oracle_open} requests open, {health.oracle_late} ended without an answer"),
         ("GRID", f"{_kwh(health.grid_minted_agrid)} minted, {_kwh(health.grid_burned_agrid)} burned"),
         ("missed votes", ", ".join(f"{one.name} {one.missed_votes}" for one in health.missed_votes)),
         ("disk", f"{health.disk_free_bytes / 2**30:.1f} GiB free" + (f", full in {days:.0f} days" if days else "")),
     ]
-    return "\n".join(f"{name:<13} {text}" for name, text in rows)
 
 
 def _write_state(health: Health) -> str:
