@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -61,6 +62,7 @@ def bill(
     first: Annotated[str, typer.Option("--from", help="The first day (2026-11-01, UTC) or epoch.")],
     last: Annotated[str, typer.Option("--to", help="The last day or epoch, included.")],
     url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")],
+    key: Annotated[Path | None, typer.Option(help="The account's key file: nodes show lines to their account.")] = None,
     form: Annotated[Format, typer.Option("--format", help="csv, with a line of totals, or json.")] = Format.CSV,
 ) -> None:
     """Print an account's bill: a line for each meter and settled epoch, each with its proof.
@@ -77,7 +79,7 @@ def bill(
     from ledger.commands.urls import require_url  # noqa: PLC0415 - one part's command line loads without the other's
 
     require_url(url)
-    made = asyncio.run(_read_bill(url, user, first, last))
+    made = asyncio.run(_read_bill(url, user, first, last, key))
     typer.echo(write_csv(made) if form is Format.CSV else write_json(made), nl=False)
 
 
@@ -131,16 +133,20 @@ def _read_moment(text: str, epoch_s: int, days_on: int) -> int:
     return -(-int(day.timestamp()) // epoch_s) - days_on
 
 
-async def _read_bill(url: str, user: str, first: str, last: str) -> Bill:
-    from ledger.client import LedgerClient  # noqa: PLC0415 - loads httpx, which no --help should wait for
+async def _read_bill(url: str, user: str, first: str, last: str, key: Path | None) -> Bill:
+    from ledger.client import LedgerClient, ViewingKey  # noqa: PLC0415 - loads httpx, which no --help should wait for
+    from ledger.node.settings import read_key  # noqa: PLC0415 - as above
 
-    async with LedgerClient([url]) as client:
+    viewer = None if key is None else ViewingKey(bytes.fromhex(user), read_key(key))
+    async with LedgerClient([url], viewer) as client:
         epoch_s = int((await client.parameters())["epoch_s"])
         start, end = read_bounds(first, last, epoch_s)
         await client.account(bytes.fromhex(user))
         lines: list[tuple[Any, int]] = []
         for number in range(start, end + 1, EPOCHS_PER_REQUEST):
             for epoch in await client.epochs(number, min(end, number + EPOCHS_PER_REQUEST - 1)):
+                if epoch.hidden_lines and viewer is None:
+                    raise BillError(f"{url} shows settlement lines to their account alone: give its key with --key")
                 lines += [(line, which) for line, which in _number(epoch.lines) if line.account.hex() == user]
         billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line, which)) for line, which in lines]
     return Bill(user, start, end, tuple(billed))

@@ -7,10 +7,13 @@ import base64
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from ledger import cbor, keys, transaction
+import httpx
+
+from ledger import cbor, keys, transaction, viewing_pass
 from ledger.api import resources
 from ledger.api.block_result import BlockResult
 from ledger.api.condition import Condition, Health
@@ -18,25 +21,52 @@ from ledger.errors import LedgerError
 from ledger.following import follow_events
 from ledger.nodes import ClientError, Nodes, RefusedError, parse
 
-__all__ = ["AccountClient", "ClientError", "LedgerClient", "NotFinalError", "RefusedError"]
+__all__ = ["AccountClient", "ClientError", "LedgerClient", "NotFinalError", "RefusedError", "ViewingKey"]
 
 FIRST_POLL_S: Final = 0.02
 MAX_POLL_S: Final = 1.0
 MAX_REMEMBERED_TRANSACTIONS: Final = 1000
 VALIDITY_BLOCKS: Final = 1000
 HEIGHT_REFRESH_S: Final = 30.0
+PASS_VALID_S: Final = 600
 
 
 class NotFinalError(LedgerError):
     """A transaction was not final in time; it may become so later."""
 
 
+@dataclass(frozen=True, slots=True)
+class ViewingKey:
+    """An account whose intervals, and whatever else its role lets it see, a client wants to see; and its key."""
+
+    account: bytes
+    key: keys.PrivateKey
+
+
 class LedgerClient(Nodes):
     """Reads from, and submits to, the first node of *urls* that answers; keep one instance and `close` it."""
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    def __init__(self, urls: Sequence[str], viewer: ViewingKey | None = None) -> None:
+        """Ask *urls*, with passes of *viewer*: without, intervals may stay hidden (see `ledger.viewing_pass`)."""
         super().__init__(urls)
+        self._viewer = viewer
+        self._pass = ""
+        self._pass_until_s = 0.0
         self._sent: OrderedDict[bytes, bytes] = OrderedDict()
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Return the first good answer, having shown a pass; see `Nodes.request`."""
+        return await super().request(method, path, headers=await self._authorize(), **options)
+
+    async def _authorize(self) -> dict[str, str]:
+        if self._viewer is None:
+            return {}
+        if self._pass_until_s - PASS_VALID_S / 2 < time.time():
+            until_s = int(time.time()) + PASS_VALID_S
+            chain_id = parse(resources.NodeStatus, await super().request("GET", "/v1/status")).chain_id
+            self._pass = viewing_pass.write(chain_id, self._viewer.account, until_s, self._viewer.key)
+            self._pass_until_s = until_s
+        return {"authorization": self._pass}
 
     async def submit(self, raw: bytes) -> bytes:
         """Submit an encoded transaction and return its 32-byte id; raises RefusedError with the node's code."""
@@ -134,7 +164,7 @@ class LedgerClient(Nodes):
 
         Keep the `cursor` of the last event that you are done with, to go on behind it after a restart.
         """
-        return follow_events(self.urls, after, _wanted(module, name, account))
+        return follow_events(self.urls, after, _wanted(module, name, account), self._authorize)
 
     async def account(self, account_id: bytes) -> resources.Account:
         """Return an account."""

@@ -27,6 +27,7 @@ class Kind(IntEnum):
     TRANSACTION = 16
     METER_KEY = 17
     POSSESSION = 18
+    VIEWING_PASS = 19
     PROPOSAL = 32
     PREVOTE = 33
     PRECOMMIT = 34

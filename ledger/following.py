@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -15,6 +15,7 @@ from websockets.exceptions import WebSocketException
 
 from ledger.api import resources
 from ledger.errors import LedgerError
+from ledger.nodes import ClientError
 
 FIRST_PAUSE_S: Final = 0.1
 MAX_PAUSE_S: Final = 5.0
@@ -35,11 +36,15 @@ class SubscriptionRefusedError(LedgerError):
 
 
 async def follow_events(
-    urls: Sequence[str], after: str | None, wanted: dict[str, str]
+    urls: Sequence[str],
+    after: str | None,
+    wanted: dict[str, str],
+    authorize: Callable[[], Awaitable[dict[str, str]]],
 ) -> AsyncIterator[resources.PlacedEvent]:
     """Yield the events behind the cursor *after* (None: from now on) that fit *wanted*, for ever.
 
-    A node that fails is left for the next one of *urls*, at the place that was reached.
+    A node that fails is left for the next one of *urls*, at the place that was reached. *authorize* gives the headers
+    that show who asks.
     """
     pause_s = FIRST_PAUSE_S
     for url in itertools.cycle(urls):
@@ -47,7 +52,11 @@ async def follow_events(
         command = {"id": 1, "subscribe": "events", **place, **wanted}
         try:
             async with connect(
-                _stream_url(url), open_timeout=CONNECT_TIMEOUT_S, max_size=MAX_MESSAGE_BYTES, proxy=None
+                _stream_url(url),
+                open_timeout=CONNECT_TIMEOUT_S,
+                max_size=MAX_MESSAGE_BYTES,
+                proxy=None,
+                additional_headers=await authorize(),
             ) as socket:
                 await socket.send(json.dumps(command))
                 async for message in socket:
@@ -59,7 +68,7 @@ async def follow_events(
                         yield event
                     after, pause_s = answer["next"], FIRST_PAUSE_S
                 fault = "it closed the connection"
-        except (OSError, WebSocketException, TimeoutError) as error:
+        except (OSError, WebSocketException, TimeoutError, ClientError) as error:
             fault = str(error) or type(error).__name__
         except (ValueError, KeyError, TypeError, ValidationError) as error:
             fault = f"it did not answer as a ledger node does: {error}"

@@ -39,9 +39,14 @@ def node(plan: CampusPlan, name: str) -> str:
         }),
         _table("keys", {"vote": "vote.key", "cosign": "cosign.key", "log": "log.key"}),
         _table("tls", {"ca": "../../ca.crt", "cert": "tls.crt", "key": "tls.key"}),
-        _table("api", {"host": plan.host, "port": own.api}),
+        _table("api", {"host": plan.host, "port": own.api, **_shown_intervals(plan)}),
         *peers,
     ])  # fmt: skip
+
+
+def _shown_intervals(plan: CampusPlan) -> dict[str, str]:
+    """Hide nobody's intervals where the whole campus is one machine: its books lie in the same directory."""
+    return {"intervals": "anybody"} if plan.is_local else {}
 
 
 def gateway(plan: CampusPlan, account: bytes) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 
 from ledger.api import resources, views
+from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import MAX_EPOCH, EpochNumber
 from ledger.api.source import Source
 
@@ -24,16 +25,18 @@ def routes(source: Source) -> APIRouter:
         return {"orders": await source.ledger.run(lambda chain: views.show_orders(chain.state, epoch, owner))}
 
     @router.get("/epochs/{number}")
-    async def read_epoch(number: EpochNumber) -> resources.Epoch:
-        return await _show_epoch(source, number)
+    async def read_epoch(request: Request, number: EpochNumber) -> resources.Epoch:
+        return await _show_epoch(source, number, await find_viewer(source, request.headers))
 
     @router.get("/epochs")
     async def list_epochs(
+        request: Request,
         first: Annotated[int, Query(alias="from", ge=0, le=MAX_EPOCH)],
         last: Annotated[int, Query(alias="to", ge=0, le=MAX_EPOCH)],
     ) -> dict[str, list[resources.Epoch]]:
+        viewer = await find_viewer(source, request.headers)
         numbers = await source.ledger.run(lambda chain: views.list_epochs(chain.state, first, last))
-        return {"epochs": [await _show_epoch(source, number) for number in numbers]}
+        return {"epochs": [await _show_epoch(source, number, viewer) for number in numbers]}
 
     @router.get("/supply")
     async def read_supply() -> resources.Supply:
@@ -42,7 +45,9 @@ def routes(source: Source) -> APIRouter:
     return router
 
 
-async def _show_epoch(source: Source, number: int) -> resources.Epoch:
+async def _show_epoch(source: Source, number: int, viewer: Viewer) -> resources.Epoch:
     leaves = await source.disk.read(lambda store: store.settlement_leaves(number))
     lines = [views.show_line(leaf) for leaf in leaves]
-    return await source.ledger.run(lambda chain: views.show_epoch(chain.runtime.look(chain.state), number, lines))
+    return await source.ledger.run(
+        lambda chain: views.show_epoch(chain.runtime.look(chain.state), number, lines, viewer)
+    )

@@ -10,11 +10,12 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import StringConstraints
 
 from ledger import cbor
 from ledger.api import resources, views
+from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import ID_PATTERN
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
@@ -111,9 +112,9 @@ def read_page(store: Store, after: Cursor, wanted: Filter, limit: int) -> Page |
     return Page(tuple(found), at, newest)
 
 
-def show_event(at: Cursor, event: StoredEvent) -> resources.PlacedEvent:
-    """Return *event* as the API shows it."""
-    values = views.show_values(event.values)
+def show_event(at: Cursor, event: StoredEvent, viewer: Viewer) -> resources.PlacedEvent:
+    """Return *event* as the API shows it to *viewer*."""
+    values = views.show_values(viewer.shown(event.values))
     return resources.PlacedEvent(str(at), at.height, event.transaction_id, event.module, event.name, values)
 
 
@@ -123,6 +124,7 @@ def routes(source: Source) -> APIRouter:
 
     @router.get("/events")
     async def list_events(
+        request: Request,
         after: Annotated[str, Query(pattern=CURSOR_PATTERN)] = "0.0",
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
         module: Annotated[str | None, Query(pattern=NAME_PATTERN)] = None,
@@ -134,7 +136,8 @@ def routes(source: Source) -> APIRouter:
         page = await source.disk.read(partial(read_page, after=start, wanted=wanted, limit=limit))
         if isinstance(page, Pruned):
             raise page.problem
-        shown = tuple(show_event(at, event) for at, event in page.events)
+        viewer = await find_viewer(source, request.headers)
+        shown = tuple(show_event(at, event, viewer) for at, event in page.events)
         return resources.EventPage(shown, str(page.next), page.newest)
 
     return router

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from ledger import checkpoint, keys, merkle, records, tiles
+from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import EpochNumber, Hash, Id
 from ledger.api.problems import ProblemError, not_found
 from ledger.api.source import Source
@@ -83,9 +84,14 @@ def routes(source: Source) -> APIRouter:
 
     @router.get("/proofs/settlements/{epoch}/{meter}", response_class=PlainTextResponse)
     async def read_proof(
-        epoch: EpochNumber, meter: Id, which: Annotated[int, Query(alias="line", ge=0, le=MAX_LINE)] = 0
+        request: Request,
+        epoch: EpochNumber,
+        meter: Id,
+        which: Annotated[int, Query(alias="line", ge=0, le=MAX_LINE)] = 0,
     ) -> Response:
-        wanted = bytes.fromhex(meter)
+        wanted, viewer = bytes.fromhex(meter), await find_viewer(source, request.headers)
+        if not viewer.sees_all:
+            await _require_owner(source, viewer, epoch, wanted, which)
         held = await source.ledger.run(lambda chain: meters.list_keys(chain.state, wanted))
         by_thumbprint = {keys.thumbprint(key.public_key): key.public_key for key in held}
         provable, log_key = source.provable, source.log_key
@@ -111,3 +117,12 @@ def routes(source: Source) -> APIRouter:
         raise not_found("unknown_transaction", f"no block holds transaction {transaction_id}")
 
     return router
+
+
+async def _require_owner(source: Source, viewer: Viewer, epoch: int, meter: bytes, which: int) -> None:
+    """Refuse (403) who may not see a settlement line; whether there is one is no secret."""
+    found = await source.disk.read(lambda store: store.settlement_leaf(epoch, meter, which))
+    record = None if found is None else found[1].record
+    if record is not None and not viewer.may_see(records.decode_settlement_line(record).account):
+        text = "a settlement line is shown to its account alone: show a viewing pass of it (`--key`)"
+        raise ProblemError(HTTPStatus.FORBIDDEN, "not_yours", text)

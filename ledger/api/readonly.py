@@ -47,6 +47,7 @@ class ReadOnlySource:
         self, settings: NodeSettings, rules: Genesis, disk: DiskReader, state: LedgerState, node: LedgerClient
     ) -> None:
         self.genesis, self.disk = rules, disk
+        self.shows_intervals = settings.api.intervals == "anybody"
         self._pool = ThreadPoolExecutor(SIGNATURE_THREADS, "signatures")
         self.ledger = Ledger(Chain(Runtime(rules, pool=self._pool), state))
         self.heads = Heads(state.header.height)

@@ -203,11 +203,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A meter's last accepted boundary reading."""
+    """A meter's last accepted boundary reading; the energies are None where they are not for whoever asks."""
 
     epoch: int
-    import_wh: int
-    export_wh: int
+    import_wh: int | None
+    export_wh: int | None
     reading_hash: Hex
 
 
@@ -288,7 +288,10 @@ class SettlementLine:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A delivery epoch. Price and interval are None where nothing traded; `lines` are empty until it is settled."""
+    """A delivery epoch. Price and interval are None where nothing traded; `lines` are empty until it is settled.
+
+    `hidden_lines` are not for whoever asks: a viewing pass (`ledger.viewing_pass`) shows an account its own.
+    """
 
     epoch: int
     phase: EpochPhase
@@ -299,6 +302,7 @@ class Epoch:
     import_wh: int
     export_wh: int
     lines: tuple[SettlementLine, ...]
+    hidden_lines: int = 0
 
 
 @dataclass(frozen=True, slots=True)

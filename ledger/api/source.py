@@ -33,7 +33,11 @@ class Source(Protocol):
     """What the routes know of whoever answers them. They read in the chain's thread or the store's, never in the loop.
 
     `log_key` signs checkpoints as whoever serves them, `provable` is the newest that a quorum has cosigned.
+    `shows_intervals`: to anybody.
     """
+
+    @property
+    def shows_intervals(self) -> bool: ...
 
     @property
     def genesis(self) -> Genesis: ...
@@ -70,10 +74,11 @@ class Source(Protocol):
 
 
 class NodeSource:
-    """A running node."""
+    """A running node; its operator, who has its database, sees all of it."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, for_operator: bool = False) -> None:
         self._node = node
+        self.shows_intervals = for_operator or node.settings.api.intervals == "anybody"
         self.genesis, self.ledger, self.heads = node.genesis, node.ledger, node.heads
         self.disk = DiskReader.open(node.settings.data_dir / DATABASE, "api-read")
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.websockets import WebSocketDisconnect
 
 from ledger.api import resources, views
+from ledger.api.access import Viewer, find_viewer
 from ledger.api.events import (
     NAME_PATTERN,
     Cursor,
@@ -41,7 +42,10 @@ MAX_FAULTS: Final = 10
 PAGE: Final = 100
 SEND_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 10.0
+MAX_REASON: Final = 100
+"""A close frame has room for 123 bytes of reason."""
 CLOSE_NOT_UNDERSTOOD: Final = 4400
+CLOSE_BAD_PASS: Final = 4401
 CLOSE_TOO_SLOW: Final = 4408
 CLOSE_TOO_MANY: Final = 4429
 
@@ -127,9 +131,9 @@ class Heads:
 class Events:
     """Events that fit a filter, each once, and the cursor behind them."""
 
-    def __init__(self, source: Source, after: Cursor | None, wanted: Filter) -> None:
+    def __init__(self, source: Source, after: Cursor | None, wanted: Filter, viewer: Viewer) -> None:
         self.is_done = False
-        self._source, self._wanted = source, wanted
+        self._source, self._wanted, self._viewer = source, wanted, viewer
         self._at = after or Cursor(source.heads.height + 1, 0)
 
     @property
@@ -145,16 +149,16 @@ class Events:
         if page.next == self._at:
             return None
         self._at = page.next
-        shown = tuple(show_event(at, event) for at, event in page.events)
+        shown = tuple(show_event(at, event, self._viewer) for at, event in page.events)
         return {"events": _EVENTS.dump_python(shown, mode="json"), "next": str(page.next)}
 
 
 class Receipt:
     """What became of one transaction."""
 
-    def __init__(self, source: Source, transaction_id: bytes) -> None:
+    def __init__(self, source: Source, transaction_id: bytes, viewer: Viewer) -> None:
         self.is_done = False
-        self._source, self._id = source, transaction_id
+        self._source, self._id, self._viewer = source, transaction_id, viewer
 
     @property
     def place(self) -> None:
@@ -166,7 +170,7 @@ class Receipt:
         if result is None:
             return None
         self.is_done = True
-        return {"receipt": _RECEIPT.dump_python(views.show_receipt(result), mode="json")}
+        return {"receipt": _RECEIPT.dump_python(views.show_receipt(result, self._viewer), mode="json")}
 
 
 class _CloseError(Exception):
@@ -182,6 +186,7 @@ class Stream:
 
     def __init__(self, source: Source, socket: WebSocket) -> None:
         self._source, self._socket = source, socket
+        self._viewer = Viewer()
         self._subscriptions: dict[int, Subscription] = {}
         self._news = asyncio.Event()
         self._faults = 0
@@ -189,6 +194,11 @@ class Stream:
     async def run(self) -> None:
         """Serve the client until it goes, or must be sent away."""
         await self._socket.accept()
+        try:
+            self._viewer = await find_viewer(self._source, self._socket.headers)
+        except ProblemError as problem:
+            await self._close(_CloseError(CLOSE_BAD_PASS, problem.detail[:MAX_REASON]))
+            return
         try:
             with self._source.heads.follow(self._news.set):
                 async with asyncio.TaskGroup() as group:
@@ -236,7 +246,7 @@ class Stream:
             text = f"a connection has at most {MAX_SUBSCRIPTIONS} subscriptions; end one, or open another connection"
             await self._refuse(command.id, _unfit("too_many_subscriptions", text))
         else:
-            subscription = _subscription(self._source, command)
+            subscription = _subscription(self._source, command, self._viewer)
             await self._send({"id": command.id, "subscribed": command.subscribe, "next": subscription.place})
             self._subscriptions[command.id] = subscription
             self._news.set()
@@ -300,16 +310,16 @@ def routes(source: Source) -> APIRouter:
     return router
 
 
-def _subscription(source: Source, command: FollowHeads | FollowEvents | AwaitReceipt) -> Subscription:
+def _subscription(source: Source, command: FollowHeads | FollowEvents | AwaitReceipt, viewer: Viewer) -> Subscription:
     match command:
         case FollowHeads():
             return Heads(source, command.after)
         case FollowEvents():
             account = bytes.fromhex(command.account) if command.account else None
             after = parse_cursor(command.after) if command.after else None
-            return Events(source, after, Filter(command.module, command.name, account))
+            return Events(source, after, Filter(command.module, command.name, account), viewer)
         case AwaitReceipt():
-            return Receipt(source, bytes.fromhex(command.transaction))
+            return Receipt(source, bytes.fromhex(command.transaction), viewer)
 
 
 def _unfit(code: str, text: str) -> ProblemError:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from ledger.api import resources, views
+from ledger.api.access import find_viewer
 from ledger.api.limits import read_body
 from ledger.api.parameters import Hash
 from ledger.api.problems import ProblemError
@@ -61,11 +62,11 @@ def routes(source: Source) -> APIRouter:
         return views.show_rehearsal(answer)
 
     @router.get("/transactions/{transaction_id}")
-    async def read_transaction(transaction_id: Hash) -> resources.Receipt:
+    async def read_transaction(request: Request, transaction_id: Hash) -> resources.Receipt:
         wanted = bytes.fromhex(transaction_id)
         result = await source.disk.read(lambda store: store.result(wanted))
         if result is not None:
-            return views.show_receipt(result)
+            return views.show_receipt(result, await find_viewer(source, request.headers))
         return resources.Receipt(wanted, "pending" if await source.is_waiting(wanted) else "unknown")
 
     return router

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
 from typing import Any, Final
 
 from ledger import block, cbor, records
 from ledger.api import resources
+from ledger.api.access import Viewer
 from ledger.codes import Code
 from ledger.genesis import Parameters, Role
 from ledger.modules import MODULES, accounts, anchors, grid, meters, money
@@ -49,8 +50,8 @@ def show_account(state: LedgerState, account: bytes, next_nonce: int | None) -> 
     )
 
 
-def show_meter(state: LedgerState, meter: bytes) -> resources.Meter | None:
-    """Return the meter, or None."""
+def show_meter(state: LedgerState, meter: bytes, viewer: Viewer) -> resources.Meter | None:
+    """Return the meter, or None; where it stands is for its owner, and for those who see all."""
     row = meters.find(state, meter)
     if row is None:
         return None
@@ -64,15 +65,15 @@ def show_meter(state: LedgerState, meter: bytes) -> resources.Meter | None:
         status=meters.MeterStatus(row.status).name.lower(),
         public_key=row.public_key,
         site=row.site,
-        baseline=resources.Baseline(mark.epoch, mark.import_wh, mark.export_wh, mark.reading_hash) if mark else None,
+        baseline=_show_baseline(mark, is_shown=viewer.may_see(row.owner)) if mark else None,
     )
 
 
-def show_meters(state: LedgerState, after: bytes | None, limit: int) -> resources.MeterPage:
+def show_meters(state: LedgerState, after: bytes | None, limit: int, viewer: Viewer) -> resources.MeterPage:
     """Return the meters behind *after*, ascending by id, at most *limit*."""
     ids = state.keys(meters.METERS.name)
     first = 0 if after is None else bisect_right(ids, after)
-    shown = (show_meter(state, key) for key in ids[first : first + limit])
+    shown = (show_meter(state, key, viewer) for key in ids[first : first + limit])
     return resources.MeterPage(tuple(meter for meter in shown if meter is not None), first + limit < len(ids))
 
 
@@ -103,8 +104,9 @@ def show_orders(state: LedgerState, epoch: int | None, account: bytes | None) ->
     return tuple(islice(found, MAX_LISTED_ORDERS))
 
 
-def show_epoch(look: Look, epoch: int, lines: Iterable[resources.SettlementLine]) -> resources.Epoch:
-    """Return an epoch with its settlement *lines*."""
+def show_epoch(look: Look, epoch: int, lines: Sequence[resources.SettlementLine], viewer: Viewer) -> resources.Epoch:
+    """Return an epoch with those of its settlement *lines* that *viewer* may see."""
+    shown = tuple(line for line in lines if viewer.may_see(line.account))
     row = market.read_epoch(look.state, epoch, look.parameters)
     return resources.Epoch(
         epoch=epoch,
@@ -115,7 +117,8 @@ def show_epoch(look: Look, epoch: int, lines: Iterable[resources.SettlementLine]
         orders=row.orders,
         import_wh=row.import_wh,
         export_wh=row.export_wh,
-        lines=tuple(lines),
+        lines=shown,
+        hidden_lines=len(lines) - len(shown),
     )
 
 
@@ -164,8 +167,8 @@ def show_head(body: bytes) -> resources.Head:
     )
 
 
-def show_receipt(result: TransactionResult) -> resources.Receipt:
-    """Return what became of a transaction in a block."""
+def show_receipt(result: TransactionResult, viewer: Viewer) -> resources.Receipt:
+    """Return what became of a transaction in a block, as *viewer* may see it."""
     code = Code(result.code)
     return resources.Receipt(
         id=result.id,
@@ -175,7 +178,7 @@ def show_receipt(result: TransactionResult) -> resources.Receipt:
         code=result.code,
         code_name=code.name.lower(),
         text=result.text,
-        events=tuple(show_event(*values) for values in cbor.decode(result.events)),
+        events=tuple(_show_event(module, name, pairs, viewer) for module, name, pairs in cbor.decode(result.events)),
     )
 
 
@@ -207,9 +210,8 @@ def show_metrics(look: Look) -> str:
     )
 
 
-def show_event(module: str, name: str, pairs: list[list[Any]]) -> resources.Event:
-    """Return an event of a receipt."""
-    return resources.Event(module, name, show_values(dict(pairs)))
+def _show_event(module: str, name: str, pairs: list[list[Any]], viewer: Viewer) -> resources.Event:
+    return resources.Event(module, name, show_values(viewer.shown(dict(pairs))))
 
 
 def show_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,6 +232,12 @@ def _show(value: Any) -> Any:
     if type(value) is int and abs(value) > resources.MAX_SAFE_INTEGER:
         return str(value)
     return value
+
+
+def _show_baseline(mark: meters.Mark, *, is_shown: bool) -> resources.Baseline:
+    if not is_shown:
+        return resources.Baseline(mark.epoch, None, None, mark.reading_hash)
+    return resources.Baseline(mark.epoch, mark.import_wh, mark.export_wh, mark.reading_hash)
 
 
 def _phase(state: Reader, epoch: int) -> resources.EpochPhase:

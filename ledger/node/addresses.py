@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -69,6 +69,7 @@ class ApiSettings(Section):
     `operator` is where the operator's own methods are answered: `unix:PATH`, or a loopback address. Left out it is
     operator.sock in the data directory, which only the node's user may open. `cors` are the origins of web pages that
     browsers may let in; none by default. An address may ask `requests_per_s` (this machine's own: without a limit).
+    `intervals` are shown to their owners and to those whose role it is, by a viewing pass, or to anybody.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -76,6 +77,7 @@ class ApiSettings(Section):
     websocket: SocketAddress | None = None
     operator: Annotated[Address | Path | None, BeforeValidator(_read_operator)] = None
     cors: tuple[Annotated[str, Field(pattern=r"^https?://[^/*\s]+$")], ...] = ()
+    intervals: Literal["owners", "anybody"] = "owners"
     requests_per_s: int = Field(100, ge=1, le=100_000)
 
     @model_validator(mode="after")

@@ -52,13 +52,14 @@ async def _serve(settings: NodeSettings) -> None:
         opened.push_async_callback(node.close)
         _spare_the_collector()
         own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
-        source = NodeSource(node)
+        source, own_source = NodeSource(node), NodeSource(node, for_operator=True)
         opened.callback(source.close)
+        opened.callback(own_source.close)
         app = make_app(source, settings.api)
         app.include_router(diagnosis.routes(node), prefix="/v1")
         servers = {
             server.make_server(app): public,
-            server.make_server(make_operator_app(node, source)): [own],
+            server.make_server(make_operator_app(node, own_source)): [own],
         }
         working = asyncio.create_task(node.run())
         serving = [asyncio.create_task(one.serve(sockets=sockets)) for one, sockets in servers.items()]

@@ -107,6 +107,7 @@ ca = "ca.crt"
 cert = "tls.crt"
 key = "tls.key"
 [api]
+intervals = "anybody"
 host = "127.0.0.1"
 port = {self.port}
 """

@@ -11,8 +11,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from gateway.cli import run as run_campusgrid
 from ledger import checkpoint, envelope, keys, proof, reading, transaction
-from ledger.client import ClientError, LedgerClient, RefusedError
+from ledger.client import ClientError, LedgerClient, RefusedError, ViewingKey
 from ledger.reading import ClockQuality, Reading, Reason, Status
 from ledger.transaction import Call
 from tests.ledger.node.network import (
@@ -25,6 +26,7 @@ from tests.ledger.node.network import (
     account_key,
     until,
 )  # fmt: skip
+from tests.ledger.node.served import opened, served
 from tests.ports import free_port
 
 METER = bytes.fromhex("ee00000000000001")
@@ -175,7 +177,7 @@ async def test_the_client_leaves_a_server_that_is_no_ledger_node_for_the_next(ru
 
 
 async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
-    running: Network, client: LedgerClient
+    running: Network, client: LedgerClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     admin, user = running.account(client, ADMIN), running.account(client)
     first = int(time.time()) // EPOCH_S - 2
@@ -199,11 +201,37 @@ async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
     proven = await prove(client, first)
     assert proven.line.import_wh == 5
     assert [one.raw for one in proven.readings if one] == list(readings)
+    await assert_shown_to_its_owner_alone(running, first, capsys)
     supply = await client.supply()
     assert supply.conserved.energy
     assert supply.conserved.money
     assert supply.conserved.grid_supply
     assert first in [epoch.epoch for epoch in await client.epochs(first, first)]
+
+
+async def assert_shown_to_its_owner_alone(network: Network, epoch: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where node.toml says nothing else: the owner and admins see what was measured, strangers and others do not."""
+    async with opened(network, network.urls[0], "owners") as source, served(source) as url:
+        for viewer, sees in ((None, False), (OTHER, False), (USER, True), (ADMIN, True)):
+            key = None if viewer is None else ViewingKey(viewer, account_key(viewer))
+            async with LedgerClient([url], key) as client:
+                found, baseline = await client.epoch(epoch), (await client.meter(METER)).baseline
+                assert (len(found.lines), found.hidden_lines) == ((1, 0) if sees else (0, 1))
+                assert found.import_wh == 5, "the totals are everybody's"
+                assert baseline is not None
+                assert baseline.import_wh == (105 if sees else None)
+                if sees:
+                    assert (await prove(client, epoch)).line.import_wh == 5
+                else:
+                    with pytest.raises(RefusedError, match="not_yours"):
+                        await client.proof(epoch, METER)
+        epochs = ["--from", str(epoch), "--to", str(epoch), "--url", url]
+        assert await asyncio.to_thread(run_campusgrid, ["bill", USER.hex(), *epochs]) == 1
+        assert "give its key with --key" in capsys.readouterr().err
+        file = network.root / "user.key"
+        file.write_text(account_key(USER).seed.hex())
+        assert await asyncio.to_thread(run_campusgrid, ["bill", USER.hex(), *epochs, "--key", str(file)]) == 0
+        assert f"{epoch}," in capsys.readouterr().out
 
 
 def signed_readings(epoch: int) -> tuple[bytes, ...]:

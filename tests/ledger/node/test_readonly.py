@@ -8,8 +8,7 @@ import json
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from ledger.api import server, stream
-from ledger.api.app import make_app
-from ledger.api.readonly import ReadOnlySource
-from ledger.api.sockets import bind
+from ledger.api import stream
 from ledger.client import ClientError, LedgerClient
 from ledger.errors import CorruptedError
-from ledger.node import settings
-from ledger.node.addresses import Address, ApiSettings
 from ledger.node.store import StoreError
 from ledger.state import LedgerState
 from tests.ledger.node.network import CAMPUSGRID, OTHER, PATIENCE_S, USER, Network, answers, make_network, until
+from tests.ledger.node.served import opened, served
 from tests.ports import free_port
 
 
@@ -111,34 +106,11 @@ async def heard_of(client: LedgerClient, height: int) -> list[str]:
     return heard
 
 
-@asynccontextmanager
-async def opened(network: Network, node: str) -> AsyncIterator[ReadOnlySource]:
-    source = await ReadOnlySource.open(settings.load(network.directory(0) / "node.toml"), node)
-    try:
-        yield source
-    finally:
-        await source.close()
-
-
-@asynccontextmanager
-async def served(source: ReadOnlySource) -> AsyncIterator[str]:
-    """Serve the API of *source* in this process, and yield its address."""
-    port = free_port()
-    with bind(Address(host="127.0.0.1", port=port)) as listener:
-        api = server.make_server(make_app(source, ApiSettings()))
-        serving = asyncio.create_task(api.serve(sockets=[listener]))
-        try:
-            yield f"127.0.0.1:{port}"
-        finally:
-            api.should_exit = True
-            await serving
-
-
 async def test_a_reader_whose_node_is_away_reads_on_and_says_where_to_submit(lone: Network) -> None:
-    async with opened(lone, f"http://127.0.0.1:{free_port()}") as source, served(source) as address:
-        async with LedgerClient([f"http://{address}"]) as client:
+    async with opened(lone, f"http://127.0.0.1:{free_port()}") as source, served(source) as url:
+        async with LedgerClient([url]) as client:
             assert (await client.account(USER)).balance_aaip > 0
-        async with httpx.AsyncClient(base_url=f"http://{address}") as http:
+        async with httpx.AsyncClient(base_url=url) as http:
             for path, body in (("", {"transaction": "AAAA"}), ("/bulk", {"transactions": ["AAAA"]})):
                 answer = await http.post(f"/v1/transactions{path}", json=body)
                 assert (answer.status_code, answer.json()["code"]) == (503, "node_unreachable")
@@ -151,9 +123,9 @@ async def test_a_client_that_reads_nothing_is_closed_with_a_code_that_says_so(
 ) -> None:
     """Heads again and again: more than the sockets' buffers hold."""
     monkeypatch.setattr(stream, "SEND_TIMEOUT_S", 0.3)
-    async with opened(lone, lone.urls[0]) as source, served(source) as address:
+    async with opened(lone, lone.urls[0]) as source, served(source) as url:
         async with connect(
-            f"ws://{address}/v1/stream", proxy=None, max_queue=1, compression=None, ping_interval=None
+            f"ws{url[4:]}/v1/stream", proxy=None, max_queue=1, compression=None, ping_interval=None
         ) as socket:
             source.heads.height = 10**6
             monkeypatch.setattr(stream.Heads, "advance", endless)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,17 +20,21 @@ from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ledger import cbor, transaction
+from ledger import cbor, transaction, viewing_pass
 from ledger.api import stream
+from ledger.api.access import Viewer
 from ledger.api.events import Cursor, Filter, Page, Pruned, read_page
 from ledger.api.resources import PlacedEvent
 from ledger.client import LedgerClient, RefusedError
+from ledger.errors import MalformedError
 from ledger.following import SubscriptionRefusedError
 from ledger.node.pruned_rows import Kept
 from ledger.node.service import DATABASE
 from ledger.node.store import Store
 from ledger.transaction import Call
 from tests.ledger.node.network import OTHER, USER, Network, account_key, until
+from tests.ledger.node.served import opened as opened_reader
+from tests.ledger.node.served import served
 
 PATIENCE_S = 20
 
@@ -321,6 +326,49 @@ async def test_hostile_paths_queries_and_bodies_are_refused_never_a_fault_of_the
                     assert set(answer.json()) == {"type", "title", "status", "detail", "code"}, (method, path)
                 seen += 1
     assert seen > 250
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"chain_id": bytes(8)}, "of another chain"),
+        ({"until_s": 1}, "must end within"),
+        ({"until_s": 2**60}, "must end within"),
+        ({"account": b"nobody--"}, "did not sign it"),
+        ({"key": account_key(OTHER)}, "did not sign it"),
+    ],
+)
+async def test_a_pass_that_does_not_hold_is_refused_over_http_and_websocket(
+    lone: Network, change: dict[str, Any], reason: str
+) -> None:
+    values: dict[str, Any] = {"chain_id": lone.genesis.chain_id, "account": USER, "until_s": int(time.time()) + 60}
+    header = viewing_pass.write(**(values | {"key": account_key(USER)} | change))
+    async with opened_reader(lone, lone.urls[0], "owners") as source, served(source) as url:
+        async with httpx.AsyncClient(base_url=url) as http:
+            answer = await http.get("/v1/meters", headers={"authorization": header})
+            assert (answer.status_code, answer.json()["code"]) == (401, "bad_pass")
+            assert reason in answer.json()["detail"]
+        async with connect(
+            f"ws{url[4:]}/v1/stream", proxy=None, additional_headers={"authorization": header}
+        ) as socket:
+            with pytest.raises(ConnectionClosed) as caught:
+                await socket.recv()
+            assert caught.value.rcvd is not None
+            assert caught.value.rcvd.code == stream.CLOSE_BAD_PASS
+
+
+@pytest.mark.parametrize("header", ["", "Pass", "Pass ", "Bearer x", "Pass ====", "Pass AAAA", "Pass " + "A" * 9000])
+def test_what_is_no_pass_is_one_clear_refusal(header: str) -> None:
+    with pytest.raises(MalformedError):
+        viewing_pass.read(header)
+
+
+def test_what_was_measured_is_left_out_of_events_for_strangers() -> None:
+    values = {"meter": b"m" * 8, "epoch": 1, "import_wh": 5, "export_wh": 3}
+    assert Viewer().shown(values) == Viewer(b"m" * 8).shown(values) == {"meter": b"m" * 8, "epoch": 1}
+    assert Viewer(sees_all=True).shown(values) == values
+    totals = {"epoch": 1, "import_wh": 5}
+    assert Viewer().shown(totals) == totals, "no single meter's"
 
 
 async def test_a_dry_run_says_what_would_happen_and_keeps_nothing(lone: Network, client: LedgerClient) -> None:
