@@ -54,8 +54,7 @@ class Condition:
     """Where a node's consensus stands: the height in progress and all that may keep it from being decided.
 
     `index` is None for a node that is no authority. It signs from height `signs_from` on, and no more after an `alarm`.
-    `has_work` tells whether there is anything to decide. `height_age_ms` counts from the first round, else from the
-    last block.
+    `has_work` tells whether there is anything to decide. `height_age_ms` counts from the first round, 0 before it.
     """
 
     chain_id: Hex

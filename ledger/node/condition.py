@@ -31,7 +31,7 @@ def describe_condition(node: Node) -> Condition:
         alarm=driver.alarm or driver.key_fault,
         has_work=driver.has_work() or (at is not None and at.step is not Step.NEW),
         mempool=len(node.mempool),
-        height_age_ms=_to_ms(now_s - observer.height_since_s),
+        height_age_ms=0 if observer.round_since_s is None else _to_ms(now_s - observer.height_since_s),
         round_age_ms=None if observer.round_since_s is None else _to_ms(now_s - observer.round_since_s),
         authorities=tuple(_describe_authority(node, place, now_s) for place in range(len(authorities))),
         nils=tuple(
