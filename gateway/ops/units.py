@@ -46,8 +46,9 @@ def gateway(program: Path, config: Path, folder: Path) -> str:
 
 
 def ledger_node(program: Path, config: Path, folder: Path) -> str:
-    """Return the unit of a ledger node that keeps its data in *folder*."""
-    return _service("campusgrid ledger node", f"{program} ledger run --config {config}", [folder], "")
+    """Return the unit of a ledger node that keeps its data in *folder*; a reload reads peers and TLS files again."""
+    command = f"{program} ledger run --config {config}"
+    return _service("campusgrid ledger node", command, [folder], "", "ExecReload=/bin/kill -HUP $MAINPID\n")
 
 
 def backup(program: Path, config: Path, folders: Sequence[Path]) -> str:
@@ -85,7 +86,7 @@ WantedBy=timers.target
 """
 
 
-def _service(description: str, command: str, folders: Sequence[Path], after: str) -> str:
+def _service(description: str, command: str, folders: Sequence[Path], after: str, reload: str = "") -> str:
     return f"""\
 {_MARK}[Unit]
 Description={description}
@@ -100,7 +101,7 @@ NotifyAccess=main
 User={USER}
 Group={USER}
 ExecStart={command}
-WorkingDirectory={folders[0]}
+{reload}WorkingDirectory={folders[0]}
 Restart=always
 RestartSec=5
 WatchdogSec=60

@@ -6,6 +6,7 @@ stands here and nowhere else; the public routes are answered on this listener, t
 
 from __future__ import annotations
 
+import time
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from ledger.api import diagnosis, resources
 from ledger.api.app import make_app
 from ledger.api.problems import ProblemError, answer
 from ledger.api.source import NodeSource
+from ledger.node.peers import Peer
 from ledger.node.service import Node
 
 HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -54,12 +56,19 @@ def routes(node: Node) -> APIRouter:
 
     @router.get("/peers")
     async def list_peers() -> dict[str, tuple[resources.PeerAddress, ...]]:
-        peers = node.peers.by_name.items()
-        return {
-            "peers": tuple(
-                resources.PeerAddress(name, str(peer.address.address), peer.linked, len(peer.outbox.frames))
-                for name, peer in peers
-            )
-        }
+        return {"peers": tuple(_describe(peer) for peer in node.peers.by_name.values())}
 
     return router
+
+
+def _describe(peer: Peer) -> resources.PeerAddress:
+    now_s, conduct = time.monotonic(), peer.conduct
+    return resources.PeerAddress(
+        name=peer.name,
+        address=str(peer.addresses[0]) if peer.addresses else "",
+        connected=peer.linked,
+        queued=len(peer.outbox.frames),
+        score=round(conduct.score(now_s)),
+        faults={fault.value: count for fault, count in conduct.faults.items()},
+        cut_off_s=max(0, round(conduct.cut_off_until_s - now_s)),
+    )

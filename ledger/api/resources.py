@@ -43,12 +43,18 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
-    """Where a peer is dialled, for the operator's eyes; `queued` frames wait for it."""
+    """Where a peer is dialled, for the operator's eyes; `queued` frames wait for it.
+
+    `score` is 100 for one without a fault; while it is cut off, what it sends is not read for `cut_off_s` more seconds.
+    """
 
     name: str
     address: str
     connected: bool
     queued: int
+    score: int
+    faults: dict[str, int]
+    cut_off_s: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,6 +222,11 @@ def prove_synced(head: Head, authority: bytes) -> bytes:
     return hashlib.sha256(cbor.encode(["synced", authority, head.header.height, head.secret])).digest()
 
 
+def candidate_names(state: LedgerState) -> frozenset[str]:
+    """Return the names of the institutions that were admitted and have not joined."""
+    return frozenset(str(row.member[1]) for _, row in state.scan(CANDIDATES))
+
+
 def choose_evidence(
     state: LedgerState, chain_id: bytes, height: int, candidates: Iterable[bytes], limit: int
 ) -> tuple[bytes, ...]:

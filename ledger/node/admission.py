@@ -6,14 +6,14 @@ What a client submits is passed on to the other authorities, many in a frame. Wh
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from ledger.codes import Refusal
+from ledger.codes import Code, Refusal
 from ledger.node import wire
 from ledger.node.chain import Ledger
 from ledger.node.mempool import Mempool, PoolRefusal
@@ -21,6 +21,7 @@ from ledger.node.wire import Frame
 from ledger.transaction import Transaction
 
 MAX_QUEUED_GOSSIP: Final = 10_000
+"""Transactions of one peer that wait: none takes the place of the others."""
 MAX_BATCH: Final = 256
 """A block that is to be executed waits for one batch at most."""
 
@@ -39,23 +40,34 @@ Answer = Admitted | Refusal | PoolRefusal
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """A transaction to be checked; `answer` is where its client waits, None where a peer passed it on."""
+    """A transaction to be checked; `answer` is where its client waits, None where `peer` passed it on."""
 
     raw: bytes
     answer: asyncio.Future[Answer] | None
+    peer: str | None = None
 
 
 class Admission:
-    """The way into *mempool*. `broadcast` passes frames on; `note` is called when something may wait for a block."""
+    """The way into *mempool*. `broadcast` passes frames on; `note` is called when something may wait for a block.
+
+    `blame` is called with the name of a peer that passed on what is no transaction.
+    """
 
     def __init__(
-        self, ledger: Ledger, mempool: Mempool, broadcast: Callable[[Frame], None], note: Callable[[], None]
+        self,
+        ledger: Ledger,
+        mempool: Mempool,
+        broadcast: Callable[[Frame], None],
+        note: Callable[[], None],
+        blame: Callable[[str], None],
     ) -> None:
         self.dropped_gossip = 0
         self._ledger = ledger
         self._mempool = mempool
         self._broadcast = broadcast
         self._note = note
+        self._blame = blame
+        self._queued: Counter[str] = Counter()
         self._arrivals: deque[_Arrival] = deque()
         self._arrived = asyncio.Event()
 
@@ -66,11 +78,12 @@ class Admission:
         self._enqueue(waiting)
         return await asyncio.gather(*(one.answer for one in waiting if one.answer is not None))
 
-    def take_gossip(self, raws: Sequence[bytes]) -> None:
-        """Take in what a peer passed on. Beyond the limit it is dropped: the peer offers it at its next link again."""
-        room = max(0, MAX_QUEUED_GOSSIP - len(self._arrivals))
+    def take_gossip(self, peer: str, raws: Sequence[bytes]) -> None:
+        """Take in what *peer* passed on. Beyond its limit it is dropped: it is offered at the next link again."""
+        room = max(0, MAX_QUEUED_GOSSIP - self._queued[peer])
         self.dropped_gossip += max(0, len(raws) - room)
-        self._enqueue([_Arrival(raw, None) for raw in raws[:room]])
+        self._queued[peer] += len(raws[:room])
+        self._enqueue([_Arrival(raw, None, peer) for raw in raws[:room]])
 
     async def run(self) -> None:
         """Check what arrives, for ever."""
@@ -100,10 +113,19 @@ class Admission:
             self._broadcast(frame)
         for arrival, answer in zip(batch, answers, strict=True):
             if arrival.answer is None:
-                _log_refusal(answer)
+                self._judge_gossip(arrival.peer or "", answer)
             elif not arrival.answer.done():  # its client may have gone
                 arrival.answer.set_result(answer)
         self._note()
+
+    def _judge_gossip(self, peer: str, answer: Answer) -> None:
+        """Only what cannot be decoded is the peer's fault: all else may have been right where it came from."""
+        self._queued[peer] -= 1
+        if isinstance(answer, Admitted):
+            return
+        log.debug("passed-on transaction refused", peer=peer, code=answer.code.name, text=answer.text)
+        if answer.code is Code.UNDECODABLE:
+            self._blame(peer)
 
     def _pool_in(self, item: Transaction, next_nonce: int) -> Admitted | PoolRefusal:
         return self._mempool.add(item, next_nonce) or Admitted(item.id)
@@ -111,8 +133,3 @@ class Admission:
 
 def _is_in(answer: Answer) -> bool:
     return isinstance(answer, Admitted)
-
-
-def _log_refusal(answer: Answer) -> None:
-    if not isinstance(answer, Admitted):
-        log.debug("passed-on transaction refused", code=answer.code.name, text=answer.text)

@@ -59,7 +59,8 @@ class Position:
     """Where the chain stands: its newest header, the authorities of the next height, when hooks have work next.
 
     `sets` are the authorities of the newest height and the two after it, `parameters` those of the next block. A node
-    that is `unable` (why) does not know the protocol version of the next block, and goes no further.
+    that is `unable` (why) does not know the protocol version of the next block, and goes no further. `candidates` are
+    the names of institutions that were admitted and have not joined.
     """
 
     header: Header
@@ -68,6 +69,7 @@ class Position:
     sets: Mapping[int, AuthoritySet]
     parameters: Parameters
     unable: str | None
+    candidates: frozenset[str] = frozenset()
 
 
 class Chain:
@@ -142,6 +144,7 @@ class Chain:
             sets=sets,
             parameters=self.runtime.look(state).parameters,
             unable=None if unable is None else unable.text,
+            candidates=authorities.candidate_names(state),
         )
 
     def check(self, raw: bytes) -> tuple[Transaction, int] | Refusal:

@@ -69,15 +69,18 @@ class Cosigning:
                 if report.size == header.log_size:
                     self.receive(report)
 
-    def receive(self, report: CosignatureReport) -> None:
-        """Take a cosignature in; one for a later log waits, one that is old or bad is nothing."""
+    def receive(self, report: CosignatureReport) -> bool:
+        """Take a cosignature in; one for a later log waits, an old one is nothing. False: it is forged."""
         if report.authority >= len(self.authorities) or report.authority in self._held:
-            return
+            return True
         if report.size > self.newest.size:
             self._early.setdefault(report.authority, deque(maxlen=MAX_EARLY_COSIGNATURES)).append(report)
-        elif report.size == self.newest.size and self._is_good(report):
+        elif report.size == self.newest.size:
+            if not self._is_good(report):
+                return False
             self._held[report.authority] = report
             self._complete()
+        return True
 
     def reports(self) -> list[CosignatureReport]:
         """Return all cosignatures held over the newest checkpoint, for a peer that lacks them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -25,21 +25,21 @@ from ledger.consensus.evidence import Evidence
 from ledger.consensus.messages import Message, Proposal, Statement
 from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
-from ledger.errors import MalformedError
 from ledger.handover import certify
 from ledger.liveness import Progress
 from ledger.node import hsm, promises, wire
 from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position
+from ledger.node.conduct import Fault
 from ledger.node.disputes import dispute
 from ledger.node.identity import Seat
+from ledger.node.inbox import Inbox
 from ledger.node.parts import Parts
 from ledger.node.store import Signed, SignedType
 
-MAX_QUEUED_JOBS: Final = 10_000
-"""Jobs that wait; beyond it what peers send is dropped and counted, they send it again. Own results always get in."""
+_FORGERIES: Final = (messages.Refusal.OTHER_CHAIN, messages.Refusal.BAD_SIGNATURE, messages.Refusal.NOT_THE_PROPOSER)
+"""What no correct node passes on: it would have refused it itself."""
 MAX_PENDING_EVIDENCE: Final = 64
 
-Job = Callable[[], Awaitable[None]]
 log = structlog.get_logger("consensus")
 
 
@@ -55,17 +55,21 @@ class Driver:
         self.signs_from = 1
         self.alarm: str | None = None
         self.key_fault: str | None = None
-        self.dropped_jobs = 0
         self.progress = Progress()
         self._parts = parts
         self._chain_id = parts.genesis.chain_id
-        self._jobs: asyncio.Queue[Job] = asyncio.Queue()
+        self._inbox = Inbox(lambda peer: parts.peers.blame(peer, Fault.MALFORMED))
         self._records: list[Message] = []
         self._executed: list[Candidate] = []
         self._evidence: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept_size = 0
         self._hooks_due: asyncio.TimerHandle | None = None
+
+    @property
+    def dropped_jobs(self) -> int:
+        """How much of what peers sent was dropped because too much of theirs waited."""
+        return self._inbox.dropped
 
     @property
     def height(self) -> int:
@@ -94,12 +98,9 @@ class Driver:
         restored = promises.restore(stored, self._chain_id, self.position.authorities, self.place)
         await self._start_height(stored.last_commit, restored)
         while True:
-            job = await self._jobs.get()
-            try:
-                with self.progress.working():
-                    await job()
-            except MalformedError as error:
-                log.warning("malformed consensus message", error=str(error))
+            job = await self._inbox.next()
+            with self.progress.working():
+                await job()
 
     def close(self) -> None:
         """Drop the work in hand."""
@@ -108,42 +109,43 @@ class Driver:
 
     # ---- what comes in; none of these blocks
 
-    def take_message(self, raw: bytes) -> None:
+    def take_message(self, peer: str, raw: bytes) -> None:
         """Take in a consensus message's envelope as it came."""
-        self._post_from_peer(partial(self._receive, raw))
+        self._inbox.post_from(peer, partial(self._receive, peer, raw))
 
-    def take_proposal(self, raw: bytes, body: bytes) -> None:
+    def take_proposal(self, peer: str, raw: bytes, body: bytes) -> None:
         """Take in a proposal with the bytes that are said to be its block; raises MalformedError."""
         _, statement = messages.read_statement(envelope.parse(raw).payload)
         if isinstance(statement, Proposal):
             self._offer(statement.height, statement.block_id, body)
-        self.take_message(raw)
+        self.take_message(peer, raw)
 
     def take_candidate(self, block_id: bytes, body: bytes) -> None:
         """Take in the answer to a request for a block of the height in progress."""
         if block_id in self._parts.blocks.wanted:
             self._offer(self.height, block_id, body)
 
-    def take_decided(self) -> None:
+    def take_decided(self, peer: str) -> None:
         """See whether the block of this height came with its certificate."""
-        self._post_from_peer(self._try_decided)
+        self._inbox.post_from(peer, self._try_decided)
 
-    def take_cosignature(self, report: wire.CosignatureReport) -> None:
-        """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept."""
+    def take_cosignature(self, report: wire.CosignatureReport) -> bool:
+        """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept. False: it is forged."""
         cosigning = self._parts.cosigning
-        cosigning.receive(report)
+        is_sound = cosigning.receive(report)
         if cosigning.provable is not None and cosigning.provable_size > self._kept_size:
             self._kept_size, stored = cosigning.provable_size, cosigning.provable.encode()
             self._spawn(self._parts.disk.commit(lambda store: store.set_meta("provable", stored)))
+        return is_sound
 
     def take_status(self, peer: str, status: Status) -> None:
         """Take in where a peer stands."""
-        self._post_from_peer(partial(self._feed, ev.StatusReceived(peer, status)))
+        self._inbox.post_from(peer, partial(self._feed, ev.StatusReceived(peer, status)))
 
     def offer_work(self) -> None:
         """Let the core begin the next block if there is something to decide."""
         if self.has_work():
-            self._post(partial(self._feed, ev.WorkAvailable(self.height)))
+            self._inbox.post(partial(self._feed, ev.WorkAvailable(self.height)))
 
     def _offer(self, height: int, block_id: bytes, body: bytes) -> None:
         """Keep what is said to be a block; the core asks only once, so one that it waits for is executed now."""
@@ -154,15 +156,6 @@ class Driver:
             self._begin(fx.ValidateBlock(blocks.height, block_id))
 
     # ---- events and effects
-
-    def _post(self, job: Job) -> None:
-        self._jobs.put_nowait(job)
-
-    def _post_from_peer(self, job: Job) -> None:
-        if self._jobs.qsize() < MAX_QUEUED_JOBS:
-            self._post(job)
-        else:
-            self.dropped_jobs += 1
 
     async def _feed(self, event: ev.Event) -> None:
         """Hand *event* in and perform all that follows, what a signature brings about behind what was there before."""
@@ -199,20 +192,22 @@ class Driver:
             case fx.SetTimer(timer, delay_ms):
                 self._parts.observer.note_timer(timer)
                 fired = partial(self._feed, ev.TimeoutFired(timer))
-                asyncio.get_running_loop().call_later(delay_ms / 1000, self._post, fired)
+                asyncio.get_running_loop().call_later(delay_ms / 1000, self._inbox.post, fired)
             case fx.SendTo(peer, found):
                 for message in found:
                     self._parts.peers.send(peer, wire.message(message.raw))
             case fx.SendDecided(peer, height):
                 self._spawn(self._send_decided(peer, height))
 
-    async def _receive(self, raw: bytes) -> None:
+    async def _receive(self, peer: str, raw: bytes) -> None:
         message = messages.decode(raw, self.position.sets, self._chain_id)
         if isinstance(message, Message):
             self._parts.observer.take_message(message, self.position.sets[message.statement.height])
             await self._feed(ev.MessageReceived(message))
         elif message is not messages.Refusal.OTHER_HEIGHT:
-            log.warning("message refused", reason=message.value)
+            log.warning("message refused", peer=peer, reason=message.value)
+            if message in _FORGERIES:
+                self._parts.peers.blame(peer, Fault.BAD_SIGNATURE)
 
     async def _cast(self, statement: Statement) -> tuple[fx.Effect, ...]:
         """Sign, make durable together with inputs and blocks so far, count the own message, and only then send it."""
@@ -309,6 +304,7 @@ class Driver:
         if not verify_commit(found.commit, self.position.authorities, self._chain_id):
             log.warning("bad commit certificate", peer=found.peer, height=found.commit.height)
             self._parts.sync.distrust(found.peer, time.monotonic())
+            self._parts.peers.blame(found.peer, Fault.BAD_CERTIFICATE)
             return
         self._offer(self.height, found.commit.block_id, found.body)
         await self._feed(ev.CommitReceived(found.commit))
@@ -333,7 +329,7 @@ class Driver:
         if candidate is None:
             return
         self._drop_impossible(items, candidate)
-        self._post(partial(self._built, effect, candidate))
+        self._inbox.post(partial(self._built, effect, candidate))
 
     async def _built(self, effect: fx.BuildBlock, candidate: Candidate) -> None:
         if effect.height == self.height:
@@ -347,7 +343,7 @@ class Driver:
             lambda chain: chain.validate(block_id, body) if chain.height + 1 == height else None
         )
         if result is not None:
-            self._post(partial(self._judge, height, block_id, result))
+            self._inbox.post(partial(self._judge, height, block_id, result))
 
     async def _judge(self, height: int, block_id: bytes, result: Candidate | Invalid | NotTheBlock) -> None:
         if height != self.height:

@@ -1,42 +1,38 @@
-"""Links to the other authorities: mutually authenticated TLS over TCP, one outgoing link per peer.
+"""Links to the other institutions: mutually authenticated TLS over TCP, one outgoing link per peer.
 
 A node writes only on the links that it dialled and reads only on those that it accepted, so two nodes share two
-links and nothing has to be agreed about who dials. A frame is `length u32 ‖ type u8 ‖ payload`.
+links and nothing has to be agreed about who dials. Addresses come from node.toml, and from the peers themselves.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from ledger import cbor
-from ledger.errors import LedgerError, MalformedError
-from ledger.node import wire
+from ledger.errors import MalformedError
+from ledger.node import links, tls, wire
 from ledger.node.addresses import Address
-from ledger.node.settings import NodeSettings, PeerAddress, SettingsError, TlsFiles
+from ledger.node.conduct import Conduct, Fault
+from ledger.node.links import Outbox, PeerFaultError
+from ledger.node.settings import NodeSettings, SettingsError
+from ledger.node.standing import Standing
 from ledger.node.wire import Frame, FrameType
 
-MAX_QUEUED_FRAMES: Final = 4096
-MAX_QUEUED_BYTES: Final = 16 * 2**20
 FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 2.0
 CONNECT_TIMEOUT_S: Final = 5.0
 SILENCE_TIMEOUT_S: Final = 15.0
+MAX_GREETING: Final = 32
+"""Incoming links that have not said who they are; beyond it new ones are closed."""
 PROTOCOL: Final = 1
-_LENGTH_BYTES: Final = 4
 
 log = structlog.get_logger("peers")
-
-
-class PeerFaultError(LedgerError):
-    """A peer broke the protocol: its link is closed, and its operator must act."""
-
 
 Handler = Callable[[str, Frame], None]
 """Called in the loop with the authenticated name of the sender; it must not block."""
@@ -46,71 +42,52 @@ Greet = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Outbox:
-    """Frames that wait for one link. When it is full the *oldest* go: whatever matters is sent again on status."""
-
-    frames: deque[Frame] = field(default_factory=deque)
-    size: int = 0
-    dropped: int = 0
-    filled: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def put(self, frame: Frame) -> None:
-        """Queue *frame*, dropping and counting the oldest ones beyond the limits."""
-        self.frames.append(frame)
-        self.size += len(frame.payload)
-        while len(self.frames) > MAX_QUEUED_FRAMES or self.size > MAX_QUEUED_BYTES:
-            self.size -= len(self.frames.popleft().payload)
-            self.dropped += 1
-        self.filled.set()
-
-    def take(self) -> Iterable[Frame]:
-        """Return all queued frames, leaving none."""
-        frames, self.frames, self.size = self.frames, deque(), 0
-        self.filled.clear()
-        return frames
-
-
-@dataclass(slots=True)
 class Peer:
-    """One other authority: where it listens, what waits for it, and what it last said of itself."""
+    """One other institution: where it listens, what waits for it, how it behaves, and what it last said of itself.
 
-    address: PeerAddress
+    `configured` is its address in node.toml, `announced` the one that it told us itself. It is tried first.
+    """
+
+    name: str
+    configured: Address | None = None
+    announced: Address | None = None
     outbox: Outbox = field(default_factory=Outbox)
+    conduct: Conduct = field(default_factory=Conduct)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     linked: bool = False
+    dialling: asyncio.Task[None] | None = None
     reading: asyncio.Task[None] | None = None
     height: int = 0
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where to dial it, one after the other."""
+        return [address for address in (self.announced, self.configured) if address is not None]
 
 
 class Peers:
     """All links of one node. `send` never blocks and never fails: a peer that is away loses its oldest frames."""
 
-    def __init__(self, settings: NodeSettings, chain_id: bytes, handler: Handler, greet: Greet) -> None:
-        self._listen = settings.listen
-        self._hello = wire.hello(PROTOCOL, chain_id, settings.name)
+    def __init__(
+        self, settings: NodeSettings, chain_id: bytes, handler: Handler, greet: Greet, standing: Standing
+    ) -> None:
+        self._settings = settings
         self._chain_id = chain_id
         self._handler = handler
         self._greet = greet
-        self._server_context, self._client_context = _contexts(settings.tls)
+        self._standing = standing
+        self._tls = tls.load(settings.tls)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._greeting = 0
         self._is_closing = False
-        self.by_name = {peer.name: Peer(peer) for peer in settings.peers}
+        self.by_name = {peer.name: Peer(peer.name, peer.address) for peer in settings.peers}
 
     async def open(self) -> None:
         """Listen and start dialling; raises SettingsError where the address cannot be had."""
-        try:
-            self._server = await asyncio.start_server(
-                self._accept,
-                self._listen.host,
-                self._listen.port,
-                ssl=self._server_context,
-                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
-            )
-        except OSError as error:
-            raise SettingsError(_listen_fault(self._listen, error)) from error
+        self._server = await self._listen(self._settings.listen, self._tls)
         for peer in self.by_name.values():
-            self._spawn(self._dial(peer))
+            self._start_dialling(peer)
 
     async def close(self) -> None:
         """Close every link at once; frames that wait are dropped, the protocol sends them again."""
@@ -121,10 +98,31 @@ class Peers:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def reload(self, settings: NodeSettings) -> None:
+        """Take over addresses and TLS files that changed, without a pause for peers whose did not.
+
+        Raises SettingsError where they cannot be used, and then goes on as before.
+        """
+        fresh, before = tls.load(settings.tls), self._settings
+        if settings.listen != before.listen or fresh.digest != self._tls.digest:
+            await self._listen_anew(settings.listen, fresh)
+        is_new_tls, self._tls, self._settings = fresh.digest != self._tls.digest, fresh, settings
+        addresses = {peer.name: peer.address for peer in settings.peers}
+        for name in [name for name in self.by_name if name not in addresses and not self._standing.is_on_chain(name)]:
+            self._drop(self.by_name.pop(name))
+        for name in sorted({*self.by_name, *addresses}):
+            peer = self._peer(name)
+            is_moved = peer.configured != addresses.get(name)
+            if is_moved:
+                peer.configured, peer.announced = addresses.get(name), None
+            if is_moved or is_new_tls or settings.announce != before.announce:
+                self._drop(peer)
+                self._start_dialling(peer)
+
     def send(self, name: str, frame: Frame) -> None:
         """Queue a frame for one peer. For one without a link nothing is kept: it asks when it is back."""
-        peer = self.by_name[name]
-        if peer.linked:
+        peer = self.by_name.get(name)
+        if peer is not None and peer.linked:
             peer.outbox.put(frame)
 
     def broadcast(self, frame: Frame) -> None:
@@ -132,58 +130,56 @@ class Peers:
         for name in self.by_name:
             self.send(name, frame)
 
-    def _spawn(self, coroutine: object) -> None:
-        task = asyncio.ensure_future(coroutine)  # type: ignore[call-overload]
-        self._tasks.add(task)
-        task.add_done_callback(self._finish)
+    def blame(self, name: str, fault: Fault) -> None:
+        """Count what peer *name* did that no correct node does; one fault too many, and it is cut off for a while."""
+        peer, now_s = self._peer(name), time.monotonic()
+        if peer.conduct.blame(fault, now_s):
+            faults = {one.value: count for one, count in peer.conduct.faults.items()}
+            log.warning("peer cut off", peer=name, for_s=peer.conduct.cut_off_until_s - now_s, faults=faults)
+            if peer.reading is not None:
+                peer.reading.cancel()
 
-    def _finish(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a link is given up; restart the node", exc_info=error)
+    def _peer(self, name: str) -> Peer:
+        """Return the peer of this name; one that the chain knows and node.toml does not has no address yet."""
+        return self.by_name.setdefault(name, Peer(name))
 
-    async def _dial(self, peer: Peer) -> None:
-        backoff_s = FIRST_BACKOFF_S
-        while True:
-            peer.wanted.clear()
-            try:
-                await self._write_link(peer)
-            except (OSError, asyncio.IncompleteReadError, TimeoutError, PeerFaultError) as error:
-                log.debug("link failed", peer=peer.address.name, error=str(error))
-            if peer.linked:
-                peer.linked, backoff_s = False, FIRST_BACKOFF_S
-                log.info("link down", peer=peer.address.name)
-            backoff_s = await _back_off(peer, backoff_s)
+    # ---- listening
 
-    async def _write_link(self, peer: Peer) -> None:
-        address = peer.address.address
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(
-                address.host, address.port, ssl=self._client_context, server_hostname=peer.address.name
-            )
+    async def _listen(self, address: Address, contexts: tls.Contexts) -> asyncio.Server:
         try:
-            _require_name(writer, peer.address.name)
-            _write(writer, self._hello)
-            peer.outbox.take()
-            peer.linked = True
-            log.info("link up", peer=peer.address.name)
-            self._greet(peer.address.name)
-            await _first_done(_pump(peer.outbox, writer), _until_closed(reader))
-        finally:
-            writer.close()
+            return await asyncio.start_server(
+                self._accept,
+                address.host,
+                address.port,
+                ssl=contexts.server,
+                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
+            )
+        except OSError as error:
+            raise SettingsError(_listen_fault(address, error)) from error
+
+    async def _listen_anew(self, address: Address, contexts: tls.Contexts) -> None:
+        """Listen with other files or elsewhere; a new place is taken before the old one is given up."""
+        if self._server is not None and address == self._settings.listen:
+            self._server.close()
+        server = await self._listen(address, contexts)
+        if self._server is not None:
+            self._server.close()
+        self._server = server
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_closing:  # its handshake ended in the step in which we closed: no task of ours knew it yet
-            writer.close()
+        if self._is_closing or self._greeting >= MAX_GREETING:
+            writer.close()  # when closing: its handshake ended in that very step, no task of ours knew it yet
             return
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        name = _peer_name(writer)
+        name = tls.peer_name(writer)
         try:
             await self._read_link(name, reader)
         except (PeerFaultError, MalformedError) as error:
             log.warning("peer refused", peer=name, error=str(error))
+            if self._is_read_by(name, task):
+                self.blame(name, Fault.PROTOCOL)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError) as error:
             log.debug("incoming link closed", peer=name, error=repr(error))
         finally:
@@ -191,25 +187,121 @@ class Peers:
             writer.close()
 
     async def _read_link(self, name: str, reader: asyncio.StreamReader) -> None:
-        peer = self.by_name.get(name)
-        if peer is None:
-            raise PeerFaultError(f"{name!r} is not an authority of this chain")
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            hello = await _read(reader)
-        if hello.kind is not FrameType.HELLO or cbor.decode(hello.payload) != [PROTOCOL, self._chain_id, name]:
-            raise PeerFaultError(f"{name} speaks another protocol, or for another chain: compare the genesis files")
+        self._require_standing(name)
+        peer = self._peer(name)
+        if peer.conduct.is_cut_off(time.monotonic()):
+            return
+        await self._require_hello(name, reader)
         self._replace_reader(peer)
         peer.wanted.set()
+        self._start_dialling(peer)
         while True:
             async with asyncio.timeout(SILENCE_TIMEOUT_S):
-                frame = await _read(reader)
-            self._handler(name, frame)
+                frame = await links.read(reader)
+            self._require_standing(name)
+            delay_s = peer.conduct.delay_s(frame.kind, len(frame.payload), time.monotonic())
+            self._take(peer, frame)
+            if delay_s > 0:
+                await asyncio.sleep(delay_s)
+
+    async def _require_hello(self, name: str, reader: asyncio.StreamReader) -> None:
+        self._greeting += 1
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                hello = await links.read(reader)
+        finally:
+            self._greeting -= 1
+        if hello.kind is not FrameType.HELLO or cbor.decode(hello.payload) != [PROTOCOL, self._chain_id, name]:
+            raise PeerFaultError(f"{name} speaks another protocol, or for another chain: compare the genesis files")
+
+    def _is_read_by(self, name: str, task: asyncio.Task[None]) -> bool:
+        """Tell whether *task* reads this peer's link: until its HELLO a stranger may be at fault, or a setting."""
+        peer = self.by_name.get(name)
+        return peer is not None and peer.reading is task
+
+    def _require_standing(self, name: str) -> None:
+        if not self._standing.may_link(name):
+            raise PeerFaultError(
+                f"{name!r} is neither authority nor candidate of this chain: if it may copy blocks, name it in `peers`"
+            )
+
+    def _take(self, peer: Peer, frame: Frame) -> None:
+        if frame.kind is FrameType.ADDRESS:
+            host, port = wire.read_address(frame.payload)
+            self._move(peer, Address(host=host, port=port))
+        elif self._standing.may_say(peer.name, frame.kind):
+            self._handler(peer.name, frame)
 
     def _replace_reader(self, peer: Peer) -> None:
         """Read one link per peer: a new one ends the one before, which may be long dead."""
         if peer.reading is not None:
             peer.reading.cancel()
         peer.reading = asyncio.current_task()
+
+    # ---- dialling
+
+    def _start_dialling(self, peer: Peer) -> None:
+        """Dial a peer that has an address, unless that is done already."""
+        if peer.addresses and (peer.dialling is None or peer.dialling.done()):
+            peer.dialling = self._spawn(self._dial(peer))
+
+    def _drop(self, peer: Peer) -> None:
+        """End both links with a peer."""
+        for task in (peer.dialling, peer.reading):
+            if task is not None:
+                task.cancel()
+        peer.dialling, peer.reading, peer.linked = None, None, False
+
+    def _move(self, peer: Peer, address: Address) -> None:
+        """Dial a peer where it says that it is; a link that holds is left alone."""
+        if address not in peer.addresses:
+            log.info("peer announced", peer=peer.name, address=str(address))
+        peer.announced = address
+        peer.wanted.set()
+        self._start_dialling(peer)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._finish)
+        return task
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a link is given up; restart the node", exc_info=error)
+
+    async def _dial(self, peer: Peer) -> None:
+        backoff_s, turn = FIRST_BACKOFF_S, 0
+        while True:
+            peer.wanted.clear()
+            try:
+                await self._write_link(peer, peer.addresses[turn % len(peer.addresses)])
+            except (OSError, asyncio.IncompleteReadError, TimeoutError, PeerFaultError) as error:
+                log.debug("link failed", peer=peer.name, error=str(error))
+            turn += 1
+            if peer.linked:
+                peer.linked, backoff_s, turn = False, FIRST_BACKOFF_S, 0
+                log.info("link down", peer=peer.name)
+            backoff_s = await _back_off(peer, backoff_s)
+
+    async def _write_link(self, peer: Peer, address: Address) -> None:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(
+                address.host, address.port, ssl=self._tls.client, server_hostname=peer.name
+            )
+        try:
+            _require_name(writer, peer.name)
+            links.write(writer, wire.hello(PROTOCOL, self._chain_id, self._settings.name))
+            if self._settings.announce is not None:
+                links.write(writer, wire.address(self._settings.announce.host, self._settings.announce.port))
+            peer.outbox.take()
+            peer.linked = True
+            log.info("link up", peer=peer.name)
+            self._greet(peer.name)
+            await links.pump(peer.outbox, reader, writer)
+        finally:
+            writer.close()
 
 
 async def _back_off(peer: Peer, backoff_s: float) -> float:
@@ -226,76 +318,10 @@ async def _back_off(peer: Peer, backoff_s: float) -> float:
     return FIRST_BACKOFF_S
 
 
-async def _pump(outbox: Outbox, writer: asyncio.StreamWriter) -> None:
-    while True:
-        await outbox.filled.wait()
-        for frame in outbox.take():
-            _write(writer, frame)
-        await writer.drain()
-
-
-async def _until_closed(reader: asyncio.StreamReader) -> None:
-    if await reader.read(1):
-        raise PeerFaultError("the peer wrote on a link that it only reads")
-
-
-async def _first_done(*coroutines: object) -> None:
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]  # type: ignore[call-overload]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _write(writer: asyncio.StreamWriter, frame: Frame) -> None:
-    head = (len(frame.payload) + 1).to_bytes(_LENGTH_BYTES, "big") + bytes([frame.kind])
-    writer.write(head + frame.payload)
-
-
-async def _read(reader: asyncio.StreamReader) -> Frame:
-    size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big") - 1
-    if not 0 <= size <= max(wire.MAX_PAYLOAD_BYTES.values()):
-        raise PeerFaultError(f"a frame with {size} bytes")
-    number = (await reader.readexactly(1))[0]
-    if number not in FrameType._value2member_map_:
-        raise PeerFaultError(f"a frame of unknown type {number}")
-    kind = FrameType(number)
-    if size > wire.MAX_PAYLOAD_BYTES[kind]:
-        raise PeerFaultError(f"a {kind.name} frame with {size} bytes; at most {wire.MAX_PAYLOAD_BYTES[kind]} are read")
-    return Frame(kind, await reader.readexactly(size))
-
-
 def _require_name(writer: asyncio.StreamWriter, name: str) -> None:
-    found = _peer_name(writer)
+    found = tls.peer_name(writer)
     if found != name:
         raise PeerFaultError(f"dialled {name}, but {found!r} answers there: mend the address in node.toml")
-
-
-def _peer_name(writer: asyncio.StreamWriter) -> str:
-    """Return the common name in the peer's certificate, which the campus CA signed."""
-    subject = (writer.get_extra_info("peercert") or {}).get("subject", ())
-    names = [value for part in subject for key, value in part if key == "commonName"]
-    return names[0] if len(names) == 1 else ""
-
-
-def _contexts(files: TlsFiles) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    contexts = []
-    for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
-        context = ssl.SSLContext(protocol)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        try:
-            context.load_verify_locations(files.ca)
-            context.load_cert_chain(files.cert, files.key)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"cannot use the TLS files {files.ca}, {files.cert}, {files.key}: {error}") from error
-        contexts.append(context)
-    return contexts[0], contexts[1]
 
 
 def _listen_fault(address: Address, error: OSError) -> str:

@@ -19,6 +19,7 @@ from ledger.api.app import make_app
 from ledger.api.operator import make_operator_app
 from ledger.api.sockets import bind
 from ledger.api.source import NodeSource
+from ledger.errors import LedgerError
 from ledger.liveness import Notifier, watch
 from ledger.logs import LogLevels
 from ledger.node import settings as node_settings
@@ -39,13 +40,14 @@ def run(config: Path, *, exit_with_parent: bool = False, log_levels: LogLevels |
         die_with_parent()
     settings = node_settings.load(config)
     logs.configure(log_levels or settings.log)
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, config))
 
 
-async def _serve(settings: NodeSettings) -> None:
-    stopped = asyncio.Event()
+async def _serve(settings: NodeSettings, config: Path) -> None:
+    stopped, asked = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     async with AsyncExitStack() as opened:
         public = [opened.enter_context(bind(address)) for address in settings.api.addresses]
         node = Node.open(settings)
@@ -62,6 +64,7 @@ async def _serve(settings: NodeSettings) -> None:
             server.make_server(make_operator_app(node, own_source)): [own],
         }
         working = asyncio.create_task(node.run())
+        reloading = asyncio.create_task(_reload(node, config, asked))
         serving = [asyncio.create_task(one.serve(sockets=sockets)) for one, sockets in servers.items()]
         notifier = Notifier.from_environment()
         watching = asyncio.create_task(
@@ -80,7 +83,19 @@ async def _serve(settings: NodeSettings) -> None:
                 one.should_exit = True
             working.cancel()
             watching.cancel()
-            await asyncio.gather(working, *serving, watching, return_exceptions=True)
+            reloading.cancel()
+            await asyncio.gather(working, *serving, watching, reloading, return_exceptions=True)
+
+
+async def _reload(node: Node, config: Path, asked: asyncio.Event) -> None:
+    """Read *config* again whenever SIGHUP *asked* for it; a fault in it is logged, and the node goes on as before."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            await node.reload(node_settings.load(config))
+        except LedgerError as error:
+            log.error("the settings are not taken over: mend them, then send SIGHUP again", reason=str(error))  # noqa: TRY400
 
 
 def _spare_the_collector() -> None:

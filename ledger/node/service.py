@@ -25,6 +25,7 @@ from ledger.node import identity as node_identity
 from ledger.node import wire
 from ledger.node.admission import Admission, Admitted
 from ledger.node.chain import Candidate, Chain, Ledger
+from ledger.node.conduct import Fault
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
 from ledger.node.driver import Driver
@@ -35,11 +36,14 @@ from ledger.node.peers import Peers
 from ledger.node.results import MAX_RESULT_BYTES, Result, decode_result
 from ledger.node.room import Room
 from ledger.node.settings import NodeSettings, SettingsError
+from ledger.node.standing import Standing
 from ledger.node.store import SignedType, Store
 from ledger.node.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
 from ledger.node.wire import Frame, FrameType
 from ledger.runtime import Runtime
 
+RELOADED: Final = ("peers", "tls", "listen", "announce")
+"""The settings that a running node takes over; all others need a restart."""
 REPORT_INTERVAL_S: Final = 0.4
 MAX_PASSED_ON: Final = 1_000
 SIGNATURE_THREADS: Final = 2
@@ -59,7 +63,8 @@ class Node:
         self.disk = disk
         self.ledger = Ledger(chain)
         self.mempool = Mempool()
-        self.peers = Peers(settings, rules.chain_id, self._take_frame, self._greet)
+        self.standing = Standing(lambda: self.driver.position, [peer.name for peer in settings.peers])
+        self.peers = Peers(settings, rules.chain_id, self._take_frame, self._greet, self.standing)
         self.machine = Machine(rules.chain_id)
         position = chain.position()
         begins = position.header.height == 0 and not settings.joins
@@ -73,7 +78,13 @@ class Node:
             rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning, self.heads
         )
         self.driver = Driver(self._parts, position)
-        self.admission = Admission(self.ledger, self.mempool, self.peers.broadcast, self.driver.offer_work)
+        self.admission = Admission(
+            self.ledger,
+            self.mempool,
+            self.peers.broadcast,
+            self.driver.offer_work,
+            lambda peer: self.peers.blame(peer, Fault.BAD_TRANSACTION),
+        )
         self.observer, self.results = self._parts.observer, self._parts.results
         self.observer.metrics.name_authorities(member.name for member in position.authorities.members)
         disk.on_synced = self.observer.metrics.sync_seconds.observe
@@ -123,6 +134,20 @@ class Node:
         self._pool.shutdown(cancel_futures=True)
         self.disk.close()
         log.info("node stopped", name=self.identity.name, height=self.driver.position.header.height)
+
+    async def reload(self, settings: NodeSettings) -> None:
+        """Take over the peers, addresses and TLS files of *settings*; all else needs a restart. Raises SettingsError.
+
+        What cannot be used changes nothing: the node goes on with what it had.
+        """
+        _check_peers(settings, self.driver.position.authorities, begins=False)
+        await self.peers.reload(settings)
+        fields = [name for name in type(settings).model_fields if name not in RELOADED]
+        changed = [name for name in fields if getattr(settings, name) != getattr(self.settings, name)]
+        if changed:
+            log.warning("restart the node for what else changed in its settings", changed=changed)
+        self.standing.named = frozenset(peer.name for peer in settings.peers)
+        log.info("settings read again", peers=sorted(self.standing.named), listen=str(settings.listen))
 
     async def admit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
         """Take a client's transaction in and pass it on to the other authorities."""
@@ -189,7 +214,7 @@ class Node:
             await asyncio.sleep(REPORT_INTERVAL_S)
 
     def _ask_for_blocks(self, height: int) -> None:
-        names = [name for name, peer in self.peers.by_name.items() if peer.linked]
+        names = [name for name, peer in self.peers.by_name.items() if peer.linked and name in self.standing.authorities]
         for block_id in self._parts.blocks.wanted if names else ():
             self._turn += 1
             self.peers.send(names[self._turn % len(names)], wire.wanted(height, block_id))
@@ -206,19 +231,21 @@ class Node:
             self._dispatch(name, frame)
         except MalformedError as error:
             log.warning("malformed frame", peer=name, kind=frame.kind.name, error=str(error))
+            self.peers.blame(name, Fault.MALFORMED)
 
     def _dispatch(self, name: str, frame: Frame) -> None:
         match frame.kind:
             case FrameType.MESSAGE:
-                self.driver.take_message(frame.payload)
+                self.driver.take_message(name, frame.payload)
             case FrameType.PROPOSAL:
-                self.driver.take_proposal(*wire.read_proposal(frame.payload))
+                self.driver.take_proposal(name, *wire.read_proposal(frame.payload))
             case FrameType.CANDIDATE:
                 self.driver.take_candidate(*wire.read_candidate(frame.payload))
             case FrameType.STATUS:
                 self._take_report(name, wire.read_report(frame.payload))
             case FrameType.COSIGNATURE:
-                self.driver.take_cosignature(wire.read_cosignature(frame.payload))
+                if not self.driver.take_cosignature(wire.read_cosignature(frame.payload)):
+                    self.peers.blame(name, Fault.BAD_SIGNATURE)
             case FrameType.DECIDED:
                 self._take_decided(name, frame.payload)
             case FrameType.RESULT:
@@ -240,7 +267,7 @@ class Node:
             case FrameType.RESULT_WANTED:
                 self._send_result(name, wire.read_wanted(frame.payload)[1])
             case FrameType.TRANSACTIONS:
-                self.admission.take_gossip(wire.read_transactions(frame.payload))
+                self.admission.take_gossip(name, wire.read_transactions(frame.payload))
             case _:
                 raise MalformedError(f"a {frame.kind.name} frame has no place here")
 
@@ -258,7 +285,8 @@ class Node:
         self._heard[name] = report.height
         self.observer.take_report(name, report, _now_ms())
         self._report_came.set()
-        self.peers.by_name[name].height = report.height
+        if name in self.peers.by_name:
+            self.peers.by_name[name].height = report.height
         self._parts.sync.note(name, report.height)
         if report.status is not None:
             self.driver.take_status(name, report.status)
@@ -269,7 +297,7 @@ class Node:
     def _take_decided(self, name: str, payload: bytes) -> None:
         body, commit = wire.read_decided(payload)
         self._parts.sync.receive(DecidedBlock(name, body, commit), self.driver.height)
-        self.driver.take_decided()
+        self.driver.take_decided(name)
 
     async def _serve(self, name: str, first: int, count: int) -> None:
         """Send decided blocks from the store, up to a limit of bytes at a time."""

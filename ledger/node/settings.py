@@ -78,12 +78,14 @@ class NodeSettings(Section):
     A node that `joins` copies a chain that runs already before it signs: a newcomer, or one whose keys or data are no
     longer those with which the chain began. `next_keys` are those which a rotation will put in force. `peers` may name
     institutions that are no authorities: they copy the chain. `log` is written "info,market=debug".
+    `announce` is what the node tells its peers of where it can be reached; without it they keep to their own files.
     """
 
     name: str = Field(min_length=1)
     genesis: FilePath
     data_dir: FilePath
     listen: SocketAddress = Address(host="0.0.0.0", port=PEER_PORT)  # noqa: S104 - peers prove who they are
+    announce: SocketAddress | None = None
     keys: KeyFiles
     next_keys: KeyFiles | None = None
     joins: bool = False

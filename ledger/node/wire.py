@@ -6,6 +6,7 @@ WANTED     [height, block id]                         CANDIDATE [block id, block
 RANGE      [first height, count]                      DECIDED   [block, commit certificate]
 RESULT_WANTED [height, block id]                      RESULT    what a node computed for a block (`node.results`)
 TRANSACTIONS [transaction's envelope, …]              COSIGNATURE [log size, authority index, signature bytes]
+ADDRESS    [host, port]: where the sender listens
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from ledger.transaction import MAX_TRANSACTION_BYTES
 
 _FEW_BYTES: Final = 512
 """Room for ids, numbers, one signature or one consensus message, and for the framing around something larger."""
+MAX_COMMIT_BYTES: Final = 16 * 2**10
+"""Room for the certificate of more authorities than there can be."""
+MAX_HOST_CHARACTERS: Final = 255
 
 MAX_PASSED_ON_BYTES: Final = 2 * MAX_TRANSACTION_BYTES
 """Room for transactions that are passed on together, the few bytes before each included."""
@@ -44,6 +48,7 @@ class FrameType(IntEnum):
     DECIDED = 7
     TRANSACTIONS = 8
     COSIGNATURE = 9
+    ADDRESS = 16
     RESULT_WANTED = 20
     RESULT = 21
 
@@ -56,9 +61,10 @@ MAX_PAYLOAD_BYTES: Final = {
     FrameType.WANTED: _FEW_BYTES,
     FrameType.CANDIDATE: MAX_BLOCK_BYTES + _FEW_BYTES,
     FrameType.RANGE: _FEW_BYTES,
-    FrameType.DECIDED: 2 * MAX_BLOCK_BYTES,  # the certificate grows with the number of authorities
+    FrameType.DECIDED: MAX_BLOCK_BYTES + MAX_COMMIT_BYTES,
     FrameType.TRANSACTIONS: MAX_PASSED_ON_BYTES + _FEW_BYTES,
     FrameType.COSIGNATURE: _FEW_BYTES,
+    FrameType.ADDRESS: _FEW_BYTES,
     FrameType.RESULT_WANTED: _FEW_BYTES,
     FrameType.RESULT: MAX_RESULT_BYTES,
 }
@@ -165,6 +171,11 @@ def cosignature(own: CosignatureReport) -> Frame:
     return Frame(FrameType.COSIGNATURE, cbor.encode([own.size, own.authority, own.data]))
 
 
+def address(host: str, port: int) -> Frame:
+    """Return the frame that tells a peer where this node listens."""
+    return Frame(FrameType.ADDRESS, cbor.encode([host, port]))
+
+
 def read_proposal(payload: bytes) -> tuple[bytes, bytes]:
     """Return (envelope, block); raises MalformedError."""
     raw, body = _values(payload, "proposal", bytes, bytes)
@@ -217,6 +228,14 @@ def read_cosignature(payload: bytes) -> CosignatureReport:
     """Return a cosignature, unchecked; raises MalformedError."""
     size, authority, data = _values(payload, "cosignature", int, int, bytes)
     return CosignatureReport(size, authority, data)
+
+
+def read_address(payload: bytes) -> tuple[str, int]:
+    """Return (host, port); raises MalformedError."""
+    host, port = _values(payload, "address", str, int)
+    if not 0 < len(host) <= MAX_HOST_CHARACTERS or not host.isprintable() or not 0 < port < 2**16:
+        raise MalformedError("an address is a host name and a port")
+    return host, port
 
 
 def _values(payload: bytes, name: str, *types: object) -> list[cbor.Value]:

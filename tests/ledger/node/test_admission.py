@@ -36,7 +36,8 @@ class Desk:
         self.noted = 0
         self.pool = Mempool()
         self.ledger = Ledger(NodeChain(chain.runtime, chain.state))
-        self.admission = Admission(self.ledger, self.pool, self.frames.append, self.note)
+        self.blamed: list[str] = []
+        self.admission = Admission(self.ledger, self.pool, self.frames.append, self.note, self.blamed.append)
 
     def note(self) -> None:
         self.noted += 1
@@ -75,11 +76,15 @@ async def test_each_of_many_is_judged_by_itself_and_the_good_ones_go_on_in_one_f
 
 async def test_what_a_peer_passes_on_stays_here_and_has_a_limit(desk: Desk) -> None:
     raws = [desk.transfer(nonce) for nonce in range(3)]
-    desk.admission.take_gossip(raws + [b"nonsense"] * MAX_QUEUED_GOSSIP)
+    desk.admission.take_gossip("EGAT", [b"nonsense"] * (MAX_QUEUED_GOSSIP + 3))
     assert desk.admission.dropped_gossip == 3
+    desk.admission.take_gossip("MEA", raws)  # nobody takes the room of others
     await desk.admission.submit([raws[0]])  # is answered behind all that came before
     assert len(desk.pool) == 3
     assert desk.passed_on == [raws[0]]
+    assert set(desk.blamed) == {"EGAT"}
+    desk.admission.take_gossip("EGAT", raws)  # what was judged takes no room
+    assert desk.admission.dropped_gossip == 3
 
 
 def test_frames_of_transactions_stay_within_their_limit() -> None:

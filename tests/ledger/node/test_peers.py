@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,26 +12,51 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from ledger.node import peers as links
-from ledger.node import settings, wire
-from ledger.node.peers import Outbox, Peers
-from ledger.node.wire import Frame, FrameType
+from ledger.authority import AuthoritySet
+from ledger.node import links, settings, wire
+from ledger.node import peers as node_peers
+from ledger.node.chain import Position
+from ledger.node.conduct import BURST_S, QUOTAS, Fault
+from ledger.node.links import Outbox
+from ledger.node.peers import Peers
+from ledger.node.settings import SettingsError
+from ledger.node.standing import Standing
+from ledger.node.wire import CosignatureReport, Frame, FrameType
+from ledger.runtime import Runtime
 from tests.ledger.node.network import NAMES, CertificateAuthority, Network, make_network, until
+from tests.ports import free_ports
 
 
 @dataclass
 class Station:
-    """One node's links, and what came over them."""
+    """One node's links, what came over them, and the authorities of its chain."""
 
-    peers: Peers
+    network: Network
+    authorities: AuthoritySet
     came: list[tuple[str, Frame]] = field(default_factory=list)
+    peers: Peers = field(init=False)
+    standing: Standing = field(init=False)
+
+    def position(self) -> Position:
+        """Return where its chain stands: always at the genesis."""
+        state = Runtime(self.network.genesis).genesis_state()
+        return Position(
+            state.header, self.authorities, None, {1: self.authorities}, self.network.genesis.parameters, None
+        )
 
 
 def make_station(network: Network, place: int, chain_id: bytes | None = None) -> Station:
     read = settings.load(network.directory(place) / "node.toml")
-    came: list[tuple[str, Frame]] = []
-    peers = Peers(read, chain_id or network.genesis.chain_id, lambda *frame: came.append(frame), lambda _: None)
-    return Station(peers, came)
+    made = Station(network, network.genesis.authorities)
+    made.standing = Standing(made.position, [peer.name for peer in read.peers])
+    made.peers = Peers(
+        read,
+        chain_id or network.genesis.chain_id,
+        lambda *frame: made.came.append(frame),
+        lambda _: None,
+        made.standing,
+    )
+    return made
 
 
 @pytest.fixture
@@ -132,7 +158,9 @@ async def test_strangers_are_cut_off_and_the_node_goes_on(campus: Network, tmp_p
     CertificateAuthority.make(forger / "ca.crt").issue(NAMES[1], forger / "tls.crt", forger / "tls.key")
     campus.certificates.issue("gateway", outsider / "tls.crt", outsider / "tls.key")
     for directory in (nobody, forger, outsider):
-        await assert_cut_off(campus, directory, encode(wire.hello(links.PROTOCOL, campus.genesis.chain_id, NAMES[1])))
+        await assert_cut_off(
+            campus, directory, encode(wire.hello(node_peers.PROTOCOL, campus.genesis.chain_id, NAMES[1]))
+        )
     assert station.came == []
     await station.peers.close()
 
@@ -152,7 +180,7 @@ async def test_an_authority_that_writes_nonsense_is_cut_off(campus: Network, dat
     station = make_station(campus, 0)
     await station.peers.open()
     await assert_cut_off(campus, campus.directory(1), data)
-    hello = encode(wire.hello(links.PROTOCOL, campus.genesis.chain_id, NAMES[1]))
+    hello = encode(wire.hello(node_peers.PROTOCOL, campus.genesis.chain_id, NAMES[1]))
     if data[:1] != b"\x00" or data[4:5] in (b"\x01", b"\xee"):
         await assert_cut_off(campus, campus.directory(1), hello + data)
     assert station.came == []
@@ -193,3 +221,169 @@ async def test_closing_ends_the_links_even_when_a_peer_shows_itself_at_that_mome
         peer.wanted.set()
     async with asyncio.timeout(10):
         await station.peers.close()
+
+
+async def arrives(sender: Station, receiver: Station) -> None:
+    """Send to the first node until something comes: the sender may not have noticed yet that its link is gone."""
+
+    async def is_there() -> bool:
+        sender.peers.send(NAMES[0], wire.message(b"hello"))
+        return receiver.came != []
+
+    await until(is_there, "a frame comes through", 10)
+
+
+async def unlinked(station: Station, name: str) -> None:
+    async def is_unlinked() -> bool:
+        return not station.peers.by_name[name].linked
+
+    await until(is_unlinked, f"no link to {name}", 10)
+
+
+def rewrite(network: Network, place: int, before: str, after: str) -> settings.NodeSettings:
+    """Replace a text in a node's settings and return them."""
+    file = network.directory(place) / "node.toml"
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, after))
+    return settings.load(file)
+
+
+async def test_a_peer_that_moved_is_linked_again_once_the_settings_are_read_again(
+    campus: Network, pair: tuple[Station, Station]
+) -> None:
+    first, second = pair
+    await linked(first, NAMES[1])
+    (port,), old = free_ports(1), campus.peer_ports[1]
+    await second.peers.reload(rewrite(campus, 1, f'listen = "127.0.0.1:{old}"', f'listen = "127.0.0.1:{port}"'))
+    first.peers.send(NAMES[1], wire.message(b"the link that there was goes on"))
+    await received(second, 1)
+    await first.peers.reload(rewrite(campus, 0, f'address = "127.0.0.1:{old}"', f'address = "127.0.0.1:{port}"'))
+    await linked(first, NAMES[1])
+    first.peers.send(NAMES[1], wire.message(b"there"))
+    await received(second, 2)
+    with pytest.raises(ConnectionError):
+        await asyncio.open_connection("127.0.0.1", old)
+
+
+async def test_an_address_that_cannot_be_had_changes_nothing(campus: Network, pair: tuple[Station, Station]) -> None:
+    first, second = pair
+    await linked(second, NAMES[0])
+    taken = rewrite(
+        campus, 0, f'listen = "127.0.0.1:{campus.peer_ports[0]}"', f'listen = "127.0.0.1:{campus.peer_ports[1]}"'
+    )
+    with pytest.raises(SettingsError, match="cannot listen for peers"):
+        await first.peers.reload(taken)
+    second.peers.send(NAMES[0], wire.message(b"still here"))
+    await received(first, 1)
+    _, writer = await dial(campus, campus.directory(2))
+    writer.close()
+
+
+async def test_a_peer_that_is_no_longer_named_keeps_its_link_only_while_the_chain_knows_it(campus: Network) -> None:
+    stations = make_station(campus, 0), make_station(campus, 1)
+    here, other = stations
+    for station in stations:
+        await station.peers.open()
+    await linked(here, NAMES[1])
+    entry = f'[[peers]]\nname = "{NAMES[1]}"\naddress = "127.0.0.1:{campus.peer_ports[1]}"\n'
+    without = rewrite(campus, 0, entry, "")
+    here.standing.named = frozenset(peer.name for peer in without.peers)
+    await here.peers.reload(without)
+    await unlinked(here, NAMES[1])
+    await arrives(other, here)
+    here.came.clear()
+    here.authorities = AuthoritySet(tuple(one for one in campus.genesis.authorities.members if one.name != NAMES[1]))
+    other.peers.send(NAMES[0], wire.message(b"I was one"))
+    await unlinked(other, NAMES[0])
+    assert here.came == []
+    for station in stations:
+        await station.peers.close()
+
+
+async def test_who_is_named_but_no_authority_has_no_say_in_consensus(
+    campus: Network, pair: tuple[Station, Station]
+) -> None:
+    first, second = pair
+    await linked(second, NAMES[0])
+    first.authorities = AuthoritySet(tuple(one for one in campus.genesis.authorities.members if one.name != NAMES[1]))
+    for frame in (
+        wire.message(b"vote"), wire.proposal(b"a", b"b"), wire.candidate(bytes(32), b""),
+        wire.cosignature(CosignatureReport(1, 1, b"")), wire.block_range(1, 2),
+    ):  # fmt: skip
+        second.peers.send(NAMES[0], frame)
+    await received(first, 1)
+    assert [frame.kind for _, frame in first.came] == [FrameType.RANGE]
+
+
+async def test_a_peer_says_itself_where_it_is(campus: Network) -> None:
+    """Nobody else edits a file: the one that moved dials the others, and tells them."""
+    here, moved = make_station(campus, 0), None
+    await here.peers.open()
+    (port,) = free_ports(1)
+    rewrite(campus, 1, f'listen = "127.0.0.1:{campus.peer_ports[1]}"',
+            f'listen = "127.0.0.1:{port}"\nannounce = "127.0.0.1:{port}"')  # fmt: skip
+    moved = make_station(campus, 1)
+    await moved.peers.open()
+    await linked(here, NAMES[1])
+    here.peers.send(NAMES[1], wire.message(b"found you"))
+    await received(moved, 1)
+    for station in (here, moved):
+        await station.peers.close()
+
+
+def serial_of(writer: asyncio.StreamWriter) -> str:
+    return str((writer.get_extra_info("peercert") or {})["serialNumber"])
+
+
+async def test_a_certificate_is_replaced_under_a_running_node(campus: Network, pair: tuple[Station, Station]) -> None:
+    first, second = pair
+    await linked(first, NAMES[1])
+    await linked(second, NAMES[0])
+    _, writer = await dial(campus, campus.directory(2))
+    before = serial_of(writer)
+    writer.close()
+    directory = campus.directory(0)
+    campus.certificates.issue(NAMES[0], directory / "tls.crt", directory / "tls.key")
+    await first.peers.reload(settings.load(directory / "node.toml"))
+    _, writer = await dial(campus, campus.directory(2))
+    assert serial_of(writer) != before
+    writer.close()
+    await linked(first, NAMES[1])
+    await arrives(second, first)
+    (directory / "tls.key").write_text("nonsense")
+    with pytest.raises(SettingsError, match="cannot use the TLS files"):
+        await first.peers.reload(settings.load(directory / "node.toml"))
+    first.came.clear()
+    await arrives(second, first)
+
+
+async def test_a_peer_with_too_many_faults_is_cut_off_and_the_others_are_not(
+    campus: Network, pair: tuple[Station, Station]
+) -> None:
+    first, second = pair
+    await linked(second, NAMES[0])
+    while not first.peers.by_name[NAMES[1]].conduct.is_cut_off(time.monotonic()):
+        first.peers.blame(NAMES[1], Fault.BAD_SIGNATURE)
+    await unlinked(second, NAMES[0])
+    second.peers.send(NAMES[0], wire.message(b"let me in"))
+    hello = encode(wire.hello(node_peers.PROTOCOL, campus.genesis.chain_id, NAMES[1]))
+    await assert_cut_off(campus, campus.directory(1), hello)
+    assert first.came == []
+    reader, writer = await dial(campus, campus.directory(2))
+    writer.write(encode(wire.hello(node_peers.PROTOCOL, campus.genesis.chain_id, NAMES[2])))
+    writer.write(encode(wire.message(b"not my fault")))
+    await received(first, 1)
+    writer.close()
+    del reader
+
+
+async def test_a_peer_that_floods_is_read_at_its_quota(campus: Network, pair: tuple[Station, Station]) -> None:
+    first, second = pair
+    await linked(second, NAMES[0])
+    burst = int(QUOTAS[FrameType.RANGE].frames * BURST_S)
+    for _ in range(burst + 30):
+        second.peers.send(NAMES[0], wire.block_range(1, 1))
+    started = time.monotonic()
+    await received(first, burst + 30)
+    assert time.monotonic() - started >= 25 / QUOTAS[FrameType.RANGE].frames
+    assert first.peers.by_name[NAMES[1]].conduct.delays > 0
