@@ -129,7 +129,7 @@ def decode_settlement_line(data: bytes) -> SettlementLine:
     """Return the settlement line that *data* canonically encodes; raises MalformedError."""
     values = cbor.decode(data)
     names = [field.name for field in fields(SettlementLine)]
-    if type(values) is not list or len(values) != len(names) + 1 or values[0] != RecordKind.SETTLEMENT_LINE:
+    if type(values) is not list or len(values) != len(names) + 1 or not _is_kind(values[0], RecordKind.SETTLEMENT_LINE):
         raise MalformedError("the record is not a settlement line")
     line = SettlementLine(*values[1:])
     for name, size in (("account", 8), ("meter", 8), ("key_thumbprint", 32)):
@@ -149,7 +149,7 @@ def decode_settlement_line(data: bytes) -> SettlementLine:
 def decode_receipt(data: bytes) -> ReceiptRecord:
     """Return the receipt that *data* canonically encodes; raises MalformedError."""
     values = cbor.decode(data)
-    if type(values) is not list or len(values) != 6 or values[0] != RecordKind.RECEIPT:
+    if type(values) is not list or len(values) != 6 or not _is_kind(values[0], RecordKind.RECEIPT):
         raise MalformedError("the record is not a receipt")
     _, transaction_id, height, index, code, effects_hash = values
     if any(type(value) is not bytes or len(value) != 32 for value in (transaction_id, effects_hash)):
@@ -157,6 +157,10 @@ def decode_receipt(data: bytes) -> ReceiptRecord:
     if any(type(value) is not int or value < 0 for value in (height, index, code)):
         raise MalformedError("a receipt's height, index and code are integers from 0")
     return ReceiptRecord(transaction_id, height, index, code, effects_hash)
+
+
+def _is_kind(value: cbor.Value, kind: RecordKind) -> bool:
+    return type(value) is int and value == kind  # true equals 1, and is another encoding
 
 
 def record_kind(record: Record) -> RecordKind:

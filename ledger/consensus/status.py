@@ -51,8 +51,8 @@ def decode_status(data: bytes) -> Status:
     height, round_, step, proposals, votes = values
     if not _is_uint(height, MAX_HEIGHT) or not _is_uint(round_, MAX_ROUND) or not _is_uint(step, Step.DECIDED):
         raise MalformedError("a status's height, round or step is out of range")
-    if not all(_is_uint(number, MAX_ROUND) for number in proposals):
-        raise MalformedError("a status's proposal rounds are out of range")
+    if not all(_is_uint(number, MAX_ROUND) for number in proposals) or proposals != sorted(set(proposals)):
+        raise MalformedError("a status's proposal rounds are out of range, or do not ascend")
     return Status(
         height,
         round_,

@@ -11,7 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.simulation.coverage import RULES, TWIN_RULES
-from tests.soak import board_vectors, envelopes, faults, fortnights, full_store, hostile_bytes, hostile_frames, ledgers
+from tests.soak import (
+    board_vectors,
+    envelopes,
+    faults,
+    fortnights,
+    full_store,
+    hostile_bytes,
+    hostile_frames,
+    hostile_ledger,
+    ledgers,
+)
 from tests.soak.tally import Tally
 
 
@@ -32,6 +42,13 @@ CAMPAIGNS = (
     Campaign("ledger.twins_three_rounds", ledgers.TWIN_UNITS, ledgers.run_twins, TWIN_RULES, is_parallel=True),
     Campaign("ledger.schedules", ledgers.SWARM_UNITS, ledgers.run_swarm, RULES, is_parallel=True),
     Campaign("ledger.executed_schedules", ledgers.EXECUTED_UNITS, ledgers.run_executed, is_parallel=True),
+    Campaign(
+        "ledger.hostile_bytes",
+        hostile_ledger.count_units(),
+        hostile_ledger.attack_decoder,
+        hostile_ledger.outcomes(),
+        is_parallel=True,
+    ),
     Campaign("firmware.hostile_bytes_cpython", hostile_bytes.count_units(), hostile_bytes.attack_cpython),
     Campaign("firmware.hostile_bytes_micropython", hostile_bytes.count_units(), hostile_bytes.attack_micropython),
     Campaign("firmware.board_vectors", board_vectors.count_units(), board_vectors.ask_board),
