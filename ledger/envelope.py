@@ -52,10 +52,7 @@ class Envelope:
 
     def is_signed_by(self, public_key: bytes) -> bool:
         """Tell whether the signature is *public_key*'s and the `kid` names it."""
-        if keys.key_id(public_key) != self.key_id:
-            return False
-        signed = _SIGNED_HEAD + self.raw[2:_KID_END] + b"\x40" + self.raw[_KID_END + 1 : -_TAIL_BYTES]
-        return keys.verify(public_key, signed, self.signature)
+        return is_signed_by(self.raw, public_key)
 
 
 def seal(payload: bytes, key: keys.Signer) -> bytes:
@@ -79,6 +76,14 @@ def parse(data: bytes) -> Envelope:
         raise MalformedError(f"the envelope is longer than {MAX_PAYLOAD_BYTES} bytes")
     payload = cbor.read_byte_string(data, _KID_END + 1, payload_end)
     return Envelope(data[len(_HEAD) : _KID_END], payload, data[payload_end + 2 :], data)
+
+
+def is_signed_by(raw: bytes, public_key: bytes) -> bool:
+    """Tell whether *raw*, which `parse` has taken, is signed by *public_key* and its `kid` names that key."""
+    if keys.key_id(public_key) != raw[len(_HEAD) : _KID_END]:
+        return False
+    signed = _SIGNED_HEAD + raw[2:_KID_END] + b"\x40" + raw[_KID_END + 1 : -_TAIL_BYTES]
+    return keys.verify(public_key, signed, raw[-keys.SIGNATURE_BYTES :])
 
 
 def to_be_signed(key_id: bytes, payload: bytes) -> bytes:

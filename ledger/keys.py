@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 import nacl.bindings as sodium
@@ -20,6 +21,7 @@ def thumbprint(public_key: bytes) -> bytes:
     return hashlib.sha256(public_key).digest()
 
 
+@lru_cache(maxsize=8_192)
 def key_id(public_key: bytes) -> bytes:
     """Return the 8-byte COSE `kid` of *public_key*: the head of its thumbprint."""
     return thumbprint(public_key)[:KEY_ID_BYTES]

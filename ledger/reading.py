@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from ledger import cbor, envelope
 from ledger.errors import MalformedError
@@ -56,6 +56,9 @@ class Status(IntFlag):
     JOURNAL_THINNED = 4
     METER_UNREACHABLE = 8
     COVER_OPEN = 16
+
+
+_STATUSES: Final = tuple(map(Status, range(256)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def decode(raw: bytes) -> Reading:
     return Reading(
         sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind,
         about if kind is Reason.BOUNDARY else None,
-        _registers(registers), Status(status), previous, signed.key_id, raw,
+        _registers(registers), _STATUSES[status], previous, signed.key_id, raw,
         _thinned(about, sequence) if kind is Reason.THINNED else None,
         about if kind is Reason.CONFIGURATION else None,
         about if kind is Reason.STARTUP else None,
@@ -209,13 +212,16 @@ def _thinned(values: cbor.Value, sequence: int) -> Thinned:
 
 def _registers(values: cbor.Value) -> tuple[tuple[int, int], ...]:
     _require(type(values) is list and len(values) % 2 == 0, "registers are not pairs")
-    _require(all(type(value) is int and abs(value) <= _MAX_INT64 for value in values), "a register is not an int64")
-    pairs = tuple(zip(values[::2], values[1::2], strict=True))
-    codes = [code for code, _ in pairs]
-    _require(len(pairs) <= MAX_REGISTERS, f"more than {MAX_REGISTERS} registers")
-    _require(codes == sorted(set(codes)) and all(0 < code < 2**16 for code in codes), "register codes do not ascend")
-    _require(all(value >= 0 for code, value in pairs if code in (ENERGY_IMPORT, ENERGY_EXPORT)), "energy is negative")
-    return pairs
+    _require(len(values) <= 2 * MAX_REGISTERS, "more registers than a reading may have")
+    before, pairs = 0, []
+    for code, value in zip(values[::2], values[1::2], strict=True):
+        are_integers = type(code) is int and type(value) is int
+        _require(are_integers and abs(code) <= _MAX_INT64 and abs(value) <= _MAX_INT64, "a register is not an int64")
+        _require(before < code < 2**16, "register codes do not ascend")
+        _require(value >= 0 or code not in (ENERGY_IMPORT, ENERGY_EXPORT), "energy is negative")
+        pairs.append((code, value))
+        before = code
+    return tuple(pairs)
 
 
 def _is_uint(value: cbor.Value) -> bool:
@@ -223,8 +229,10 @@ def _is_uint(value: cbor.Value) -> bool:
 
 
 def _member(kind: type[E], value: cbor.Value, name: str) -> E:
-    _require(type(value) is int and value in kind._value2member_map_, f"{name} {value!r} is unknown")
-    return kind(value)
+    member = kind._value2member_map_.get(value) if type(value) is int else None
+    if member is None:
+        raise MalformedError(f"malformed reading: {name} {value!r} is unknown")
+    return cast(E, member)
 
 
 def _require(holds: bool, text: str) -> None:

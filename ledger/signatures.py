@@ -7,8 +7,9 @@ verdict depends on nothing but bytes and key, so remembering it changes no resul
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
+from itertools import islice
 from threading import Lock
 from typing import Final
 
@@ -38,8 +39,8 @@ class SignatureCache:
         place = _place(raw, public_key)
         verdict = self._verdicts.get(place)
         if verdict is None:
-            verdict = envelope.parse(raw).is_signed_by(public_key)
-            self._remember(place, verdict)
+            verdict = envelope.is_signed_by(raw, public_key)
+            self._remember((place,), (verdict,))
         return verdict
 
     def check_all(self, pairs: Iterable[tuple[bytes, bytes]], pool: Executor | None) -> None:
@@ -50,18 +51,17 @@ class SignatureCache:
         tasks = [[fresh[place] for place in batch] for batch in batches]
         verdicts = map(_judge, tasks) if pool is None or len(tasks) == 1 else pool.map(_judge, tasks)
         for batch, judged in zip(batches, verdicts, strict=True):
-            for place, verdict in zip(batch, judged, strict=True):
-                self._remember(place, verdict)
+            self._remember(batch, judged)
 
-    def _remember(self, place: bytes, verdict: bool) -> None:
-        with self._lock:  # the mempool asks from the event loop while a block is executed in a thread
-            while len(self._verdicts) >= self._limit:
-                del self._verdicts[next(iter(self._verdicts))]
-            self._verdicts[place] = verdict
+    def _remember(self, places: Sequence[bytes], verdicts: Sequence[bool]) -> None:
+        with self._lock:  # a block may be executed in one thread while another asks about what it admits
+            self._verdicts.update(zip(places, verdicts, strict=True))
+            for oldest in list(islice(self._verdicts, max(0, len(self._verdicts) - self._limit))):
+                del self._verdicts[oldest]
 
 
 def _judge(pairs: list[tuple[bytes, bytes]]) -> list[bool]:
-    return [envelope.parse(raw).is_signed_by(public_key) for raw, public_key in pairs]
+    return [envelope.is_signed_by(raw, public_key) for raw, public_key in pairs]
 
 
 def _place(raw: bytes, public_key: bytes) -> bytes:

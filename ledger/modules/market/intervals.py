@@ -29,6 +29,7 @@ STEP_SLACK_S: Final = 1
 STEP_SLACK_WH: Final = 10
 """The coarsest register resolution: 0.01 kWh."""
 _SECONDS_PER_HOUR: Final = 3600
+_REPORTERS: Final = int(Role.GATEWAY | Role.AUTHORITY)
 
 
 @module.call(is_free=True)
@@ -83,7 +84,7 @@ def release_energy(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | 
 
 
 def _may_report_any(context: Context) -> bool:
-    return bool(context.roles & (Role.GATEWAY | Role.AUTHORITY))
+    return int(context.roles) & _REPORTERS != 0
 
 
 def _report(context: Context, raw: bytes) -> None:
