@@ -21,6 +21,7 @@ from tests.soak import (
     hostile_frames,
     hostile_ledger,
     ledgers,
+    processes,
 )
 from tests.soak.tally import Tally
 
@@ -49,6 +50,7 @@ CAMPAIGNS = (
         hostile_ledger.outcomes(),
         is_parallel=True,
     ),
+    Campaign("ledger.process_faults", processes.UNITS, processes.run_unit, processes.KINDS),
     Campaign("firmware.hostile_bytes_cpython", hostile_bytes.count_units(), hostile_bytes.attack_cpython),
     Campaign("firmware.hostile_bytes_micropython", hostile_bytes.count_units(), hostile_bytes.attack_micropython),
     Campaign("firmware.board_vectors", board_vectors.count_units(), board_vectors.ask_board),

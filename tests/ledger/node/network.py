@@ -53,6 +53,8 @@ class Network:
     certificates: CertificateAuthority
     names: list[str] = field(default_factory=lambda: list(NAMES))
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    programs: dict[int, list[str]] = field(default_factory=dict)
+    """What runs in the place of `campusgrid`, by place."""
 
     @property
     def urls(self) -> list[str]:
@@ -80,7 +82,7 @@ class Network:
 
     def start(self, place: int) -> None:
         compile_kernels()
-        command = [CAMPUSGRID, "ledger", "run"]
+        command = [*self.programs.get(place, [CAMPUSGRID]), "ledger", "run"]
         log = (self.directory(place) / "node.log").open("ab")
         self.processes[place] = subprocess.Popen(
             [*command, "--config", str(self.directory(place) / "node.toml"), "--exit-with-parent"],
