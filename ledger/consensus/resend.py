@@ -1,7 +1,9 @@
 """What a node reports of itself, and what it sends a peer whose report shows a gap (LEDGER rule 9).
 
 Termination depends on sending to peers at the *same* position too: with one of four nodes down and each of the others
-lacking one prevote, "only to those behind" would wait for ever.
+lacking one prevote, "only to those behind" would wait for ever. And it depends on passing on what *others* said in a
+round that this node has left: one that told its vote to this node alone, and then fell silent or lost its memory, would
+leave those behind without the quorum that this node went on with.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ def report(height: int, step: Step, tally: Tally, valid_round: int) -> Status:
 def select_lacking(status: Status, tally: Tally, valid_round: int) -> tuple[Message, ...]:
     """Return what a peer at the same height lacks: own messages, the proposal held, the prevotes for the valid round.
 
-    Of rounds that the peer has not reached it keeps each sender's highest only, so no other is sent.
+    A peer in a round that this node has left also gets all votes of that round. Of rounds that the peer has not reached
+    it keeps each sender's highest only, so no other is sent.
     """
     votes = dict(status.votes)
     lacking: dict[bytes, Message] = {}
@@ -55,10 +58,10 @@ def _candidates(status: Status, tally: Tally, valid_round: int) -> Iterator[Mess
     proposal = tally.proposal(status.round)
     if proposal is not None:
         yield proposal.message
-    if valid_round <= status.round:
-        for (round_, kind, _), votes in tally.votes():
-            if round_ == valid_round and kind == Kind.PREVOTE:
-                yield from votes.values()
+    for (round_, kind, _), votes in tally.votes():
+        is_left = status.round == round_ < tally.round
+        if is_left or (valid_round <= status.round and round_ == valid_round and kind == Kind.PREVOTE):
+            yield from votes.values()
 
 
 def _held(message: Message) -> Held:

@@ -173,8 +173,12 @@ MUTANTS = (
         "elif event.status.height == at.number and event.status.round < at.round:",
     ),
     Mutant(
-        "keep the prevotes for the valid round back (rule 9)", RESEND, "if valid_round <= status.round:", "if False:"
+        "keep the prevotes for the valid round back (rule 9)",
+        RESEND,
+        "is_left or (valid_round <= status.round and",
+        "is_left or (False and",
     ),
+    Mutant("keep back what others said in a round that is left (rule 9)", RESEND, "if is_left or (", "if False or ("),
     Mutant(
         "forget the lock in a crash (rule 10)",
         HEIGHT,
