@@ -46,7 +46,7 @@ class Node:
         self.world = world
         self.name, self.member, self.keys = identity.name, identity.member, identity.keys
         self.key, self.index = identity.keys[0], None if identity.member else 0
-        self.disk = Disk()
+        self.disk = Disk(power=self._risk_power)
         self.life = 0
         self.machine: Machine | None = None
         self.application: Application = world.new_application()
@@ -73,7 +73,7 @@ class Node:
 
     def replace_disk(self, disk: Disk) -> None:
         """Go on with an empty disk or an old one: the node must observe before it signs again (LEDGER rule 11)."""
-        self.disk = disk
+        self.disk, disk.power = disk, self._risk_power
         self._heights_heard = {}
         self.world.witness.forgot(self)
         if self.machine is not None:
@@ -92,9 +92,14 @@ class Node:
     def crash(self) -> None:
         """Lose power, come back a little later."""
         self.world.witness.crashed(self)
-        self.disk.cut_power(self.world.random)
+        self.disk.cut_power(self.world.random, self.world.network.faults)
         self.machine = None
         self.world.timeline.after(RESTART_MS, self.start)
+
+    def _risk_power(self) -> None:
+        """Be where power may fail: between two effects, or in the middle of a commit."""
+        if self.world.may_crash:
+            self.world.maybe_cut_power(self.name, self.member)
 
     def clock_ms(self) -> int:
         """Return the node's wall clock."""
@@ -167,8 +172,7 @@ class Node:
         self._queue.extend(asked)
         self.world.witness.check_event(self, before, event, asked)
         while perform and self._queue:
-            if self.world.may_crash:
-                self.world.maybe_cut_power(self.name, self.member)
+            self._risk_power()
             self._perform(self._queue.popleft())
 
     def _perform(self, effect: do.Effect) -> None:
@@ -204,13 +208,10 @@ class Node:
     def _cast(self, cast: do.Cast) -> None:
         world = self.world
         fresh = self.sign(cast)
-        if world.may_crash:
-            world.maybe_cut_power(self.name, self.member)
         world.remember(fresh, self.sets[cast.statement.height])
         message = self.disk.sign(cast.statement, fresh)
         world.witness.signed(self, message)
-        if world.may_crash:
-            world.maybe_cut_power(self.name, self.member)
+        self._risk_power()
         self._handle(ev.MessageSigned(message), False)
         if world.schedule.sync_ms:
             world.network.faults["slow sync"] += 1
@@ -240,7 +241,8 @@ class Node:
     def _build(self, effect: do.BuildBlock) -> None:
         if effect.height == self.disk.height:
             candidate = self.make_block(effect)
-            self.disk.blocks[candidate.block_id] = self._bodies[candidate.block_id] = candidate.raw
+            self._bodies[candidate.block_id] = candidate.raw
+            self.disk.keep_block(candidate.block_id, candidate.raw)
             self.feed(ev.BlockBuilt(effect.height, effect.round, candidate.block_id, candidate.time_ms))
 
     def make_block(self, effect: do.BuildBlock) -> Candidate:
@@ -269,7 +271,7 @@ class Node:
         if height == self.disk.height and raw is not None:
             valid = self.is_acceptable(height, raw)
             if valid:
-                self.disk.blocks[block_id] = raw
+                self.disk.keep_block(block_id, raw)
             self.feed(ev.BlockValidated(height, block_id, valid, self.application.read(raw).time_ms if valid else 0))
 
     def is_acceptable(self, height: int, raw: bytes) -> bool:
@@ -283,8 +285,7 @@ class Node:
         self.application.apply(raw)
         self.world.witness.applied(self)
         self._bodies, self._wanted = {effect.block_id: raw}, set()
-        if self.world.may_crash:
-            self.world.maybe_cut_power(self.name, self.member)
+        self._risk_power()
         self._start_height((), False)
 
     def _start_height(self, log: tuple[Message, ...], perform: bool) -> None:

@@ -103,7 +103,8 @@ def _change(random: Random, count: int) -> SetChange:
 def _loss(random: Random, count: int, bad: list[int], faulty_ms: int) -> Loss:
     at_ms = random.randrange(faulty_ms)
     backup_ms = random.randrange(at_ms + 1) if random.random() < 0.5 else None
-    return Loss(random.choice([member for member in range(count) if member not in bad]), at_ms, backup_ms)
+    member = random.choice([member for member in range(count) if member not in bad])
+    return Loss(member, at_ms, backup_ms, backup_ms is not None and random.random() < 0.2)
 
 
 def _shortage(random: Random, count: int, faulty_ms: int) -> Shortage:

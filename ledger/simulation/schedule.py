@@ -61,11 +61,15 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """At *at_ms* a member's disk is replaced: by what it held at *backup_ms*, or by an empty one (None)."""
+    """At *at_ms* a member's disk is replaced: by what it held at *backup_ms*, or by an empty one (None).
+
+    `is_undone`: power fails before the renaming of the new file is on the disk, and the old one is there again.
+    """
 
     member: int
     at_ms: int
     backup_ms: int | None
+    is_undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,8 +126,13 @@ class World(Surroundings):
             self.timeline.after(loss.at_ms - self.timeline.now_ms if loss else 0, self._lose_disk, node, disk)
 
     def _lose_disk(self, node: Node, disk: Disk) -> None:
-        is_old = self.schedule.loss is not None and self.schedule.loss.backup_ms is not None
-        self.network.faults["old backup" if is_old else "wiped"] += 1
+        loss = self.schedule.loss
+        if loss is not None and loss.is_undone:
+            self.network.faults["lost rename"] += 1
+            if node.machine is not None:
+                node.crash()
+            return
+        self.network.faults["old backup" if loss is not None and loss.backup_ms is not None else "wiped"] += 1
         node.replace_disk(disk)
 
     def _set_full(self, nodes: list[Node], is_full: bool) -> None:

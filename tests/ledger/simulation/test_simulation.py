@@ -22,7 +22,8 @@ POWER_CUTS = 160
 """At so many instants, between two effects or inside one, a run of a few heights has its power cut."""
 FAULTS = {
     "lost", "duplicated", "delayed", "cut off", "cut off one way", "disk full", "slow sync", "blackout", "wiped",
-    "old backup", "clock offset", "clock drift", "clock stepped back", "joined by blocks", "joined by snapshot",
+    "torn commit", "commit nobody was told of", "old backup", "lost rename",
+    "clock offset", "clock drift", "clock stepped back", "joined by blocks", "joined by snapshot",
     "authority: add", "authority: remove", "authority: rotate",
     "silent", "twin", "equivocate", "forget_locks", "lie", "flood", "corrupt", "replay", "selective", "bad_block",
 }  # fmt: skip
