@@ -27,11 +27,11 @@ from tests.ledger.faults.clients import Clients
 from tests.ledger.faults.history import History
 from tests.ledger.faults.links import Passage
 from tests.ledger.faults.schedule import FAULTY_S, PLACES, TWIN_OF, Fault, Kind, Tolerated, draw
-from tests.ledger.node.network import NAMES, until
+from tests.ledger.node.network import NAMES, answers, until
 from tests.soak.tally import Tally
 
 RUNS_PER_UNIT = 4
-PATIENCE_S = 90.0
+PATIENCE_S = 120.0
 """So long after healing everything that was begun is final, and every node has every block."""
 HEIGHTS_AFTER_HEALING = 4
 """So that a wiped node signs again before the next run has another one observe: two of four would stop the ledger."""
@@ -61,7 +61,9 @@ async def _run(root: Path, seeds: Sequence[int], tolerated: Tolerated) -> tuple[
     correct = [place for place in PLACES if tolerated is not Tolerated.TWIN or place != TWIN_OF]
     history, violations = History(), list[str]()
     async with campuses.opened(root, with_twin=tolerated is Tolerated.TWIN) as campus:
-        await campus.network.ready(*PLACES)
+        for place in PLACES:
+            async with campus.network.client(place) as client:
+                await until(partial(answers, client), f"{NAMES[place]} answers", PATIENCE_S)
         async with Clients(campus, correct, history, seeds[0]) as clients:
             for seed in seeds:
                 clients.start()
