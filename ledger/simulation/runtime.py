@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from functools import partial
 
-from ledger import block, keys, transaction
+from ledger import block, transaction
 from ledger.authority import AuthoritySet
 from ledger.block import Commit
-from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
+from ledger.codes import Code
 from ledger.modules import authorities
 from ledger.modules.market.supply import measure_supply
+from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
-from ledger.simulation.application import Candidate, Membership
+from ledger.simulation.application import Application, Candidate
 from ledger.simulation.ideal import Real
-from ledger.simulation.node import EPOCH_MS, Node
+from ledger.simulation.node import Node
 from ledger.simulation.schedule import Schedule
 from ledger.simulation.surroundings import membership_of
 from ledger.simulation.witness import Violation
+from ledger.simulation.workload import Offer, Workload, make_workload
 from ledger.simulation.world import Outcome, run
 from ledger.state import authorities_at
-from ledger.transaction import Call
-
-TRANSFERS: Final = 6
-_USER, _OTHER, _GRID = (bytes(7) + bytes([number]) for number in (201, 202, 203))
 
 
 class Executed:
-    """One node's ledger. Its mempool is a fixed list of *transactions*, offered to every block it builds."""
+    """One node's ledger. Its mempool is what *workload* offers by a block's time; `done` counts calls."""
 
-    def __init__(self, genesis: Genesis, transactions: Sequence[bytes]) -> None:
-        self._runtime = Runtime(genesis)
-        self._transactions = transactions
+    def __init__(self, workload: Workload) -> None:
+        self._runtime = Runtime(workload.genesis)
+        self._offers = workload.offers
         self.state = self._runtime.genesis_state()
+        self.done: Counter[str] = Counter()
 
     @property
     def chain_id(self) -> bytes:
@@ -58,12 +58,13 @@ class Executed:
         self, height: int, time_ms: int, proposer: int, last_commit: Commit | None, evidence: tuple[bytes, ...]
     ) -> Candidate:
         """Return the next block."""
+        time_ms = max(time_ms, self.last_time_ms + 1)
         built, _ = self._runtime.build(
             self.state,
             height=height,
-            time_ms=max(time_ms, self.last_time_ms + 1),
+            time_ms=time_ms,
             proposer=proposer,
-            transactions=self._transactions,
+            transactions=[offer.raw for offer in self._offers if offer.from_ms <= time_ms],
             evidence=evidence,
             last_commit=last_commit,
         )
@@ -85,7 +86,13 @@ class Executed:
 
     def apply(self, raw: bytes) -> None:
         """Execute the block and keep what it changes; money, GRID and energy are conserved."""
-        self.state.apply(self._runtime.execute(self.state, block.decode(raw)))
+        decided = block.decode(raw)
+        execution = self._runtime.execute(self.state, decided)
+        self.state.apply(execution)
+        for transaction_, receipt in zip(decided.transactions, execution.receipts, strict=True):
+            call = transaction.decode(transaction_).call
+            self.done[f"{call.module}.{call.function}"] += receipt.code is Code.DONE
+        self.done["settlement line"] += sum(isinstance(one.record, SettlementLine) for one in execution.records)
         supply = measure_supply(self.state)
         if not (supply.is_money_conserved and supply.is_grid_conserved and supply.is_energy_conserved):
             raise Violation(f"block {self.state.header.height}: not conserved: {supply}")
@@ -104,35 +111,30 @@ class Executed:
         return self.read(replace(good, header=replace(good.header, state_root=root)).encode())
 
 
-def with_transfers(members: AuthoritySet) -> Callable[[Membership], Executed]:
-    """Return a factory of ledgers whose mempools hold a few transfers from one user to another."""
-    secrets = {account: keys.PrivateKey(account.rjust(keys.SEED_BYTES, b"\0")) for account in (_USER, _OTHER, _GRID)}
-    roles = {_USER: Role.USER, _OTHER: Role.USER, _GRID: Role.GRID}
-    accounts = tuple(
-        GenesisAccount(account, key.public_key, roles[account], 10**24) for account, key in secrets.items()
-    )
-    genesis = Genesis("simulation", EPOCH_MS - 60_000, bytes(32), members, Parameters(), _GRID, accounts)
-    call = Call("money", "transfer", (_OTHER, 5))
-    transfers = [
-        transaction.sign(genesis.chain_id, _USER, nonce, 10**6, call, secrets[_USER]) for nonce in range(TRANSFERS)
-    ]
-    return lambda _: Executed(genesis, transfers)
-
-
 def run_executed(schedule: Schedule) -> Outcome:
-    """Run *schedule* with the real runtime: every transfer is final once, and genesis replays to the same root."""
-    factory = with_transfers(membership_of(schedule).genesis)
-    return run(schedule, factory, make_signatures=Real, at_the_end=_require_transfers)
+    """Run *schedule* with the real runtime: all that is offered is final once, and genesis replays to the same root."""
+    workload = make_workload(membership_of(schedule))
+    return run(
+        schedule, lambda _: Executed(workload), make_signatures=Real, at_the_end=partial(_require_all, workload.offers)
+    )
 
 
-def _require_transfers(nodes: Sequence[Node]) -> None:
+def _require_all(offers: Sequence[Offer], nodes: Sequence[Node]) -> None:
     for node in nodes:
-        blocks = [block.decode(raw) for raw, _ in node.disk.chain]
-        final = [raw for one in blocks for raw in one.transactions]
-        if len(final) != TRANSFERS or len(set(final)) != TRANSFERS:
-            raise Violation(f"{node.name}: {len(final)} of {TRANSFERS} transfers are final, {len(set(final))} distinct")
-        again = node.world.new_application()
+        held, again = _executed(node), _executed(node, node.world.new_application())
+        final = [raw for block_, _ in node.disk.chain for raw in block.decode(block_).transactions]
+        wanted = [offer.raw for offer in offers if offer.from_ms <= held.last_time_ms]
+        if sorted(final) != sorted(wanted):
+            raise Violation(f"{node.name}: {len(final)} transactions are final, {len(wanted)} were offered")
         for raw, _ in node.disk.chain:
             again.apply(raw)
-        if again.root != node.application.root:
+        if again.root != held.root:
             raise Violation(f"{node.name}: executing the chain from genesis gives another root")
+    nodes[0].world.witness.coverage.update(_executed(nodes[0]).done)
+
+
+def _executed(node: Node, application: Application | None = None) -> Executed:
+    found = application or node.application
+    if not isinstance(found, Executed):
+        raise TypeError(f"{found} executes nothing")
+    return found

@@ -129,12 +129,12 @@ def keys_of(member: int, schedule: Schedule) -> tuple[PrivateKey, ...]:
     """Return a member's vote keys, oldest first."""
     change = schedule.change
     is_rotated = change is not None and change.change is Change.ROTATE and member == schedule.count - 1
-    return tuple(_key(member, generation) for generation in range(2 if is_rotated else 1))
+    return tuple(key_of(member, generation) for generation in range(2 if is_rotated else 1))
 
 
 @lru_cache(maxsize=256)
 def _authorities(members: tuple[tuple[int, int], ...], rounds: tuple[Round, ...]) -> AuthoritySet:
-    made = tuple(_authority(member, _key(member, generation)) for member, generation in members)
+    made = tuple(_authority(member, key_of(member, generation)) for member, generation in members)
     if not rounds:
         return AuthoritySet(made)
     led = LedSet(made)
@@ -143,11 +143,18 @@ def _authorities(members: tuple[tuple[int, int], ...], rounds: tuple[Round, ...]
 
 
 @lru_cache(maxsize=256)
-def _key(member: int, generation: int) -> PrivateKey:
+def key_of(member: int, generation: int) -> PrivateKey:
+    """Return a member's vote key, the first or one that it is rotated to."""
     return PrivateKey(hashlib.sha256(b"vote %d %d" % (member, generation)).digest())
 
 
 @lru_cache(maxsize=256)
 def _authority(member: int, key: PrivateKey) -> Authority:
-    others = [hashlib.sha256(b"%d" % number + key.public_key).digest() for number in range(2)]
+    others = (one.public_key for one in companion_keys(key))
     return Authority(bytes(7) + bytes([member]), f"authority-{member}", key.public_key, *others)
+
+
+def companion_keys(key: PrivateKey) -> tuple[PrivateKey, PrivateKey]:
+    """Return the cosigner key and the log key that go with a vote key."""
+    first, second = (PrivateKey(hashlib.sha256(b"%d" % number + key.public_key).digest()) for number in range(2))
+    return first, second
