@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ledger.api import resources
 from ledger.api.limits import read_body
+from ledger.api.parameters import documented_body
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
 from ledger.node.admission import Admitted, Answer
@@ -35,7 +36,7 @@ def routes(source: Source) -> APIRouter:
     """Return the route of submissions in bulk."""
     router = APIRouter()
 
-    @router.post("/transactions/bulk", status_code=HTTPStatus.ACCEPTED)
+    @router.post("/transactions/bulk", status_code=HTTPStatus.ACCEPTED, openapi_extra=documented_body(BulkBody))
     async def submit_all(request: Request) -> resources.BulkSubmission:
         """Take in each transaction by itself; the answers stand in the order of the transactions."""
         raws = _decode(await read_body(request, MAX_BODY_BYTES))

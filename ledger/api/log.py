@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
 from ledger import checkpoint, handover
+from ledger.api.parameters import CborResponse
 from ledger.api.problems import not_found
 from ledger.api.source import Source
 from ledger.node.store import Store
@@ -23,10 +24,10 @@ def routes(source: Source) -> APIRouter:
         own = checkpoint.sign_as_log(provable.checkpoint, source.log_key)
         return checkpoint.note(provable.checkpoint, (own, *provable.lines))
 
-    @router.get("/handovers")
+    @router.get("/handovers", response_class=CborResponse)
     async def read_handovers() -> Response:
         held = await source.disk.read(Store.handovers)
         file = handover.encode_all(source.genesis.chain_id, list(held.values()))
-        return Response(file, media_type="application/cbor")
+        return CborResponse(file)
 
     return router

@@ -9,10 +9,12 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
 
-MEDIA_TYPE: Final = "application/problem+json"
+from ledger.api.resources import Problem
 
+MEDIA_TYPE: Final = "application/problem+json"
 
 log = structlog.get_logger("api")
 
@@ -26,6 +28,12 @@ class ProblemError(Exception):
         self.code = code
         self.detail = detail
         self.retry_after_s = retry_after_s
+
+
+def documented() -> dict[int | str, dict[str, Any]]:
+    """Return what the OpenAPI document says of every operation's errors."""
+    schema = TypeAdapter(Problem).json_schema()
+    return {"default": {"description": "A problem (RFC 9457)", "content": {MEDIA_TYPE: {"schema": schema}}}}
 
 
 def not_found(code: str, detail: str) -> ProblemError:

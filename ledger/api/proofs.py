@@ -12,7 +12,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from ledger import checkpoint, keys, merkle, records, tiles
 from ledger.api.access import Viewer, find_viewer
-from ledger.api.parameters import EpochNumber, Hash, Id
+from ledger.api.parameters import CborResponse, EpochNumber, Hash, Id
 from ledger.api.problems import ProblemError, not_found
 from ledger.api.source import Source
 from ledger.modules import meters
@@ -105,12 +105,12 @@ def routes(source: Source) -> APIRouter:
             raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
         raise not_found("unknown_line", f"there is no line {which} of epoch {epoch} and meter {meter}")
 
-    @router.get("/proofs/transactions/{transaction_id}")
+    @router.get("/proofs/transactions/{transaction_id}", response_class=CborResponse)
     async def read_receipt_proof(transaction_id: Hash) -> Response:
         wanted, provable, log_key = bytes.fromhex(transaction_id), source.provable, source.log_key
         found = await source.disk.read(lambda store: prove_receipt(store, wanted, provable, log_key))
         if isinstance(found, bytes):
-            return Response(found, media_type="application/cbor")
+            return CborResponse(found)
         if isinstance(found, NotProvable):
             text = f"transaction {transaction_id} is final but not provable yet; ask again in a few seconds"
             raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)

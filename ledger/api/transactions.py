@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from ledger.api import resources, views
 from ledger.api.access import find_viewer
 from ledger.api.limits import read_body
-from ledger.api.parameters import Hash
+from ledger.api.parameters import Hash, documented_body
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
 from ledger.codes import Refusal
@@ -40,7 +40,7 @@ def routes(source: Source) -> APIRouter:
     """Return the routes."""
     router = APIRouter()
 
-    @router.post("/transactions", status_code=HTTPStatus.ACCEPTED)
+    @router.post("/transactions", status_code=HTTPStatus.ACCEPTED, openapi_extra=documented_body(SubmissionBody))
     async def submit(request: Request) -> resources.Submission:
         raw = _decode_submission(await read_body(request, MAX_BODY_BYTES))
         answer = await source.submit(raw)
@@ -52,7 +52,7 @@ def routes(source: Source) -> APIRouter:
         code = answer.code.name.lower()
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, code, answer.text)
 
-    @router.post("/transactions/dry-run")
+    @router.post("/transactions/dry-run", openapi_extra=documented_body(SubmissionBody))
     async def dry_run(request: Request) -> resources.DryRun:
         raw = _decode_submission(await read_body(request, MAX_BODY_BYTES))
         now_ms = time.time_ns() // 10**6
