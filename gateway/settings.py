@@ -89,7 +89,7 @@ class BrokerSettings(_Section):
 class LedgerSettings(_Section):
     """Which ledger nodes to speak to, and as whom the gateway reports."""
 
-    urls: Annotated[list[Url], Field(min_length=1, examples=[["http://127.0.0.1:26611"]])]
+    urls: Annotated[list[Url], Field(min_length=1, examples=[["http://127.0.0.1:9933"]])]
     """The HTTP addresses of ledger nodes, the preferred one first; more than one outlives a node."""
     genesis: Path = Field(examples=["../genesis.json"])
     """What the ledger started from: names the ledger beyond doubt."""

@@ -61,7 +61,7 @@ def bill(
     user: Annotated[str, typer.Argument(metavar="USER", help="The account's id, 16 hex digits.")],
     first: Annotated[str, typer.Option("--from", help="The first day (2026-11-01, UTC) or epoch.")],
     last: Annotated[str, typer.Option("--to", help="The last day or epoch, included.")],
-    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")],
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:9933.")],
     key: Annotated[Path | None, typer.Option(help="The account's key file: nodes show lines to their account.")] = None,
     form: Annotated[Format, typer.Option("--format", help="csv, with a line of totals, or json.")] = Format.CSV,
 ) -> None:
@@ -70,9 +70,9 @@ def bill(
     The proof (base64 in CSV) is the file that `campusgrid verify` checks off-line; a line whose proof does not open to
     it is refused. Amounts are aAIP (10^-18 AIP), exact. Order fees are paid on entry and stand in receipts, not here.
 
-        campusgrid bill 00000000000000a1 --from 2026-11-01 --to 2026-11-30 --url http://127.0.0.1:26611
+        campusgrid bill 00000000000000a1 --from 2026-11-01 --to 2026-11-30 --url http://127.0.0.1:9933
 
-        campusgrid bill 00000000000000a1 --from 1999200 --to 1999295 --format json --url http://127.0.0.1:26611
+        campusgrid bill 00000000000000a1 --from 1999200 --to 1999295 --format json --url http://127.0.0.1:9933
     """
     if not re.fullmatch("[0-9a-f]{16}", user):
         raise typer.BadParameter(f"{user!r} is no account: give 16 hex digits in lower case")

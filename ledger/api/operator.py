@@ -28,7 +28,7 @@ HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 def make_operator_app(node: Node, source: NodeSource) -> FastAPI:
     """Return the operator's API of *node*: the public one, from *source*, and /v1/operator."""
     app = make_app(source)
-    app.include_router(diagnosis.routes(node), prefix="/v1")
+    app.include_router(diagnosis.routes(node, source), prefix="/v1")
     app.include_router(routes(node), prefix="/v1/operator")
     app.add_middleware(NoBrowsers)
     return app

@@ -37,12 +37,12 @@ def call(
     arguments: Annotated[list[str] | None, typer.Argument(help="Each as name=value; ids and keys in hex.")] = None,
     account: Annotated[str, typer.Option(help="The sender's account id, 16 hex digits.")] = "",
     key: Annotated[Path, typer.Option(help="The file with the account's key.")] = Path("account.key"),
-    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")] = "",
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:9933.")] = "",
 ) -> None:
     """Send a call and print its receipt as JSON once it is final; exit 1 if the ledger refuses it.
 
     For example: campusgrid ledger call money.issue "reference=minutes 12" to=00000000000000a1 amount_aaip=1000000
-    --account 00000000000000b2 --key account.key --url http://127.0.0.1:26611
+    --account 00000000000000b2 --key account.key --url http://127.0.0.1:9933
     """
     from ledger import caller  # noqa: PLC0415 - see `ledger.commands`
 
@@ -55,11 +55,11 @@ def call(
 def query(
     name: Annotated[str, typer.Argument(help="The query, such as money.balance_of.")],
     arguments: Annotated[list[str] | None, typer.Argument(help="Each as name=value; ids and keys in hex.")] = None,
-    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")] = "",
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:9933.")] = "",
 ) -> None:
     """Ask a node and print the answer as JSON; `campusgrid ledger calls` lists the queries.
 
-    For example: campusgrid ledger query money.balance_of account=00000000000000a1 --url http://127.0.0.1:26611
+    For example: campusgrid ledger query money.balance_of account=00000000000000a1 --url http://127.0.0.1:9933
     """
     require_url(url)
     module, dot, function = name.partition(".")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
 
 
 def diff_block(
-    height: Annotated[int, typer.Argument(min=1, help="The block's height.")], url: Urls, as_json: AsJson = False
+    height: Annotated[int, typer.Argument(min=1, help="The block's height.")],
+    url: Urls,
+    account: Annotated[str, typer.Option(help="Who asks, 16 hex digits: nodes show rows to authorities.")] = "",
+    key: Annotated[Path, typer.Option(help="The file with that account's key.")] = Path("account.key"),
+    as_json: AsJson = False,
 ) -> None:
     """Show where nodes differ in what they computed for a block: receipts, rows, records, leaves; exit 1 if they do.
 
@@ -30,7 +36,7 @@ def diff_block(
     """
     from ledger.difference import compare  # noqa: PLC0415 - see `ledger.commands`
 
-    results = asyncio.run(_gather(height, url))
+    results = asyncio.run(_gather(height, url, account, key))
     differences = []
     for one, other in _pair(results):
         lines = list(compare(one, other))
@@ -43,13 +49,18 @@ def diff_block(
     raise typer.Exit(1 if any(one["differences"] for one in differences) else 0)
 
 
-async def _gather(height: int, urls: Sequence[str]) -> list[BlockResult]:
-    from ledger.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+async def _gather(height: int, urls: Sequence[str], account: str, key: Path) -> list[BlockResult]:
+    from ledger.client import LedgerClient, ViewingKey  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node.settings import read_key  # noqa: PLC0415
+
+    if re.fullmatch("([0-9a-f]{16})?", account) is None:
+        raise LedgerError("give the account that asks with --account, 16 lower-case hex digits")
+    viewer = ViewingKey(bytes.fromhex(account), read_key(key)) if account else None
 
     found: list[BlockResult] = []
     for url in urls:
         require_url(url)
-        async with LedgerClient([url]) as client:
+        async with LedgerClient([url], viewer) as client:
             found += await client.results(height)
     return found
 

@@ -16,4 +16,4 @@ def require_url(url: str) -> None:
     except ValueError:
         fits = False
     if not fits:
-        raise typer.BadParameter(f"{url!r} is no URL of a node's API; it reads like http://127.0.0.1:26611")
+        raise typer.BadParameter(f"{url!r} is no URL of a node's API; it reads like http://127.0.0.1:9933")

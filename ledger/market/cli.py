@@ -67,11 +67,11 @@ def explain_order(
     order: Annotated[
         str, typer.Argument(metavar="ORDER", help="The order's id (16 hex digits) or its transaction's (64).")
     ],
-    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:26611.")],
+    url: Annotated[str, typer.Option(help="The node's API, such as http://127.0.0.1:9933.")],
 ) -> None:
     """Say in plain words why an order was filled, in part, or not at all, from what the ledger holds.
 
-    For example: campusgrid market explain 5f3a9c0d11223344 --url http://127.0.0.1:26611
+    For example: campusgrid market explain 5f3a9c0d11223344 --url http://127.0.0.1:9933
     """
     if not re.fullmatch("[0-9a-f]{16}|[0-9a-f]{64}", order):
         raise typer.BadParameter(

@@ -58,7 +58,7 @@ async def _serve(settings: NodeSettings, config: Path) -> None:
         opened.callback(source.close)
         opened.callback(own_source.close)
         app = make_app(source, settings.api)
-        app.include_router(diagnosis.routes(node), prefix="/v1")
+        app.include_router(diagnosis.routes(node, source), prefix="/v1")
         servers = {
             server.make_server(app): public,
             server.make_server(make_operator_app(node, own_source)): [own],

@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
@@ -17,8 +19,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ledger import viewing_pass
-from ledger.api import stream
+from ledger.api import diagnosis, stream
 from ledger.api.access import Viewer
+from ledger.api.problems import install
 from ledger.errors import MalformedError
 from tests.ledger.node.network import OTHER, USER, Network, account_key, until
 from tests.ledger.node.served import opened as opened_reader
@@ -124,6 +127,17 @@ def test_no_command_raises_anything_but_a_refusal(value: object) -> None:
     except ValidationError:
         return
     assert isinstance(command, stream.FollowHeads | stream.FollowEvents | stream.AwaitReceipt | stream.Unsubscribe)
+
+
+async def test_rows_of_a_block_are_not_for_strangers() -> None:
+    node: Any = None  # it is not even asked
+    source: Any = SimpleNamespace(shows_intervals=False)
+    app = FastAPI()
+    install(app)
+    app.include_router(diagnosis.routes(node, source), prefix="/v1")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://node") as http:
+        answer = await http.get("/v1/blocks/1/results")
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_yours")
 
 
 async def test_every_operation_is_documented_with_its_errors_and_its_body(lone: Network) -> None:
