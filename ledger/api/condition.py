@@ -18,7 +18,8 @@ class AuthorityCondition:
     """One authority as the answering node sees it: where it stands, when it was last heard, what it said.
 
     `prevote` and `precommit` are its votes of the answering node's round: "missing", "nil" or the block's id in hex.
-    `lacks_prevotes` and `lacks_precommits` name those whose votes of *its* round it does not hold, by its own report.
+    `lacks_prevotes` and `lacks_precommits` name those whose votes of *its* round it does not hold, by its own report,
+    once it has come to that step itself.
     `clock_offset_ms` is how far its clock is ahead of the answering node's, less the way of the fastest report.
     """
 

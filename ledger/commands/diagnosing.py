@@ -111,7 +111,7 @@ def _write_status(found: NodeStatus, health: Health | None) -> str:
         ("height", f"{found.height}, {max(0.0, time.time() - found.time_ms / 1000):.1f} s old"),
         ("root", found.state_root.hex()),
         ("log", f"{found.log_size} leaves, provable up to {found.checkpoint_size}"),
-        ("consensus", f"round {found.round} ({found.step}); {found.mempool} transactions wait"),
+        ("consensus", f"round {found.round} ({found.step}); transactions waiting: {found.mempool}"),
         ("peers", f"{len(linked)} of {len(found.peers)} linked" + _list_peers(found)),
         *(_write_health(health) if health else ()),
     ]
@@ -153,7 +153,7 @@ def _kwh(amount_agrid: int) -> str:
 
 def _write_condition(one: Condition) -> str:
     age_s = one.height_age_ms / 1000
-    work = f"{one.mempool} transactions wait" if one.mempool else "work waits" if one.has_work else "nothing waits"
+    work = f"transactions waiting: {one.mempool}" if one.mempool else "work waits" if one.has_work else "nothing waits"
     place = f"{one.name}: height {one.height}, round {one.round} ({one.step}), for {age_s:.1f} s"
     lines = [
         f"{place}; {one.proposer} proposes, {one.quorum} of {len(one.authorities)} must agree; {work}",
@@ -170,6 +170,8 @@ def _write_condition(one: Condition) -> str:
 
 
 def _cells(one: AuthorityCondition) -> tuple[str, ...]:
+    from ledger.api.condition import MISSING  # noqa: PLC0415 - see `ledger.commands`
+
     return (
         one.name + ("" if one.connected else " (no link)"),
         _or_dash(one.height),
@@ -178,8 +180,8 @@ def _cells(one: AuthorityCondition) -> tuple[str, ...]:
         "itself" if one.is_self else _age(one.report_age_ms),
         "-" if one.is_self else _age(one.message_age_ms),
         "-" if one.clock_offset_ms is None else f"{one.clock_offset_ms:+d} ms",
-        one.prevote[:8],
-        one.precommit[:8],
+        "-" if one.prevote == MISSING else one.prevote[:8],
+        "-" if one.precommit == MISSING else one.precommit[:8],
         _write_lacks(one),
     )
 

@@ -59,14 +59,14 @@ def _describe_authority(node: Node, place: int, now_s: float) -> AuthorityCondit
         report_age_ms=_to_ms(now_s - heard.at_s) if heard is not None and not is_self else None,
         message_age_ms=_to_ms(now_s - message_at_s) if message_at_s is not None else None,
         clock_offset_ms=heard.clock_offset_ms if heard is not None and not is_self else None,
-        prevote=_find_vote(own, Kind.PREVOTE, place),
-        precommit=_find_vote(own, Kind.PRECOMMIT, place),
-        lacks_prevotes=tuple(_lacking(status, Kind.PREVOTE, authorities)) if is_comparable else (),
-        lacks_precommits=tuple(_lacking(status, Kind.PRECOMMIT, authorities)) if is_comparable else (),
+        prevote=find_vote(own, Kind.PREVOTE, place),
+        precommit=find_vote(own, Kind.PRECOMMIT, place),
+        lacks_prevotes=tuple(list_lacking(status, Kind.PREVOTE, authorities)) if is_comparable else (),
+        lacks_precommits=tuple(list_lacking(status, Kind.PRECOMMIT, authorities)) if is_comparable else (),
     )
 
 
-def _find_vote(status: Status | None, kind: Kind, place: int) -> str:
+def find_vote(status: Status | None, kind: Kind, place: int) -> str:
     """Return the vote of the authority at *place* in the round of *status*."""
     for (round_, vote_kind, block_id), senders in status.votes if status is not None else ():
         if status is not None and (round_, vote_kind) == (status.round, kind) and place in senders:
@@ -74,10 +74,12 @@ def _find_vote(status: Status | None, kind: Kind, place: int) -> str:
     return MISSING
 
 
-def _lacking(status: Status | None, kind: Kind, authorities: AuthoritySet) -> Iterator[str]:
-    """Yield who has no vote of *kind* in the round of *status*, by name."""
+def list_lacking(status: Status | None, kind: Kind, authorities: AuthoritySet) -> Iterator[str]:
+    """Yield who has no vote of *kind* in the round of *status*, by name; nobody before the node itself votes so."""
+    if status is None or status.step < (Step.PREVOTE if kind == Kind.PREVOTE else Step.PRECOMMIT):
+        return
     for place, member in enumerate(authorities.members):
-        if _find_vote(status, kind, place) == MISSING:
+        if find_vote(status, kind, place) == MISSING:
             yield member.name
 
 

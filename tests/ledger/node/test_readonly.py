@@ -18,6 +18,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from gateway.cli import run as run_campusgrid
 from ledger.api import stream
 from ledger.client import ClientError, LedgerClient
 from ledger.errors import CorruptedError
@@ -51,7 +52,9 @@ def reader(lone: Network, tmp_path: Path) -> Iterator[Reader]:
     process.wait(PATIENCE_S)
 
 
-async def test_a_reader_answers_as_its_node_takes_submissions_and_dies_unnoticed(lone: Network, reader: Reader) -> None:
+async def test_a_reader_answers_as_its_node_takes_submissions_and_dies_unnoticed(
+    lone: Network, reader: Reader, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with LedgerClient([reader.url]) as reading, LedgerClient([lone.urls[0]]) as node:
         await until(lambda: answers(reading), "the reader answers", 60)
         account = lone.account(reading)
@@ -62,6 +65,8 @@ async def test_a_reader_answers_as_its_node_takes_submissions_and_dies_unnoticed
         await assert_same_answers(node, reading, height)
         heard = await heard_of(reading, receipts[0].height or 0)
         assert heard == ["1", "2", "3"]
+        assert await asyncio.to_thread(run_campusgrid, ["ledger", "status", "--url", reader.url]) == 0
+        assert "a copy beside the node answers" in capsys.readouterr().out
 
         reader.process.send_signal(signal.SIGKILL)
         reader.process.wait(PATIENCE_S)
