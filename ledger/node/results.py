@@ -6,7 +6,7 @@ told apart by `ledger.difference`; nothing here decides anything.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
@@ -19,6 +19,7 @@ from ledger.roots import RootChange, Write
 
 KEPT_DECIDED: Final = 8
 KEPT_REFUSED: Final = 8
+KEPT_ANSWERS: Final = 64
 MAX_RESULT_BYTES: Final = 8 * 2**20
 """What a frame carries of one; a longer one is not sent, but can be had from the other node's API."""
 
@@ -110,6 +111,7 @@ class Results:
     def __init__(self) -> None:
         self._decided: OrderedDict[bytes, Execution] = OrderedDict()
         self._refused: OrderedDict[bytes, Refused] = OrderedDict()
+        self._answered: deque[tuple[str, bytes]] = deque(maxlen=KEPT_ANSWERS)
 
     def keep_decided(self, block_id: bytes, execution: Execution) -> None:
         """Keep what a decided block gave, but for the state's tree, which nobody compares."""
@@ -128,6 +130,13 @@ class Results:
         refused = self._refused.get(result.block_id)
         if refused is not None and refused.proposer == peer and refused.theirs is None:
             refused.theirs = result
+
+    def is_first_answer(self, peer: str, block_id: bytes) -> bool:
+        """Tell whether *peer* has not asked for this block's result before: encoding one costs more than asking."""
+        if (peer, block_id) in self._answered:
+            return False
+        self._answered.append((peer, block_id))
+        return True
 
     def find_decided(self, block_id: bytes) -> Execution | None:
         """Return what a block that was decided of late gave."""

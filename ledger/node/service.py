@@ -275,7 +275,7 @@ class Node:
         """Tell a peer that computed something else what this node computed for a block."""
         candidate = self._parts.blocks.executed.get(block_id)
         execution = candidate.execution if candidate is not None else self.results.find_decided(block_id)
-        if execution is None:
+        if execution is None or not self.results.is_first_answer(name, block_id):
             return
         encoded = Result.of(block_id, execution).encode()
         if len(encoded) <= MAX_RESULT_BYTES:

@@ -23,6 +23,7 @@ from ledger.node.admission import Admitted
 from ledger.node.chain import Chain
 from ledger.node.inbox import MAX_QUEUED_JOBS
 from ledger.node.mempool import PoolCode, PoolRefusal
+from ledger.node.results import decode_result
 from ledger.node.service import DATABASE, Node
 from ledger.node.store import Signed, SignedType, Store
 from ledger.node.wire import Frame, FrameType, NodeReport
@@ -142,6 +143,24 @@ async def test_evidence_is_stored_until_a_block_proves_the_offence_be_it_by_anot
             return await node.node.disk.read(Store.evidence) == []
 
         await until(is_settled, "the evidence is forgotten", 10)
+
+
+async def test_what_was_computed_for_a_block_is_told_once_to_each_peer_that_asks(
+    lone: tuple[Lone, Authorities], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, others = lone
+    block, commit = others.decide(transfer(others.network, 0))
+    node.hear(NAMES[1], wire.decided(block.encode(), commit))
+    await node.reach(1)
+    sent: list[tuple[str, Frame]] = []
+    monkeypatch.setattr(node.node.peers, "send", lambda name, frame: sent.append((name, frame)))
+    for name in (NAMES[1], NAMES[1], NAMES[2]):
+        for block_id in (block.id, bytes(32)):
+            node.hear(name, wire.result_wanted(1, block_id))
+    answers = [(name, decode_result(frame.payload)) for name, frame in sent if frame.kind is FrameType.RESULT]
+    assert [name for name, _ in answers] == [NAMES[1], NAMES[2]]
+    assert {(one.block_id, one.state_root) for _, one in answers} == {(block.id, block.header.state_root)}
+    assert all(one.rows and one.receipts for _, one in answers)
 
 
 async def test_a_certificate_without_a_quorum_of_good_signatures_moves_nothing(lone: tuple[Lone, Authorities]) -> None:
