@@ -14,6 +14,7 @@ HASH_BYTES: Final = 32
 NO_HASH: Final = bytes(HASH_BYTES)
 MAX_BLOCK_BYTES: Final = 2 * 2**20
 MAX_BLOCK_TRANSACTIONS: Final = 10_000
+_MAX_HEADER_BYTES: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,11 @@ def decode(data: bytes) -> Block:
 def decode_header(data: bytes) -> Header:
     """Return the header that *data* canonically encodes; raises MalformedError."""
     return _header(cbor.decode(data))
+
+
+def own_header(data: bytes) -> Header:
+    """Return the header of an encoded block that this node has checked before, without reading the rest."""
+    return _header(cbor.decode_first(data[1 : 1 + _MAX_HEADER_BYTES]))
 
 
 def decode_commit(values: cbor.Value) -> Commit:

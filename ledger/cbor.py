@@ -10,6 +10,7 @@ The encoder is our own: for the short arrays of a ledger cbor2 takes four times 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, Final
 
 import cbor2
@@ -46,6 +47,14 @@ def decode(data: bytes) -> Value:
     if again != data:
         raise MalformedError("CBOR is not in its canonical form")
     return value
+
+
+def decode_first(data: bytes) -> Value:
+    """Return the first value in bytes that `encode` made; raises MalformedError for no CBOR."""
+    try:
+        return cbor2.CBORDecoder(BytesIO(data)).decode()
+    except (cbor2.CBORError, ValueError) as error:
+        raise MalformedError(f"not decodable as CBOR: {error}") from error
 
 
 def decode_own(data: bytes) -> Value:

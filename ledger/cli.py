@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ledger.commands import asking, comparing, diagnosing, measuring, running, serving, simulating
+from ledger.commands import asking, comparing, diagnosing, measuring, running, serving, simulating, snapshots
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -22,8 +22,10 @@ for command in (
     asking.call,
     asking.query,
     simulating.simulate,
+    snapshots.prune,
     diagnosing.why_stuck,
     comparing.diff_block,
     measuring.bench_call,
 ):
     app.command()(command)
+app.add_typer(snapshots.app, name="snapshot")

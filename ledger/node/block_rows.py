@@ -47,7 +47,7 @@ class BlockRows(Database):
         if row is None:
             return None
         body, header = row
-        return block.decode(body).header if header is None else block.decode_header(header)
+        return block.own_header(body) if header is None else block.decode_header(header)
 
     def decided_by_id(self, block_id: bytes) -> bytes | None:
         """Return the encoded block with this id, or None."""

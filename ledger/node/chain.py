@@ -17,7 +17,7 @@ from ledger.authority import AuthoritySet
 from ledger.block import Block, Commit, Header
 from ledger.codes import Refusal
 from ledger.consensus.machine import HEIGHTS_AHEAD
-from ledger.errors import MalformedError
+from ledger.errors import CorruptedError, MalformedError
 from ledger.execution import Execution, Receipt
 from ledger.genesis import Parameters
 from ledger.handover import certify
@@ -82,9 +82,8 @@ class Chain:
     @classmethod
     def recover(cls, runtime: Runtime, store: Store) -> Chain:
         """Return the chain as stored, or at its genesis; raises CorruptedError where rows and state root disagree."""
-        head = store.meta("head")
-        if head is not None:
-            state = LedgerState.restore(decode_head(head), store.rows())
+        if store.meta("head") is not None:
+            state = read_state(store)
             catch_up(store, state)
             return cls(runtime, state)
         state = runtime.genesis_state()
@@ -133,6 +132,11 @@ class Chain:
         self.state.apply(candidate.execution)
         return self.position()
 
+    def go_to(self, state: LedgerState) -> Position:
+        """Move on to a *state* far ahead, which a snapshot gave, and return the new position."""
+        self.state = state
+        return self.position()
+
     def position(self) -> Position:
         """Return where the chain stands."""
         state, unable = self.state, self.runtime.refuse_version(self.state)
@@ -164,6 +168,14 @@ class Chain:
         """Return the nonce that the next transaction of *account* must have."""
         found = accounts.find(self.state, account)
         return found.nonce if found is not None else 0
+
+
+def read_state(store: Store) -> LedgerState:
+    """Return the state in *store*; raises CorruptedError where rows and state root disagree."""
+    head = store.meta("head")
+    if head is None:
+        raise CorruptedError("the database holds no state; synchronise anew")
+    return LedgerState.restore(decode_head(head), store.rows())
 
 
 class Ledger:

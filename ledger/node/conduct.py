@@ -30,6 +30,7 @@ class Fault(Enum):
     BAD_SIGNATURE = "bad_signature"
     BAD_CERTIFICATE = "bad_certificate"
     BAD_TRANSACTION = "bad_transaction"
+    BAD_SNAPSHOT = "bad_snapshot"
 
 
 COSTS: Final = {
@@ -38,6 +39,7 @@ COSTS: Final = {
     Fault.BAD_SIGNATURE: 20.0,
     Fault.BAD_CERTIFICATE: 50.0,
     Fault.BAD_TRANSACTION: 10.0,
+    Fault.BAD_SNAPSHOT: 50.0,
 }
 
 

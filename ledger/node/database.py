@@ -83,6 +83,10 @@ class Database:
         if self._lock is not None:
             self._lock.close()
 
+    def interrupt(self) -> None:
+        """Let what another thread does here fail at once with sqlite3.OperationalError."""
+        self._connection.interrupt()
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all writes of the body durably, or none."""
@@ -118,7 +122,7 @@ class Database:
     # ---- for the tables' own files
 
     def _prepare(self, path: Path, chain_id: bytes) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
+        for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL"):
             self._run(f"PRAGMA {pragma}", ())
         self._check_integrity(path)
         self._migrate()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -27,14 +27,16 @@ from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
 from ledger.handover import certify
 from ledger.liveness import Progress
-from ledger.node import hsm, promises, wire
-from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position
+from ledger.node import hsm, promises, snapshot_storing, wire
+from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position, read_state
 from ledger.node.conduct import Fault
+from ledger.node.copying import Copy
 from ledger.node.disputes import dispute
 from ledger.node.identity import Seat
 from ledger.node.inbox import Inbox
 from ledger.node.parts import Parts
 from ledger.node.store import Signed, SignedType
+from ledger.snapshot import SnapshotRefusedError
 
 _FORGERIES: Final = (messages.Refusal.OTHER_CHAIN, messages.Refusal.BAD_SIGNATURE, messages.Refusal.NOT_THE_PROPOSER)
 """What no correct node passes on: it would have refused it itself."""
@@ -128,6 +130,10 @@ class Driver:
     def take_decided(self, peer: str) -> None:
         """See whether the block of this height came with its certificate."""
         self._inbox.post_from(peer, self._try_decided)
+
+    def adopt(self, copy: Copy, refused: Callable[[], None]) -> None:
+        """Go on from a whole snapshot, if it is ahead; call *refused* where a part of it is damaged."""
+        self._inbox.post(partial(self._adopt, copy, refused))
 
     def take_cosignature(self, report: wire.CosignatureReport) -> bool:
         """Take in a cosignature; once a quorum is there the checkpoint is provable, and kept. False: it is forged."""
@@ -249,12 +255,11 @@ class Driver:
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
         parts.results.keep_decided(effect.block_id, candidate.execution)
         parts.observer.note_events(candidate.execution)
+        await parts.snapshots.after(header, len(candidate.block.transactions))
         parts.observer.note_decided(header.height, effect.round, self.position.authorities)
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         parts.heads.announce(header.height)
-        senders = parts.mempool.senders()  # whoever comes from here on was checked against the new state
-        parts.mempool.settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)), header.height)
-        await self._forget_settled_evidence()
+        await self._settle()
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
         if own is not None and seat is not None:
@@ -262,6 +267,31 @@ class Driver:
             parts.peers.broadcast(wire.cosignature(report))
             self.take_cosignature(report)
         await self._start_height(effect.commit, ())
+
+    async def _settle(self) -> None:
+        """Drop from the mempool and the evidence what the new state has done with."""
+        parts, senders = self._parts, self._parts.mempool.senders()  # who comes from here on is checked against it
+        nonces = await parts.ledger.run(lambda chain: chain.next_nonces(senders))
+        parts.mempool.settle(nonces, self.position.header.height)
+        await self._forget_settled_evidence()
+
+    async def _adopt(self, copy: Copy, refused: Callable[[], None]) -> None:
+        manifest, parts = copy.manifest, self._parts
+        if manifest.height < self.height:
+            return
+        try:
+            await parts.disk.commit(lambda store: snapshot_storing.put(store, manifest, copy.part))
+        except SnapshotRefusedError as error:
+            log.warning("a snapshot was damaged on this disk: taking it anew", error=str(error))
+            refused()
+            return
+        state = await parts.disk.read(read_state)
+        self.position = await parts.ledger.run(lambda chain: chain.go_to(state))
+        await self._settle()
+        parts.cosigning.start(manifest.header, self.position.authorities)
+        parts.heads.announce(manifest.height)
+        log.info("went on from a snapshot", height=manifest.height)
+        await self._start_height(manifest.commit, ())
 
     async def _cosign(self, header: Header, key: keys.Signer) -> Signed | None:
         name, time_s = self._parts.identity.name, _now_ms() // 1000

@@ -16,6 +16,7 @@ from ledger.node.mempool import Mempool
 from ledger.node.observing import Observer
 from ledger.node.peers import Peers
 from ledger.node.results import Results
+from ledger.node.snapshots import Snapshots
 from ledger.node.sync import Sync
 
 
@@ -32,6 +33,7 @@ class Parts:
     mempool: Mempool
     cosigning: Cosigning
     heads: Heads
+    snapshots: Snapshots
     sync: Sync = field(default_factory=Sync)
     blocks: Blocks = field(default_factory=Blocks)
     observer: Observer = field(default_factory=Observer)

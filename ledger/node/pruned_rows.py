@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import Final
 
 from ledger import block, records
 from ledger.node.event_rows import EventRows
 from ledger.node.log_rows import LogRows
 from ledger.records import RecordKind
+
+UNUSED_SHARE: Final = 16
+"""Fewer unused pages than one in so many stay in the file: it needs them again."""
 
 
 class Kept(StrEnum):
@@ -58,17 +62,29 @@ class PrunedRows(LogRows, EventRows):
             self.delete_hook_events(first, last)
         self.note_pruned(kept, last)
 
-    def free(self, pages: int) -> int:
-        """Give at most *pages* unused pages of the file back to the disk; return how many are left."""
+    def free(self, pages: int) -> bool:
+        """Give at most *pages* of the file back to the disk if many are unused; tell whether there are more."""
+        unused = self._pragma("freelist_count")
+        if unused * UNUSED_SHARE < self._pragma("page_count"):
+            return False
         self._all(f"PRAGMA incremental_vacuum({pages})", ())
-        row = self._one("PRAGMA freelist_count", ())
+        return 0 < self._pragma("freelist_count") < unused  # no fewer: a file made before this was so; see `prune`
+
+    def compact(self) -> None:
+        """Write the whole file anew, as small as can be, so that from now on it gives back what it does not use."""
+        self._run("PRAGMA auto_vacuum = INCREMENTAL", ())
+        self._run("VACUUM", ())
+        self._all("PRAGMA wal_checkpoint(TRUNCATE)", ())
+
+    def _pragma(self, name: str) -> int:
+        row = self._one(f"PRAGMA {name}", ())
         return row[0] if row else 0
 
     def _prune_bodies(self, first: int, last: int) -> None:
         rows = self._all(
             "SELECT height, body FROM blocks WHERE height BETWEEN ? AND ? AND header IS NULL", (first, last)
         )
-        headers = ((block.decode(body).header.encode(), height) for height, body in rows)
+        headers = ((block.own_header(body).encode(), height) for height, body in rows)
         self._many("UPDATE blocks SET body = x'', header = ? WHERE height = ?", headers)
 
     def _prune_openings(self, kept: Kept, first: int, last: int) -> None:
@@ -81,8 +97,7 @@ class PrunedRows(LogRows, EventRows):
             if (records.kind_of(record) is RecordKind.RECEIPT) == (kept is Kept.RECEIPTS)
         ]
         if kept is Kept.RECEIPTS:
-            ids = ((records.decode_receipt(record).transaction_id,) for _, record in opened)
-            self._many("DELETE FROM transactions WHERE id = ?", ids)
+            self._run("DELETE FROM transactions WHERE height BETWEEN ? AND ?", (first, last))
         else:
             self._forget_lines(opened)
         self._many("UPDATE leaves SET record = NULL, salt = NULL WHERE place = ?", ((place,) for place, _ in opened))

@@ -24,8 +24,10 @@ from ledger.market import clearing
 from ledger.node import identity as node_identity
 from ledger.node import wire
 from ledger.node.admission import Admission, Admitted
+from ledger.node.arrival import Arrival
 from ledger.node.chain import Candidate, Chain, Ledger
 from ledger.node.conduct import Fault
+from ledger.node.copying import Copy
 from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
 from ledger.node.driver import Driver
@@ -33,9 +35,11 @@ from ledger.node.heads import Heads
 from ledger.node.mempool import Mempool, PoolRefusal
 from ledger.node.parts import Parts
 from ledger.node.peers import Peers
+from ledger.node.pruning import Pruner
 from ledger.node.results import MAX_RESULT_BYTES, Result, decode_result
 from ledger.node.room import Room
 from ledger.node.settings import NodeSettings, SettingsError
+from ledger.node.snapshots import Snapshots
 from ledger.node.standing import Standing
 from ledger.node.store import SignedType, Store
 from ledger.node.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
@@ -74,9 +78,13 @@ class Node:
         newest = Checkpoint(checkpoint.origin(rules.chain_id), position.header.log_size, position.header.log_root)
         self.cosigning = Cosigning(newest.origin, position.authorities, newest)
         self.heads = Heads(position.header.height)
+        height, folder = position.header.height, settings.data_dir
+        every_blocks, after_blocks = settings.snapshots.every_blocks, settings.snapshots.after_blocks
+        self.snapshots = Snapshots(disk, folder / DATABASE, every_blocks, height, self.peers.send)
         self._parts = Parts(
-            rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning, self.heads
-        )
+            rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning,
+            self.heads, self.snapshots,
+        )  # fmt: skip
         self.driver = Driver(self._parts, position)
         self.admission = Admission(
             self.ledger,
@@ -86,6 +94,11 @@ class Node:
             lambda peer: self.peers.blame(peer, Fault.BAD_TRANSACTION),
         )
         self.observer, self.results = self._parts.observer, self._parts.results
+        self.arrival = Arrival(
+            rules, folder / "incoming", after_blocks, self.peers.send, self._adopt,
+            lambda peer: self.peers.blame(peer, Fault.BAD_SNAPSHOT), is_new=height == 0,
+        )  # fmt: skip
+        self.pruner = Pruner(disk, settings.keep, self.snapshots)
         self.observer.metrics.name_authorities(member.name for member in position.authorities.members)
         disk.on_synced = self.observer.metrics.sync_seconds.observe
         self.room = Room(settings.data_dir)
@@ -120,6 +133,7 @@ class Node:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._report())
                 group.create_task(self.admission.run())
+                group.create_task(self.pruner.run())
                 group.create_task(self._take_part())
         except BaseExceptionGroup as group_fault:
             raise group_fault.exceptions[0] from group_fault
@@ -130,6 +144,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await self.peers.close()
+        await self.snapshots.close()
         self.ledger.close()
         self._pool.shutdown(cancel_futures=True)
         self.disk.close()
@@ -205,7 +220,10 @@ class Node:
             height = self.driver.height
             own = wire.NodeReport(self.machine.status(), height, self.cosigning.provable_size, _now_ms())
             self.peers.broadcast(wire.report(own))
-            request = self._parts.sync.next_request(height, time.monotonic())
+            self.arrival.tick(height, self._heard, time.monotonic())
+            request = None
+            if not self.arrival.holds_back:
+                request = self._parts.sync.next_request(height, time.monotonic())
             if request is not None:
                 self.peers.send(request[0], wire.block_range(request[1].first, request[1].count))
             self._ask_for_blocks(height)
@@ -266,6 +284,10 @@ class Node:
                     self._spawn(self._serve(name, first, min(count, WINDOW_BLOCKS)))
             case FrameType.RESULT_WANTED:
                 self._send_result(name, wire.read_wanted(frame.payload)[1])
+            case FrameType.SNAPSHOTS_WANTED | FrameType.MANIFEST_WANTED | FrameType.PART_WANTED:
+                self.snapshots.take_frame(name, frame)
+            case FrameType.SNAPSHOTS | FrameType.MANIFEST | FrameType.PART:
+                self._take_of_snapshot(name, frame)
             case FrameType.TRANSACTIONS:
                 self.admission.take_gossip(name, wire.read_transactions(frame.payload))
             case _:
@@ -296,8 +318,18 @@ class Node:
 
     def _take_decided(self, name: str, payload: bytes) -> None:
         body, commit = wire.read_decided(payload)
+        if self.arrival.holds_back:
+            return
         self._parts.sync.receive(DecidedBlock(name, body, commit), self.driver.height)
         self.driver.take_decided(name)
+
+    def _take_of_snapshot(self, name: str, frame: Frame) -> None:
+        offer = self.arrival.take_frame(name, frame, self.driver.height, time.monotonic())
+        if offer is not None:
+            self._parts.sync.note_first(name, offer.first_block)
+
+    def _adopt(self, copy: Copy) -> None:
+        self.driver.adopt(copy, self.arrival.give_up)
 
     async def _serve(self, name: str, first: int, count: int) -> None:
         """Send decided blocks from the store, up to a limit of bytes at a time."""
@@ -306,6 +338,8 @@ class Node:
             size = 0
             for height in range(first, first + count):
                 found = await self.disk.read(partial(Store.decided, height=height))
+                if found is None and height == first:
+                    self.snapshots.tell_offer(name)
                 if found is None or size > MAX_ANSWER_BYTES:
                     return
                 size += len(found[0])

@@ -72,6 +72,28 @@ def _read_levels(value: Any) -> Any:
     return parse_levels(value) if isinstance(value, str) else value
 
 
+class SnapshotSettings(Section):
+    """Snapshots for nodes that are far behind; all nodes of a ledger should have the same `every_blocks`.
+
+    This node makes one after the first block with a transaction in every `every_blocks` heights (0: none, and then it
+    prunes no bodies); as a new node it takes one where it is `after_blocks` behind.
+    """
+
+    every_blocks: int = Field(5_000, ge=0, le=10**9)
+    after_blocks: int = Field(1_000, ge=2, le=10**9)
+
+
+class KeepSettings(Section):
+    """How many days this node keeps bodies of blocks, receipts, and the settlement lines that bills are proven from.
+
+    Headers, certificates, hand-overs and the hashes of the log are kept for ever.
+    """
+
+    bodies_days: int = Field(400, ge=0, le=10**6)
+    receipts_days: int = Field(400, ge=0, le=10**6)
+    index_days: int = Field(3_650, ge=0, le=10**6)
+
+
 class NodeSettings(Section):
     """The whole of node.toml.
 
@@ -92,6 +114,8 @@ class NodeSettings(Section):
     tls: TlsFiles
     api: Annotated[ApiSettings, BeforeValidator(split_address)] = ApiSettings()
     log: Annotated[LogLevels, BeforeValidator(_read_levels)] = LogLevels()
+    snapshots: SnapshotSettings = SnapshotSettings()
+    keep: KeepSettings = KeepSettings()
     peers: tuple[PeerAddress, ...]
 
     @property

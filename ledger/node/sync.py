@@ -48,6 +48,7 @@ class Sync:
 
     def __init__(self) -> None:
         self._heights: dict[str, int] = {}
+        self._firsts: dict[str, int] = {}
         self._blocks: dict[int, DecidedBlock] = {}
         self._distrusted_until: dict[str, float] = {}
         self._request: _Request | None = None
@@ -56,6 +57,10 @@ class Sync:
     def note(self, peer: str, height: int) -> None:
         """Remember that *peer* says it works on *height*, so that it has all blocks below."""
         self._heights[peer] = height
+
+    def note_first(self, peer: str, first: int) -> None:
+        """Remember that *peer* says it has blocks from *first* on."""
+        self._firsts[peer] = first
 
     def distrust(self, peer: str, now_s: float) -> None:
         """Leave *peer* alone for a while, and forget what it sent."""
@@ -84,7 +89,9 @@ class Sync:
         able = sorted(
             peer
             for peer, theirs in self._heights.items()
-            if theirs >= height + LAG_BLOCKS and theirs > first and self._distrusted_until.get(peer, 0.0) <= now_s
+            if theirs >= height + LAG_BLOCKS
+            and theirs > first >= self._firsts.get(peer, 1)
+            and self._distrusted_until.get(peer, 0.0) <= now_s
         )
         if not able or first >= height + WINDOW_BLOCKS // 2:
             return None

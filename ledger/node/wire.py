@@ -7,6 +7,8 @@ RANGE      [first height, count]                      DECIDED   [block, commit c
 RESULT_WANTED [height, block id]                      RESULT    what a node computed for a block (`node.results`)
 TRANSACTIONS [transaction's envelope, …]              COSIGNATURE [log size, authority index, signature bytes]
 ADDRESS    [host, port]: where the sender listens
+
+Those of snapshots are in `snapshot_wire`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from ledger.consensus.messages import MAX_MESSAGE_BYTES
 from ledger.consensus.status import MAX_STATUS_BYTES, Status, decode_status
 from ledger.errors import MalformedError
 from ledger.node.results import MAX_RESULT_BYTES
+from ledger.snapshot import MAX_MANIFEST_BYTES, MAX_PART_BYTES
 from ledger.transaction import MAX_TRANSACTION_BYTES
 
 _FEW_BYTES: Final = 512
@@ -48,6 +51,12 @@ class FrameType(IntEnum):
     DECIDED = 7
     TRANSACTIONS = 8
     COSIGNATURE = 9
+    SNAPSHOTS_WANTED = 10
+    SNAPSHOTS = 11
+    MANIFEST_WANTED = 12
+    MANIFEST = 13
+    PART_WANTED = 14
+    PART = 15
     ADDRESS = 16
     RESULT_WANTED = 20
     RESULT = 21
@@ -64,6 +73,12 @@ MAX_PAYLOAD_BYTES: Final = {
     FrameType.DECIDED: MAX_BLOCK_BYTES + MAX_COMMIT_BYTES,
     FrameType.TRANSACTIONS: MAX_PASSED_ON_BYTES + _FEW_BYTES,
     FrameType.COSIGNATURE: _FEW_BYTES,
+    FrameType.SNAPSHOTS_WANTED: _FEW_BYTES,
+    FrameType.SNAPSHOTS: _FEW_BYTES,
+    FrameType.MANIFEST_WANTED: _FEW_BYTES,
+    FrameType.MANIFEST: MAX_MANIFEST_BYTES,
+    FrameType.PART_WANTED: _FEW_BYTES,
+    FrameType.PART: MAX_PART_BYTES + _FEW_BYTES,
     FrameType.ADDRESS: _FEW_BYTES,
     FrameType.RESULT_WANTED: _FEW_BYTES,
     FrameType.RESULT: MAX_RESULT_BYTES,

@@ -80,6 +80,12 @@ class Network:
     def directory(self, place: int) -> Path:
         return self.root / "authorities" / self.names[place]
 
+    def configure(self, place: int, section: str, **values: int) -> None:
+        """Add a section to a node's settings."""
+        text = "".join(f"{name} = {value}\n" for name, value in values.items())
+        with (self.directory(place) / "node.toml").open("a") as file:
+            file.write(f"[{section}]\n{text}")
+
     def start(self, place: int) -> None:
         compile_kernels()
         command = [*self.programs.get(place, [CAMPUSGRID]), "ledger", "run"]
