@@ -57,6 +57,12 @@ async def has_pruned(network: Network, place: int) -> bool:
         return store.pruned(Kept.BODIES) >= 15 and store.decided(1) is None and store.header(1) is not None
 
 
+async def has_whole_block(network: Network, place: int) -> bool:
+    """Tell whether the node went on beyond a snapshot, of whose own block it has the header alone."""
+    with reader(network, place) as store:
+        return store.decided(store.height()) is not None
+
+
 async def kill_in_the_middle(network: Network, place: int) -> int:
     """Start the node and kill it once some parts of the snapshot came; return how many there were then."""
     incoming = network.directory(place) / "data" / "incoming"
@@ -90,7 +96,8 @@ async def test_a_node_comes_by_snapshot_where_blocks_are_pruned_also_when_it_is_
             await network.ready(fifth)
             await flowing.goes_on()
             await network.reach((await client.status()).height, fifth)
-            height = await network.height(fifth)  # far above the snapshot's, of which this node has only the header
+            await until(partial(has_whole_block, network, fifth), "it goes on by blocks")
+            height = await network.height(fifth)
             assert len(await network.state_roots(height, 2, fifth)) == 1
             await flowing.goes_on()
     log = network.log(fifth)
