@@ -74,6 +74,19 @@ class _Numbers(Collector):
             if heard.clock_offset_ms is not None:
                 offsets.add_metric([name], heard.clock_offset_ms / 1000)
         yield offsets
+        yield from self._conduct()
+
+    def _conduct(self) -> Iterator[Metric]:
+        faults = CounterMetricFamily(
+            f"{PREFIX}_peer_faults", "What a peer sent that no correct node sends.", labels=["peer", "fault"]
+        )
+        cut_offs = CounterMetricFamily(f"{PREFIX}_peer_cut_offs", "Times a peer was cut off for it.", labels=["peer"])
+        for name, peer in self._node.peers.by_name.items():
+            cut_offs.add_metric([name], peer.conduct.cut_offs)
+            for fault, count in peer.conduct.faults.items():
+                faults.add_metric([name, fault.value], count)
+        yield faults
+        yield cut_offs
 
     def _chain_numbers(self) -> Iterator[Metric]:
         missed = CounterMetricFamily(

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,8 +29,10 @@ from ledger import (
     reading,
     receipt_proof,
     records,
+    snapshot,
     transaction,
-)  # fmt: skip
+    trust,
+)
 from ledger.consensus import evidence, messages, status
 from ledger.consensus.commit import verify_commit
 from ledger.consensus.effects import Step
@@ -41,13 +44,24 @@ from ledger.errors import LedgerError, MalformedError
 from ledger.node import results, settings, wire
 from ledger.node.results import Result
 from ledger.node.wire import CosignatureReport, Frame, NodeReport
+from ledger.roots import SUBTREES
+from ledger.trust import TrustRoot
 from tests.ledger import proof_kit, test_receipt_proof
 from tests.ledger.chain_kit import START_EPOCH, Chain, key_of, make_chain
 from tests.ledger.mangling import mangle
 from tests.ledger.node.network import node_toml
+from tests.ledger.snapshot_kit import make_snapshot, store_chain
 
 MAX_CASE_S = 1.0
 """Of processor time: what a frame or a request of a few kilobytes may cost at most."""
+NAMES = (
+    "cbor", "envelope", "reading", "transaction", "message", "evidence", "block", "header", "commit", "handover",
+    "result", "status", "frame.proposal", "frame.report", "frame.wanted", "frame.candidate", "frame.range",
+    "frame.decided", "frame.address", "frame.cosignature", "frame.transactions", "proof", "receipt_proof", "note",
+    "settlement_line",
+    "receipt", "anchor", "snapshot.manifest", "snapshot.state", "snapshot.log", "genesis", "trust", "settings",
+)  # fmt: skip
+"""Of all targets: they stand here so that nobody who only wants to know them makes their examples."""
 Again = bytes | str | None
 
 
@@ -94,7 +108,7 @@ def _try(target: Target, data: bytes) -> str:
 def targets() -> tuple[Target, ...]:
     """Return all targets; their examples are made once."""
     chain = _chain()
-    return (*_signed(chain), *_blocks(chain), *_frames(chain), *_outsiders(chain), *_texts(chain))
+    return (*_signed(chain), *_blocks(chain), *_frames(chain), *_outsiders(chain), *_snapshots(chain), *_texts(chain))
 
 
 def _chain() -> Chain:
@@ -243,6 +257,33 @@ def _outsiders(chain: Chain) -> Iterable[Target]:
     yield Target("anchor", [anchor.follow(bytes(8), anchor.Point(), 5, [bytes(32)]).encode()], read_anchor)
 
 
+def _snapshots(chain: Chain) -> Iterable[Target]:
+    folder = Path(tempfile.mkdtemp(prefix="campusgrid-hostile-"))
+    store_chain(chain, folder / "ledger.sqlite").close()
+    with closing(make_snapshot(folder / "ledger.sqlite", folder / "one.snapshot")) as file:
+        manifest = file.manifest
+        state = [(number, file.part(number) or b"") for number in range(SUBTREES)]
+        log = file.part(SUBTREES) or b""
+    number, rows = max(state, key=lambda part: len(part[1]))
+
+    def read_manifest(data: bytes) -> Again:
+        found = snapshot.parse(data)
+        again = found.encode()
+        snapshot.check(found, chain.genesis.chain_id, chain.genesis.authorities)
+        return again
+
+    def read_part(data: bytes) -> Again:
+        snapshot.read_state_part(manifest, number, data)
+        return rows  # none other has its hash
+
+    def read_log(data: bytes) -> Again:
+        return b"".join(snapshot.read_log_part(manifest, SUBTREES, data))
+
+    yield Target("snapshot.manifest", [manifest.encode()], read_manifest)
+    yield Target("snapshot.state", [rows], read_part)
+    yield Target("snapshot.log", [log], read_log)
+
+
 def _texts(chain: Chain) -> Iterable[Target]:
     folder = Path(tempfile.mkdtemp(prefix="campusgrid-hostile-"))
 
@@ -259,6 +300,15 @@ def _texts(chain: Chain) -> Iterable[Target]:
         return None
 
     yield Target("genesis", [genesis.dumps(chain.genesis).encode()], read_genesis)
+    root = TrustRoot(chain.genesis.chain_id, chain.genesis.authorities)
+
+    def read_trust(data: bytes) -> Again:
+        file = folder / "trust.json"
+        file.write_bytes(data)
+        trust.load(file)
+        return None
+
+    yield Target("trust", [trust.dumps(root).encode()], read_trust)
     yield Target("settings", [node_toml(0, list(range(4000, 4008))).encode()], read_settings)
 
 

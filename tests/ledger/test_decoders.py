@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from tests.ledger.hostile import NAMES, attack, targets
 
-from tests.ledger.hostile import Target, attack, targets
-
-CASES = 400
+CASES = 300
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
-def test_hostile_bytes_are_refused_in_good_order(target: Target) -> None:
-    violations, counts = attack(target, 0, CASES)
-    assert violations == []
-    assert counts[f"{target.name}.accepted"] >= 1
-    assert counts[f"{target.name}.refused"] >= CASES // 4
+def test_hostile_bytes_are_refused_in_good_order() -> None:
+    assert tuple(target.name for target in targets()) == NAMES
+    for target in targets():
+        violations, counts = attack(target, 0, CASES)
+        assert violations == []
+        assert counts[f"{target.name}.accepted"] >= 1
+        assert counts[f"{target.name}.refused"] >= CASES // 4, target.name

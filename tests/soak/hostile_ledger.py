@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import resource
+import tempfile
+from pathlib import Path
 from typing import Final
 
-from tests.ledger.hostile import attack, targets
+from tests.ledger.hostile import NAMES, attack, targets
+from tests.ledger.node.hostile_node import attack_node
 from tests.soak.tally import Tally
 
 CASES_PER_UNIT: Final = 2_000
 UNITS_PER_TARGET: Final = 20
+UNITS: Final = UNITS_PER_TARGET * len(NAMES)
+OUTCOMES: Final = frozenset(f"{name}.{outcome}" for name in NAMES for outcome in ("accepted", "refused"))
+"""What must have been counted: of every target some bytes are accepted, and some refused."""
+FRAMES_PER_UNIT: Final = 5_000
+NODE_UNITS: Final = 50
 MAX_GROWTH_BYTES: Final = 128 * 2**20
 """How much memory the cases of one unit may ever take, all together."""
 
@@ -25,14 +34,11 @@ def attack_decoder(number: int) -> Tally:
     return Tally(violations, counts)
 
 
-def count_units() -> int:
-    """Return how many units there are: a target that is added gets its share too."""
-    return UNITS_PER_TARGET * len(targets())
-
-
-def outcomes() -> frozenset[str]:
-    """Return what must have been counted: of every target some bytes are accepted, and some refused."""
-    return frozenset(f"{target.name}.{outcome}" for target in targets() for outcome in ("accepted", "refused"))
+def attack_whole_node(number: int) -> Tally:
+    """Run one unit of frames and requests against a running node."""
+    with tempfile.TemporaryDirectory(prefix="campusgrid-hostile-") as folder:
+        violations, counts = asyncio.run(attack_node(Path(folder), number, FRAMES_PER_UNIT))
+    return Tally(violations, counts)
 
 
 def _peak_bytes() -> int:
