@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from ledger.commands import asking, comparing, diagnosing, measuring, running, serving, simulating, snapshots
+from ledger.commands import (
+    asking,
+    authorities,
+    backups,
+    comparing,
+    diagnosing,
+    measuring,
+    running,
+    serving,
+    setup,
+    simulating,
+    snapshots,
+)
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -26,6 +38,14 @@ for command in (
     diagnosing.why_stuck,
     comparing.diff_block,
     measuring.bench_call,
+    backups.backup,
+    backups.restore,
+    backups.verify_db,
+    setup.init,
+    setup.begin,
 ):
     app.command()(command)
 app.add_typer(snapshots.app, name="snapshot")
+app.command("genesis")(setup.make_genesis)
+app.add_typer(setup.keys, name="keys")
+app.add_typer(authorities.app, name="authority")

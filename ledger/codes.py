@@ -140,6 +140,7 @@ class Code(IntEnum):
     NOT_A_CANDIDATE = 415
     NOT_SYNCED = 416
     CHANGE_PENDING = 417
+    UNKNOWN_BLOCK = 418
     ALREADY_REPORTED = 430
     UNKNOWN_REQUEST = 431
     REQUEST_ENDED = 432
@@ -373,6 +374,7 @@ EXPLANATIONS: Final[dict[Code, Explanation]] = {
             "Synchronise, and answer for one of the last 32 blocks.",
         ),
         (Code.CHANGE_PENDING, "Another change of the set is on its way.", "Ask again two blocks later."),
+        (Code.UNKNOWN_BLOCK, "That is no block of this chain.", "Take height and id from a node's status."),
         (Code.ALREADY_REPORTED, "The meter has reported that epoch.", "Look at its settlement line."),
         (Code.UNKNOWN_REQUEST, "There is no such request.", "Check the id; old requests are forgotten."),
         (Code.REQUEST_ENDED, "The request is answered or timed out.", "Make a new one."),

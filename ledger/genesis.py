@@ -124,7 +124,11 @@ class GenesisAccount:
 
 @dataclass(frozen=True)
 class Genesis:
-    """Everything that height 0 is made of; two chains differ in their `chain_id` if anything in it differs."""
+    """Everything that height 0 is made of; two chains differ in their `chain_id` if anything in it differs.
+
+    A `development` chain may have a single authority: whoever runs it can rewrite it. The mark is part of the chain id,
+    and of the file (where it says true), so that no such chain can be taken for a real one.
+    """
 
     name: str
     time_ms: int
@@ -133,6 +137,7 @@ class Genesis:
     parameters: Parameters
     grid_account: bytes
     accounts: tuple[GenesisAccount, ...]
+    development: bool = False
 
     def __post_init__(self) -> None:
         _require(0 < len(self.name) <= MAX_NAME_CHARACTERS, f"the name has 1 to {MAX_NAME_CHARACTERS} characters")
@@ -152,7 +157,8 @@ class Genesis:
         ordered = sorted(self.accounts, key=lambda account: account.id)
         accounts = [[a.id, a.public_key, int(a.roles), a.balance_aaip] for a in ordered]
         values = [VERSION, self.name, self.time_ms, self.secret, members]
-        return cbor.encode([*values, list(astuple(self.parameters)), self.grid_account, accounts])
+        mark: list[cbor.Value] = ["development"] if self.development else []
+        return cbor.encode([*values, list(astuple(self.parameters)), self.grid_account, accounts, *mark])
 
 
 def load(path: Path) -> Genesis:
@@ -175,7 +181,8 @@ def loads(text: str) -> Genesis:
     except (ValueError, RecursionError) as error:
         raise GenesisError(f"not JSON: {error}") from error
     try:
-        return Genesis(**_members(document, "genesis", _GENESIS))
+        mark = {"development": _flag} if type(document) is dict and "development" in document else {}
+        return Genesis(**_members(document, "genesis", _GENESIS | mark))
     except GenesisError:
         raise
     except LedgerError as error:
@@ -197,7 +204,7 @@ def dumps(genesis: Genesis) -> str:
         "parameters": _parameters_json(genesis.parameters),
         "grid_account": genesis.grid_account.hex(),
         "accounts": [_account_json(account) for account in genesis.accounts],
-    }
+    } | ({"development": True} if genesis.development else {})
     return json.dumps(document, indent=2) + "\n"
 
 
@@ -272,6 +279,12 @@ def _members(value: Any, where: str, parsers: Mapping[str, Parser]) -> dict[str,
 def _text(value: Any, where: str) -> str:
     if type(value) is not str:
         raise GenesisError(f"{where} is not a string")
+    return value
+
+
+def _flag(value: Any, where: str) -> bool:
+    if type(value) is not bool:
+        raise GenesisError(f"{where} is neither true nor false")
     return value
 
 

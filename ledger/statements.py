@@ -27,7 +27,7 @@ def is_meter_key(
     return _is_signed(raw, _meter_key(chain_id, meter, public_key, first_sequence), old_public_key)
 
 
-def sign_possession(chain_id: bytes, authority: bytes, key: keys.PrivateKey) -> bytes:
+def sign_possession(chain_id: bytes, authority: bytes, key: keys.Signer) -> bytes:
     """Return the statement that whoever will be *authority* holds *key*."""
     return envelope.seal(_possession(chain_id, authority, key.public_key), key)
 

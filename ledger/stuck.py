@@ -96,6 +96,8 @@ def _find_absence(conditions: Sequence[Condition]) -> Cause | None:
 def _why_unable(one: Condition) -> str:
     if one.alarm is not None:
         return f"signs no more: {one.alarm}"
+    if one.signs_from is None:
+        return "observes until a quorum of the others tells it what it may have signed and forgot"
     return f"observes until height {one.signs_from}" if one.height < one.signs_from else ""
 
 

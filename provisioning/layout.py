@@ -15,6 +15,7 @@ from typing import Final
 from ledger import checkpoint, genesis
 from ledger.authority import Authority, AuthoritySet
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
+from ledger.node import memory
 from ledger.transaction import ACCOUNT_ID_BYTES, METER_ID_BYTES
 from provisioning import broker, certificates, files, keys, settings
 from provisioning import campus as campuses
@@ -106,7 +107,7 @@ def _parameters(plan: CampusPlan) -> Parameters:
 
 def _make_node(campus: Campus, name: str, authority: Certificate) -> None:
     home = campus.folder / "authorities" / name
-    files.make_folder(home / "data")
+    memory.begin(files.make_folder(home / "data"), campus.genesis.chain_id)
     _issue(authority, home, "tls", (name, campus.plan.host, *LOOPBACK_HOSTS))
     files.write_public(home / "node.toml", settings.node(campus.plan, name))
 

@@ -54,7 +54,8 @@ class NilVote:
 class Condition:
     """Where a node's consensus stands: the height in progress and all that may keep it from being decided.
 
-    `index` is None for a node that is no authority. It signs from height `signs_from` on, and no more after an `alarm`.
+    `index` is None for a node that is no authority. It signs from height `signs_from` on (None: from when it
+    knows that it contradicts nothing that it forgot), and no more after an `alarm`.
     `has_work` tells whether there is anything to decide. `height_age_ms` counts from the first round, 0 before it.
     """
 
@@ -66,7 +67,7 @@ class Condition:
     step: str
     proposer: str
     quorum: int
-    signs_from: int
+    signs_from: int | None
     alarm: str | None
     has_work: bool
     mempool: int

@@ -28,8 +28,9 @@ from ledger.node.chain import Chain, Ledger
 from ledger.node.cosigning import Provable, decode_provable
 from ledger.node.disk import DiskReader
 from ledger.node.heads import Heads
+from ledger.node.memory import DATABASE
 from ledger.node.mempool import PoolCode, PoolRefusal
-from ledger.node.service import DATABASE, SIGNATURE_THREADS
+from ledger.node.service import SIGNATURE_THREADS
 from ledger.node.settings import NodeSettings, read_key
 from ledger.node.store import Store, StoreError
 from ledger.runtime import InvalidBlockError, Runtime

@@ -64,6 +64,10 @@ class NodeStatus:
     `index` is its place among the authorities in force, None while it is none of them.
 
     `dropped_events` counts messages and transactions that came while a queue was full; they are sent again.
+
+    A node that `observes` may have forgotten what it signed and signs nothing yet. `tolerated_faults` is how many
+    authorities may fail in whatever way: 0 means that the chain is not fault-tolerant. A `development` chain proves
+    nothing to anybody: whoever runs it can rewrite it.
     """
 
     chain_id: Hex
@@ -81,6 +85,9 @@ class NodeStatus:
     dropped_events: int
     alarm: str | None
     peers: tuple[PeerStatus, ...]
+    observes: bool = False
+    tolerated_faults: int = 1
+    development: bool = False
 
 
 @dataclass(frozen=True, slots=True)

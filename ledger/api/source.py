@@ -15,8 +15,9 @@ from ledger.node.chain import Ledger
 from ledger.node.cosigning import Provable
 from ledger.node.disk import DiskReader
 from ledger.node.heads import Heads
+from ledger.node.memory import DATABASE
 from ledger.node.mempool import PoolRefusal
-from ledger.node.service import DATABASE, Node
+from ledger.node.service import Node
 from ledger.node.store import Store
 
 T = TypeVar("T")

@@ -108,6 +108,7 @@ def _write_status(found: NodeStatus, health: Health | None) -> str:
     rows = [
         ("node", f"{found.name}, {role} of chain {found.chain_id.hex()}"),
         ("state", _write_state(health) if health else "a copy beside the node answers: ask the node itself"),
+        ("faults", _write_tolerance(found)),
         ("height", f"{found.height}, {max(0.0, time.time() - found.time_ms / 1000):.1f} s old"),
         ("root", found.state_root.hex()),
         ("log", f"{found.log_size} leaves, provable up to {found.checkpoint_size}"),
@@ -127,6 +128,12 @@ def _write_health(health: Health) -> list[tuple[str, str]]:
         ("missed votes", ", ".join(f"{one.name} {one.missed_votes}" for one in health.missed_votes)),
         ("disk", f"{health.disk_free_bytes / 2**30:.1f} GiB free" + (f", full in {days:.0f} days" if days else "")),
     ]
+
+
+def _write_tolerance(found: NodeStatus) -> str:
+    if found.development or not found.tolerated_faults:
+        return "NOT FAULT-TOLERANT" + (": a development chain, to try things on" if found.development else "")
+    return f"any {found.tolerated_faults} of the authorities may fail in whatever way"
 
 
 def _write_state(health: Health) -> str:

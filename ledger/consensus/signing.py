@@ -41,10 +41,18 @@ def choose(stored: Signature | None, fresh: Signature, what: str) -> Signature:
     return stored
 
 
-def first_height_to_sign(heights_in_progress: Iterable[int]) -> int:
+def first_height_to_sign(height: int, reported: Iterable[int], quorum: int) -> int | None:
     """Return from which height on a node signs whose memory of what it signed is not whole (wiped, restored).
 
-    *heights_in_progress* are what W or more peers reported: one of them is correct, so nothing that this node signed
-    and forgot lies beyond the highest by more than one height.
+    None: it cannot tell yet. *height* is in progress here. *reported* holds for each *other* authority in force, whose
+    own memory is whole, a height that it said was in progress since this node started.
+
+    Why it is sound: say this node had signed at height h and forgot. Then it had decided h - 1, with precommits of Q
+    authorities. Q others that answer now share 2Q - n > f of them, all but this node: one is correct, remembers, and
+    has said h - 1 or more. Fewer answers are not enough: of W, the correct one may be the one that lagged behind. To
+    wait for Q costs nothing, as no height is decided without them while this node is silent; and a Byzantine peer that
+    reports too much holds this node up for no longer than it does so.
     """
-    return max(heights_in_progress) + UNSIGNED_HEIGHTS
+    if sum(one <= height for one in reported) < quorum:
+        return None
+    return height + UNSIGNED_HEIGHTS

@@ -10,7 +10,7 @@ from typing import Final
 
 from ledger.codes import Code, Refusal
 from ledger.genesis import Role
-from ledger.modules import anchors, authorities, governance, grid, market, money, oracle, registry, tariffs
+from ledger.modules import anchors, authorities, governance, grid, market, money, oracle, registry, resumption, tariffs
 from ledger.modules.module import CallDefinition, Module, QueryDefinition
 
 MODULES: Final[tuple[Module, ...]] = (
@@ -23,6 +23,7 @@ MODULES: Final[tuple[Module, ...]] = (
     tariffs.module,
     market.module,
     oracle.module,
+    resumption.module,
 )
 
 

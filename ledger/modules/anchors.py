@@ -132,6 +132,12 @@ def judge_beacon(context: Context, beacon: Beacon | None) -> BeaconVerdict:
     return BeaconVerdict.TRUE if is_true else BeaconVerdict.FALSE
 
 
+def block_id_at(view: Reader, height: int) -> bytes | None:
+    """Return the id of a block before the one in execution; None where it is none, or older than KEPT_BLOCKS."""
+    row = view.get(BLOCKS, _block_key(height))
+    return row.id if row is not None and row.id else None
+
+
 def _remember_block(context: Context) -> None:
     """Remember this block, and the id of the one before, which it certifies."""
     commit = context.last_commit

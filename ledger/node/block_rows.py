@@ -64,6 +64,11 @@ class BlockRows(Database):
                 break
         return found
 
+    def block_id(self, height: int) -> bytes | None:
+        """Return the id of the block of *height*, also of a pruned one; None where it is not here."""
+        row = self._one("SELECT block_id FROM blocks WHERE height = ?", (height,))
+        return row[0] if row else None
+
     def commit(self, height: int) -> Commit | None:
         """Return the commit certificate of *height*, or None."""
         row = self._one('SELECT "commit" FROM blocks WHERE height = ?', (height,))

@@ -27,7 +27,7 @@ def describe_condition(node: Node) -> Condition:
         step=at.step.name.lower() if at else "idle",
         proposer=authorities.members[authorities.proposer(driver.height, round_)].name,
         quorum=authorities.quorum,
-        signs_from=driver.signs_from,
+        signs_from=node.rejoining.signs_from,
         alarm=driver.alarm or driver.key_fault,
         has_work=driver.has_work() or (at is not None and at.step is not Step.NEW),
         mempool=len(node.mempool),

@@ -42,7 +42,7 @@ class Database:
         with ExitStack() as opened:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                lock = opened.enter_context(_lock(path))
+                lock = opened.enter_context(claim(path))
                 connection = sqlite3.connect(
                     path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
                 )
@@ -111,13 +111,22 @@ class Database:
             self._connection.execute("ROLLBACK")
 
     def meta(self, name: str) -> bytes | None:
-        """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), `signs_from`."""
+        """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), those of `node.memory`."""
         row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
         return row[0] if row else None
+
+    def check_file(self) -> str:
+        """Return `ok`, or what SQLite finds wrong with the file."""
+        row = self._one("PRAGMA quick_check(1)", ())
+        return str(row and row[0])
 
     def set_meta(self, name: str, value: bytes) -> None:
         """Set a single value."""
         self._run("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def delete_meta(self, name: str) -> None:
+        """Forget a single value."""
+        self._run("DELETE FROM meta WHERE name = ?", (name,))
 
     # ---- for the tables' own files
 
@@ -129,9 +138,9 @@ class Database:
         self._bind(chain_id, path)
 
     def _check_integrity(self, path: Path) -> None:
-        verdict = self._one("PRAGMA quick_check(1)", ())
-        if verdict != ("ok",):
-            raise CorruptedError(_remedy(path, str(verdict and verdict[0])))
+        verdict = self.check_file()
+        if verdict != "ok":
+            raise CorruptedError(_remedy(path, verdict))
 
     def _migrate(self) -> None:
         row = self._one("PRAGMA user_version", ())
@@ -169,8 +178,11 @@ def _scripts() -> list[Traversable]:
     return sorted((item for item in _SCHEMA.iterdir() if item.name.endswith(".sql")), key=lambda item: item.name)
 
 
-def _lock(path: Path) -> IO[bytes]:
-    """Claim the database for this process: two nodes with one key are what must never be."""
+def claim(path: Path) -> IO[bytes]:
+    """Claim the database *path* for this process until the file is closed: two nodes with one key must never be.
+
+    Raises StoreError where another process has it.
+    """
     lock = path.with_suffix(".lock").open("wb")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

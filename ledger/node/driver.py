@@ -49,12 +49,10 @@ class Driver:
     """One node's consensus. `position` is where its chain stands, `alarm` why it signs no more (None: all is well).
 
     `key_fault` says why a token gave no signature when it was last asked.
-    It signs nothing below height `signs_from`: a node whose data was wiped could contradict itself.
     """
 
     def __init__(self, parts: Parts, position: Position) -> None:
         self.position = position
-        self.signs_from = 1
         self.alarm: str | None = None
         self.key_fault: str | None = None
         self.progress = Progress()
@@ -308,7 +306,7 @@ class Driver:
         self._parts.observer.note_height()
         if self.position.unable is not None:
             self._raise_alarm(self.position.unable)
-        may_sign = self.alarm is None and self.height >= self.signs_from
+        may_sign = self.alarm is None and self._parts.rejoining.may_sign(self.height)
         waited_ms = _now_ms() - self.position.header.time_ms
         interval_ms = self.position.parameters.block_interval_ms
         delay_ms = min(max(0, interval_ms - waited_ms), interval_ms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,6 +69,10 @@ class LogRows(BlockRows):
         """Return the hashes of at most *count* leaves from place *first* on, in order."""
         query = "SELECT hash FROM leaves WHERE place >= ? AND place < ? ORDER BY place"
         return [row[0] for row in self._all(query, (first, first + count))]
+
+    def leaf_data(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield (place, data, hash) of every leaf of which more than the hash is known."""
+        yield from self._connection.execute("SELECT place, data, hash FROM leaves WHERE data != x'' ORDER BY place")
 
     def add_leaf_hashes(self, first: int, hashes: Sequence[bytes]) -> None:
         """Add leaves of which nothing but the hash is known, from place *first* on; those that are here stay."""

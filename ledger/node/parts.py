@@ -15,6 +15,7 @@ from ledger.node.identity import Identity
 from ledger.node.mempool import Mempool
 from ledger.node.observing import Observer
 from ledger.node.peers import Peers
+from ledger.node.rejoining import Rejoining
 from ledger.node.results import Results
 from ledger.node.snapshots import Snapshots
 from ledger.node.sync import Sync
@@ -34,6 +35,7 @@ class Parts:
     cosigning: Cosigning
     heads: Heads
     snapshots: Snapshots
+    rejoining: Rejoining
     sync: Sync = field(default_factory=Sync)
     blocks: Blocks = field(default_factory=Blocks)
     observer: Observer = field(default_factory=Observer)

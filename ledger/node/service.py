@@ -17,12 +17,11 @@ from ledger.authority import AuthoritySet
 from ledger.checkpoint import Checkpoint
 from ledger.codes import Refusal
 from ledger.consensus.machine import Machine
-from ledger.consensus.signing import first_height_to_sign
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.market import clearing
 from ledger.node import identity as node_identity
-from ledger.node import wire
+from ledger.node import memory, resuming, wire
 from ledger.node.admission import Admission, Admitted
 from ledger.node.arrival import Arrival
 from ledger.node.chain import Candidate, Chain, Ledger
@@ -32,10 +31,12 @@ from ledger.node.cosigning import Cosigning, decode_provable
 from ledger.node.disk import Disk
 from ledger.node.driver import Driver
 from ledger.node.heads import Heads
+from ledger.node.memory import DATABASE
 from ledger.node.mempool import Mempool, PoolRefusal
 from ledger.node.parts import Parts
 from ledger.node.peers import Peers
 from ledger.node.pruning import Pruner
+from ledger.node.rejoining import Rejoining
 from ledger.node.results import MAX_RESULT_BYTES, Result, decode_result
 from ledger.node.room import Room
 from ledger.node.settings import NodeSettings, SettingsError
@@ -51,7 +52,6 @@ RELOADED: Final = ("peers", "tls", "listen", "announce")
 REPORT_INTERVAL_S: Final = 0.4
 MAX_PASSED_ON: Final = 1_000
 SIGNATURE_THREADS: Final = 2
-DATABASE: Final = "ledger.sqlite"
 
 log = structlog.get_logger("node")
 
@@ -81,9 +81,10 @@ class Node:
         height, folder = position.header.height, settings.data_dir
         every_blocks, after_blocks = settings.snapshots.every_blocks, settings.snapshots.after_blocks
         self.snapshots = Snapshots(disk, folder / DATABASE, every_blocks, height, self.peers.send)
+        self.rejoining = Rejoining(settings.name, disk)
         self._parts = Parts(
             rules, self.identity, disk, self.ledger, self.machine, self.peers, self.mempool, self.cosigning,
-            self.heads, self.snapshots,
+            self.heads, self.snapshots, self.rejoining,
         )  # fmt: skip
         self.driver = Driver(self._parts, position)
         self.admission = Admission(
@@ -104,7 +105,6 @@ class Node:
         self.room = Room(settings.data_dir)
         self._pool = pool
         self._heard: dict[str, int] = {}
-        self._report_came = asyncio.Event()
         self._serving: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._turn = 0
@@ -119,6 +119,7 @@ class Node:
         with ExitStack() as opened:
             store = Store.open(path, rules.chain_id)
             opened.callback(store.close)
+            memory.note_loss(store)
             chain = Chain.recover(Runtime(rules, pool=pool), store)
             node = cls(settings, chain, Disk(store, Store.open_reader(path)), pool)
             opened.pop_all()
@@ -127,14 +128,20 @@ class Node:
     async def run(self) -> None:
         """Take part until cancelled; an exception means that the node cannot go on."""
         await self._recover_checkpoint()
+        await self.rejoining.recover()
         await self.peers.open()
-        log.info("node started", name=self.identity.name, height=self.driver.position.header.height)
+        at = self.driver.position
+        log.info(
+            "node started", name=self.identity.name, height=at.header.height, tolerated_faults=at.authorities.faults,
+            **({"development": "NOT FAULT-TOLERANT, for trying things on"} if self.genesis.development else {}),
+        )  # fmt: skip
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._report())
                 group.create_task(self.admission.run())
                 group.create_task(self.pruner.run())
-                group.create_task(self._take_part())
+                group.create_task(self.driver.run())
+                group.create_task(self._bring_in_permission())
         except BaseExceptionGroup as group_fault:
             raise group_fault.exceptions[0] from group_fault
 
@@ -191,34 +198,21 @@ class Node:
                 report = wire.CosignatureReport(self.cosigning.newest.size, place, signed.message)
                 self.driver.take_cosignature(report)
 
-    async def _take_part(self) -> None:
-        """Drive consensus; with an empty database first learn whether the chain is new or this node was wiped."""
-        signs_from = await self.disk.read(lambda store: store.meta("signs_from"))
-        if signs_from is not None:
-            self.driver.signs_from = int.from_bytes(signs_from, "big")
-        elif await self.disk.read(Store.is_fresh):
-            await self._learn_height()
-        await self.driver.run()
-
-    async def _learn_height(self) -> None:
-        needed = min(self.driver.position.authorities.weak_quorum, len(self.peers.by_name))
-        while len(self._heard) < needed:
-            self._report_came.clear()
-            await self._report_came.wait()
-        height = max(self._heard.values(), default=1)
-        if height > 1 or self.settings.joins:
-            self.driver.signs_from = first_height_to_sign(self._heard.values())
-            log.warning("no data here, but the chain runs already: observing", signs_from=self.driver.signs_from)
-            value = self.driver.signs_from.to_bytes(8, "big")
-            await self.disk.commit(lambda store: store.set_meta("signs_from", value))
+    async def _bring_in_permission(self) -> None:
+        """Bring into the chain what let this node go on after a loss; calls that are there already are refused."""
+        calls = await self.disk.read(resuming.accepted)
+        if calls:
+            await self.admission.submit(calls)
 
     # ---- what goes out
 
     async def _report(self) -> None:
         """Tell all peers where this node stands, ask for what it lacks, and look for work, a few times a second."""
         while True:
+            await self.rejoining.look(self.driver.position)
             height = self.driver.height
-            own = wire.NodeReport(self.machine.status(), height, self.cosigning.provable_size, _now_ms())
+            observes = not self.rejoining.may_sign(height)
+            own = wire.NodeReport(self.machine.status(), height, self.cosigning.provable_size, _now_ms(), observes)
             self.peers.broadcast(wire.report(own))
             self.arrival.tick(height, self._heard, time.monotonic())
             request = None
@@ -305,8 +299,8 @@ class Node:
 
     def _take_report(self, name: str, report: wire.NodeReport) -> None:
         self._heard[name] = report.height
+        self.rejoining.hear(name, report)
         self.observer.take_report(name, report, _now_ms())
-        self._report_came.set()
         if name in self.peers.by_name:
             self.peers.by_name[name].height = report.height
         self._parts.sync.note(name, report.height)

@@ -55,6 +55,15 @@ class SignState(Database):
         )
         return [Signed(height, round_, SignedType(type_), value, message) for round_, type_, value, message in rows]
 
+    def has_signed(self) -> bool:
+        """Tell whether this database holds anything that was signed."""
+        return self._one("SELECT 1 FROM sign_state LIMIT 1", ()) is not None
+
+    def newest_signed(self) -> int:
+        """Return the greatest height at which anything was signed, 0 where nothing was."""
+        row = self._one("SELECT max(height) FROM sign_state", ())
+        return row[0] or 0 if row else 0
+
     def add_input(self, height: int, data: bytes) -> None:
         """Append one input of the consensus core at *height*."""
         self._run("INSERT INTO inputs (height, data) VALUES (?, ?)", (height, data))

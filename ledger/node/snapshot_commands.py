@@ -15,8 +15,8 @@ from ledger.node import pruning, snapshot_making, snapshot_storing
 from ledger.node import settings as node_settings
 from ledger.node.chain import read_state
 from ledger.node.database import StoreError
+from ledger.node.memory import DATABASE
 from ledger.node.pruned_rows import Kept
-from ledger.node.service import DATABASE
 from ledger.node.snapshot_file import SnapshotFile
 from ledger.node.snapshot_making import NoSnapshotError
 from ledger.node.snapshots import heights, snapshot_path
@@ -111,7 +111,7 @@ def _make_or_copy(reader: Store, data_dir: Path, file: Path) -> Manifest:
 def _store(path: Path, rules: Genesis, found: SnapshotFile) -> None:
     store = Store.open(path, rules.chain_id)
     try:
-        if not store.is_fresh():
+        if store.height() or store.has_signed():
             raise StoreError(f"{path} holds a chain already: import into a node without data")
         with store.transaction():
             snapshot_storing.put(store, found.manifest, found.part)

@@ -27,4 +27,7 @@ def describe(node: Node) -> NodeStatus:
         peers=tuple(
             PeerStatus(name, peer.linked, peer.height, peer.outbox.dropped) for name, peer in node.peers.by_name.items()
         ),
+        observes=not node.rejoining.may_sign(node.driver.height),
+        tolerated_faults=node.driver.position.authorities.faults,
+        development=node.genesis.development,
     )

@@ -44,10 +44,6 @@ class Decision:
 class Store(SignState, PrunedRows):
     """All tables of one node."""
 
-    def is_fresh(self) -> bool:
-        """Tell whether this database has neither decided nor signed anything: it is new, or it was wiped."""
-        return self.height() == 0 and self._one("SELECT 1 FROM sign_state LIMIT 1", ()) is None
-
     def save(self, decision: Decision) -> None:
         """Write a decided block and everything that follows from it; inputs up to its height are done with."""
         self._run(

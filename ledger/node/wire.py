@@ -1,7 +1,7 @@
 """What the frames between nodes carry. Decoded here once; nothing that comes out is believed yet.
 
 MESSAGE    a consensus message's envelope
-PROPOSAL   [envelope, block]                          STATUS    [consensus status | null, height, provable size, clock]
+PROPOSAL   [envelope, block]                          STATUS    [status | null, height, provable size, clock, observes]
 WANTED     [height, block id]                         CANDIDATE [block id, block]
 RANGE      [first height, count]                      DECIDED   [block, commit certificate]
 RESULT_WANTED [height, block id]                      RESULT    what a node computed for a block (`node.results`)
@@ -99,12 +99,14 @@ class NodeReport:
     """Where a node stands: its consensus status (None before it takes part), height in progress, provable log size.
 
     `clock_ms` is its clock when it sent this (Unix ms): for operators, who see whose clock is off. None: it says not.
+    One that `observes` signs nothing at that height: it may have forgotten what it signed.
     """
 
     status: Status | None
     height: int
     provable_size: int
     clock_ms: int | None = None
+    observes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ def proposal(raw: bytes, body: bytes) -> Frame:
 def report(own: NodeReport) -> Frame:
     """Return the frame that tells the others where this node stands."""
     status = own.status.encode() if own.status else None
-    return Frame(FrameType.STATUS, cbor.encode([status, own.height, own.provable_size, own.clock_ms]))
+    parts = [status, own.height, own.provable_size, own.clock_ms, int(own.observes)]
+    return Frame(FrameType.STATUS, cbor.encode(parts))
 
 
 def wanted(height: int, block_id: bytes) -> Frame:
@@ -199,8 +202,9 @@ def read_proposal(payload: bytes) -> tuple[bytes, bytes]:
 
 def read_report(payload: bytes) -> NodeReport:
     """Return a node's report; raises MalformedError."""
-    status, height, size, clock_ms = _values(payload, "report", bytes | None, int, int, int | None)
-    return NodeReport(decode_status(status) if status is not None else None, height, size, clock_ms)
+    status, height, size, clock_ms, observes = _values(payload, "report", bytes | None, int, int, int | None, int)
+    read = decode_status(status) if status is not None else None
+    return NodeReport(read, height, size, clock_ms, observes != 0)
 
 
 def read_wanted(payload: bytes) -> tuple[int, bytes]:

@@ -21,9 +21,11 @@ class MessageFrame:
 
 @dataclass(frozen=True, slots=True)
 class StatusFrame:
-    """A status report."""
+    """A status report of a node; one that `observes` may have forgotten what it signed."""
 
     status: Status
+    sent_ms: int
+    observes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

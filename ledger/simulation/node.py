@@ -15,6 +15,7 @@ from ledger.consensus.evidence import Evidence
 from ledger.consensus.machine import Machine
 from ledger.consensus.messages import Message, Proposal
 from ledger.consensus.signing import first_height_to_sign
+from ledger.consensus.status import Status
 from ledger.errors import MalformedError
 from ledger.keys import PrivateKey
 from ledger.simulation.application import Application, Candidate
@@ -55,13 +56,15 @@ class Node:
         self._bodies: dict[bytes, bytes] = {}
         self._wanted: set[bytes] = set()
         self._signs_from = 1
-        self._heights_heard: dict[str, int] | None = None
+        self._heights_heard: dict[int, int] | None = None
+        self._started_ms = 0
 
     # --- life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Boot: everything in memory comes anew from the disk."""
         self.life += 1
+        self._started_ms = self.world.timeline.now_ms
         self.machine = self.world.new_machine()
         self.application = self.world.new_application()
         for block, _ in self.disk.chain:
@@ -138,12 +141,22 @@ class Node:
         self.feed(ev.MessageReceived(message))
 
     def _receive_status(self, source: str, frame: StatusFrame) -> None:
-        if self._heights_heard is not None:
-            self._heights_heard[source] = frame.status.height
-            if len(self._heights_heard) >= self.sets[self.disk.height].weak_quorum:
-                self._signs_from = first_height_to_sign(self._heights_heard.values())
-                self._heights_heard = None
+        is_new = frame.sent_ms >= self._started_ms  # a real link carries nothing that is older than the process
+        if self._heights_heard is not None and is_new and not frame.observes:
+            member = self.world.network.receivers[source].member
+            lowest = min(frame.status.height, self._heights_heard.get(member, frame.status.height))
+            self._heights_heard[member] = lowest
+            self._remember_enough(self._heights_heard)
         self.feed(ev.StatusReceived(source, frame.status))
+
+    def _remember_enough(self, heard: dict[int, int]) -> None:
+        """See whether this node can tell by now that it will contradict nothing that it forgot."""
+        authorities = self.sets[self.disk.height]
+        members = {one.id[-1] for one in authorities.members} - {self.member}
+        reported = [height for member, height in heard.items() if member in members]
+        signs_from = first_height_to_sign(self.disk.height, reported, authorities.quorum)
+        if signs_from is not None:
+            self._signs_from, self._heights_heard = signs_from, None
 
     def _send(self, target: str, frame: Frame) -> None:
         self.world.network.send(self, target, frame)
@@ -156,10 +169,19 @@ class Node:
     def _tick(self) -> None:
         status = self.machine.status() if self.machine is not None else None
         if status is not None and self.world.may_report:
-            self._broadcast(StatusFrame(status))
+            self.report(status)
             for block_id in sorted(self._wanted - self._bodies.keys()):
                 self._broadcast(FetchFrame(block_id))
         self._later(STATUS_MS, self._tick)
+
+    @property
+    def observes(self) -> bool:
+        """Whether this node may have forgotten what it signed at the height in progress, and so signs nothing."""
+        return self._heights_heard is not None or self.disk.height < self._signs_from
+
+    def report(self, status: Status) -> None:
+        """Tell everybody where this node stands."""
+        self._broadcast(StatusFrame(status, self.world.timeline.now_ms, self.observes))
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
@@ -297,9 +319,10 @@ class Node:
         self.key = next((key for key in self.keys if key.public_key in places), self.keys[-1])
         self.index = places.get(self.key.public_key)
         commit = self.disk.chain[-1][1] if self.disk.chain else None
-        may_sign = self._heights_heard is None and height >= self._signs_from
         interval_ms = self.world.schedule.wait_before(height)
-        self._handle(ev.HeightStarted(height, authorities, self.index, may_sign, interval_ms, commit, log), perform)
+        self._handle(
+            ev.HeightStarted(height, authorities, self.index, not self.observes, interval_ms, commit, log), perform
+        )
         self._later(int(self.world.random.random() * interval_ms), self.feed, ev.WorkAvailable(height))
 
     # --- simulated time ---------------------------------------------------------------------------------------------

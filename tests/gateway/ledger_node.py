@@ -19,6 +19,7 @@ from ledger.authority import Authority, AuthoritySet
 from ledger.client import AccountClient, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Role
 from ledger.keys import PrivateKey
+from ledger.node import memory
 from provisioning import certificates
 from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, wait_for
 from tests.kernels import compile_kernels
@@ -91,6 +92,7 @@ class LedgerNode:
             (self.folder / f"{name}.key").write_text(key.seed.hex() + "\n")
             (self.folder / f"{name}.key").chmod(0o600)
         genesis.dump(self.genesis, self.folder / "genesis.json")
+        memory.begin(self.folder / "data", self.genesis.chain_id)
         (self.folder / "node.toml").write_text(
             f"""
 name = "ERC"

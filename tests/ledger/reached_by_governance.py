@@ -25,6 +25,14 @@ def _(chain: Chain) -> Code:
     return must_refuse(chain, "user0", *sell(chain))
 
 
+@reaches(Code.UNKNOWN_BLOCK)
+def _(chain: Chain) -> Code:
+    height, block_id = chain.state.header.height, chain.state.header.id
+    call = ("authority", "resumption", "record", "the fire")
+    assert must_refuse(chain, *call, height + 1, block_id) is Code.UNKNOWN_BLOCK
+    return must_refuse(chain, *call, height, bytes(32))
+
+
 @reaches(Code.FEE_UNPAID)
 def _(chain: Chain) -> Code:
     height = notice(chain)

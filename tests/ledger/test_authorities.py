@@ -57,6 +57,13 @@ def test_the_block_that_announces_a_change_is_made_at_once_and_no_other(chain: C
     assert chain.runtime.next_due_ms(chain.state) is None
 
 
+def test_where_the_authorities_went_on_after_a_loss_is_recorded_for_ever(chain: Chain) -> None:
+    height, block_id = chain.state.header.height, chain.state.header.id
+    chain.decide("resumption", "record", height, block_id, reference="the fire")
+    found = {"height": height, "block_id": block_id, "recorded_at": chain.state.header.height}
+    assert chain.ask("resumption", "list_resumptions") == [found]
+
+
 def test_changes_come_one_at_a_time(chain: Chain) -> None:
     force = enlarge(chain)
     call = ("authorities", "remove", "minutes", id_of(103))

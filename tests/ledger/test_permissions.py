@@ -35,7 +35,7 @@ MAY: Final[dict[str, set[str]]] = {
     "authority": {
         "authorities.admit", "authorities.remove", "authorities.rotate_keys", "governance.pause",
         "governance.resume", "governance.set_parameter", "governance.set_clearing_rule", "governance.upgrade",
-        "money.issue", "registry.appoint_admin", "registry.dismiss_admin", "market.release_energy",
+        "money.issue", "resumption.record", "registry.appoint_admin", "registry.dismiss_admin", "market.release_energy",
         "market.approve_correction", "tariffs.set_calendar", "tariffs.end_calendar", "oracle.request_energy_data",
         "oracle.request_data",
     },

@@ -260,7 +260,7 @@ MUTANTS = (
     Mutant(
         "sign at once after a disk was lost (rule 11)",
         NODE,
-        "may_sign = self._heights_heard is None and height >= self._signs_from",
-        "may_sign = True",
+        "return self._heights_heard is not None or self.disk.height < self._signs_from",
+        "return False",
     ),
 )

@@ -25,6 +25,7 @@ from ledger import genesis, keys
 from ledger.authority import Authority, AuthoritySet
 from ledger.client import AccountClient, ClientError, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
+from ledger.node import memory
 from tests.kernels import compile_kernels
 from tests.ports import free_ports
 
@@ -194,6 +195,7 @@ def make_network(
         write_keys(directory, {use: seeds[name, use] for use in ("vote", "cosign", "log")})
         authority.issue(name, directory / "tls.crt", directory / "tls.key")
         (directory / "node.toml").write_text(node_toml(place, ports, names))
+        memory.begin(directory / "data", rules.chain_id)
     return Network(root, rules, ports[: len(names)], ports[len(names) :], authority, list(names))
 
 

@@ -14,7 +14,7 @@ from ledger import cbor, checkpoint, keys
 from ledger.client import AccountClient, LedgerClient
 from ledger.handover import parse_all, walk
 from ledger.modules.authorities import prove_synced
-from ledger.node.service import DATABASE
+from ledger.node.memory import DATABASE
 from ledger.node.store import Store
 from ledger.proof import ProofRefusedError, check_cosigned
 from ledger.state import decode_head

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import pytest_asyncio
@@ -22,9 +24,10 @@ from ledger.node import settings, status, wire
 from ledger.node.admission import Admitted
 from ledger.node.chain import Chain
 from ledger.node.inbox import MAX_QUEUED_JOBS
+from ledger.node.memory import DATABASE
 from ledger.node.mempool import PoolCode, PoolRefusal
 from ledger.node.results import decode_result
-from ledger.node.service import DATABASE, Node
+from ledger.node.service import REPORT_INTERVAL_S, Node
 from ledger.node.store import Signed, SignedType, Store
 from ledger.node.wire import Frame, FrameType, NodeReport
 from ledger.runtime import Runtime
@@ -84,13 +87,15 @@ class Lone:
 
 
 @contextlib.asynccontextmanager
-async def run_alone(network: Network) -> AsyncIterator[tuple[Lone, Authorities]]:
-    """Run the first node, whose peers are away; it heard that they are at height 1."""
+async def run_alone(
+    network: Network, peers: Mapping[str, bool] = MappingProxyType(dict.fromkeys(NAMES[1:], False))
+) -> AsyncIterator[tuple[Lone, Authorities]]:
+    """Run the first node, whose peers are away; it heard that *peers* are at height 1, and which of them observe."""
     node = Node.open(settings.load(network.directory(0) / "node.toml"))
     working = asyncio.create_task(node.run())
     made = Lone(node)
-    for name in NAMES[1:]:
-        made.hear(name, wire.report(NodeReport(None, 1, 0)))
+    for name, observes in peers.items():
+        made.hear(name, wire.report(NodeReport(None, 1, 0, observes=observes)))
     yield made, Authorities(network)
     working.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -307,19 +312,35 @@ async def test_a_node_that_ran_before_certificates_were_kept_makes_them_of_its_b
     store.close()
 
 
-async def test_a_wiped_node_that_is_told_so_signs_no_height_it_may_have_signed_before(tmp_path: Path) -> None:
-    """Its peers are still at height 1, as those of a new chain are: only the operator knows that it was there."""
+async def test_a_wiped_node_signs_no_height_it_may_have_signed_before(tmp_path: Path) -> None:
+    """Its peers are still at height 1, as those of a new chain are: all it has to tell by is that nobody let it begin.
+
+    Two peers are not enough, the one that remembers may be the third; and one that observes itself tells nothing.
+    """
     network = make_network(tmp_path)
-    file = network.directory(0) / "node.toml"
-    file.write_text("joins = true\n" + file.read_text())
-    for _ in range(2):  # a restart does not make it forget
-        async with run_alone(network) as (node, _):
+    shutil.rmtree(network.directory(0) / "data")
+    for height in (1, 2):  # neither a restart nor the block that it copied makes it forget that it forgot
+        async with run_alone(network, {"MEA": False, "PEA": False, "EGAT": True}) as (node, others):
 
-            async def observes(node: Lone = node) -> bool:
+            async def observes(node: Lone = node, height: int = height) -> bool:
                 at = node.node.machine.state
-                return at is not None and not at.signing and node.node.driver.signs_from == 3
+                return at is not None and not at.signing and at.number == height
 
-            await until(observes, "it observes heights 1 and 2", 10)
+            await until(observes, f"it observes height {height}", 10)
+            await asyncio.sleep(2 * REPORT_INTERVAL_S)
+            assert node.node.rejoining.signs_from is None
+            if height == 1:
+                node.hear(NAMES[1], wire.decided(*encode(*others.decide())))
+                await node.reach(1)
+
+    async def knows(node: Lone) -> bool:
+        return node.node.rejoining.signs_from == 4
+
+    async with run_alone(network) as (node, _):
+        await until(lambda: knows(node), "it will sign from height 4 on", 10)
+        assert not node.node.rejoining.may_sign(3)
+    async with run_alone(network, {}) as (node, _):
+        await until(lambda: knows(node), "it knows that after a restart, too", 10)
 
 
 async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:

@@ -14,8 +14,8 @@ from ledger.cli import app
 from ledger.errors import LedgerError
 from ledger.node import snapshot_commands
 from ledger.node.chain import Candidate, decide, read_state
+from ledger.node.memory import DATABASE
 from ledger.node.pruned_rows import Kept
-from ledger.node.service import DATABASE
 from ledger.node.snapshots import FOLDER, SUFFIX
 from ledger.node.store import Store
 from ledger.records import SettlementLine
@@ -115,7 +115,7 @@ def test_an_import_is_refused_where_there_is_a_chain_or_the_file_is_another_chai
     with pytest.raises(LedgerError):
         snapshot_commands.put_into(new.config, file)
     store = new.open()
-    assert store.is_fresh()
+    assert store.height() == 0
     store.close()
 
 

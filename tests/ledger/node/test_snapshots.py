@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ledger.genesis import GenesisAccount, Role
+from ledger.node.memory import DATABASE
 from ledger.node.pruned_rows import Kept
-from ledger.node.service import DATABASE
 from ledger.node.store import Store
 from tests.ledger.node.network import OTHER, PATIENCE_S, START_TIMEOUT_S, Network, account_key, make_network, until
 from tests.ledger.node.test_membership import traffic

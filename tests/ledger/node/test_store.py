@@ -10,7 +10,7 @@ import pytest
 from ledger.consensus.signing import DoubleSigningError
 from ledger.errors import CorruptedError
 from ledger.node.chain import Chain
-from ledger.node.service import DATABASE
+from ledger.node.memory import DATABASE
 from ledger.node.store import Signed, SignedType, Store, StoreError
 from ledger.runtime import Runtime
 from tests.ledger.node.network import make_network

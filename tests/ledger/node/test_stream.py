@@ -17,8 +17,8 @@ from ledger.api.events import Cursor, Filter, Page, Pruned, read_page
 from ledger.api.resources import PlacedEvent
 from ledger.client import LedgerClient, RefusedError
 from ledger.following import SubscriptionRefusedError
+from ledger.node.memory import DATABASE
 from ledger.node.pruned_rows import Kept
-from ledger.node.service import DATABASE
 from ledger.node.store import Store
 from ledger.transaction import Call
 from tests.ledger.node.network import OTHER, USER, Network, account_key

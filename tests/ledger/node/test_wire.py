@@ -35,6 +35,7 @@ READERS: list[Callable[[bytes], object]] = [
     [
         (wire.proposal(b"envelope", b"body"), wire.read_proposal, (b"envelope", b"body")),
         (wire.report(NodeReport(STATUS, 7, 40)), wire.read_report, NodeReport(STATUS, 7, 40)),
+        (wire.report(NodeReport(None, 1, 0, observes=True)), wire.read_report, NodeReport(None, 1, 0, observes=True)),
         (wire.report(NodeReport(None, 1, 0)), wire.read_report, NodeReport(None, 1, 0)),
         (wire.result_wanted(7, b"i" * 32), wire.read_wanted, (7, b"i" * 32)),
         (wire.result(RESULT.encode()), decode_result, RESULT),

@@ -1,0 +1,88 @@
+"""Back a node up, restore it, and check its database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path, typer.Option(help="The node's settings, node.toml.")]
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="The folder to make; it must not exist.")],
+    config: Config,
+    with_keys: Annotated[
+        bool, typer.Option("--with-keys", help="Put the node's key files in, too: whoever has them can sign.")
+    ] = False,
+) -> None:
+    """Copy a node's data into a folder, while the node runs or not; the folder vouches for itself by checksums.
+
+    For example: campusgrid ledger backup /backups/erc-monday --config node.toml
+    """
+    from ledger.node import backup as backups  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node import settings  # noqa: PLC0415
+
+    read = settings.load(config)
+    with _bar("copying") as show:
+        made = backups.make(read, target, with_keys=with_keys, progress=lambda *at: show("copying", *at))
+    typer.echo(f"{target}: {made.name} as of block {made.height} ({made.block_id[:16]}…), {len(made.files)} files")
+
+
+def restore(source: Annotated[Path, typer.Argument(help="A folder that `backup` made.")], config: Config) -> None:
+    """Restore a node's data from a backup; data that is there already is never overwritten.
+
+    The node then follows the chain and signs nothing until it knows that it contradicts nothing that it signed after
+    the backup. Where too many nodes were restored at once for that, see `campusgrid ledger authority resume`.
+
+    For example: campusgrid ledger restore /backups/erc-monday --config node.toml
+    """
+    from ledger.node import backup as backups  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node import settings  # noqa: PLC0415
+
+    with _bar("checking") as show:
+        found = backups.restore(settings.load(config), source, lambda *at: show("checking", *at))
+    typer.echo(f"restored {found.name} as of block {found.height}; start the node: it catches up before it signs")
+
+
+def verify_db(
+    config: Config,
+    full: Annotated[bool, typer.Option("--full", help="Execute all blocks anew, from the genesis on.")] = False,
+) -> None:
+    """Check a node's database, while the node runs or not: every block and certificate, state root, log root; exit 1.
+
+    For example: campusgrid ledger verify-db --config node.toml --full
+    """
+    from ledger import genesis  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node import settings, verifying  # noqa: PLC0415
+    from ledger.node.memory import DATABASE  # noqa: PLC0415
+
+    read = settings.load(config)
+    with _bar("file") as show:
+        report = verifying.verify(read.data_dir / DATABASE, genesis.load(read.genesis), show, full=full)
+    for fault in report.faults:
+        typer.echo(fault, err=True)
+    if report.faults:
+        typer.echo(
+            f"move {read.data_dir} away, restore the newest backup (`campusgrid ledger restore`) or start without data,"
+            " and the node copies from the others what it lacks",
+            err=True,
+        )
+        raise typer.Exit(1)
+    executed = f", {report.executed} of them executed anew" if full else ""
+    typer.echo(f"sound: {report.blocks} blocks up to {report.height}{executed}, {report.leaves} leaves of the log")
+
+
+@contextmanager
+def _bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar on a terminal; what is given is told (what, done, total)."""
+    from rich.console import Console  # noqa: PLC0415 - see `ledger.commands`
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(first)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
