@@ -163,8 +163,9 @@ def make_network(
     parameters: Parameters = PARAMETERS,
     names: tuple[str, ...] = NAMES,
     more_accounts: Iterable[GenesisAccount] = (),
+    age_s: int = 10,
 ) -> Network:
-    """Write keys, certificates, genesis and settings of the authorities *names* under *root*."""
+    """Write keys, certificates, a genesis *age_s* old and settings of the authorities *names* under *root*."""
     seeds = {(name, use): os.urandom(32) for name in names for use in ("vote", "cosign", "log")}
     members = tuple(
         Authority(
@@ -183,7 +184,13 @@ def make_network(
         *more_accounts,
     )
     rules = Genesis(
-        "test", time.time_ns() // 10**6 - 10_000, os.urandom(32), AuthoritySet(members), parameters, GRID, accounts
+        "test",
+        time.time_ns() // 10**6 - 1000 * age_s,
+        os.urandom(32),
+        AuthoritySet(members),
+        parameters,
+        GRID,
+        accounts,
     )
     root.mkdir(parents=True, exist_ok=True)
     genesis.dump(rules, root / "genesis.json")
