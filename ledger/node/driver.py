@@ -21,7 +21,6 @@ from ledger.consensus import effects as fx
 from ledger.consensus import events as ev
 from ledger.consensus import messages
 from ledger.consensus.commit import verify_commit
-from ledger.consensus.evidence import Evidence
 from ledger.consensus.messages import Message, Proposal, Statement
 from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
@@ -35,12 +34,12 @@ from ledger.node.disputes import dispute
 from ledger.node.identity import Seat
 from ledger.node.inbox import Inbox
 from ledger.node.parts import Parts
+from ledger.node.pending_evidence import PendingEvidence
 from ledger.node.store import Signed, SignedType
 from ledger.snapshot import SnapshotRefusedError
 
 _FORGERIES: Final = (messages.Refusal.OTHER_CHAIN, messages.Refusal.BAD_SIGNATURE, messages.Refusal.NOT_THE_PROPOSER)
 """What no correct node passes on: it would have refused it itself."""
-MAX_PENDING_EVIDENCE: Final = 64
 
 log = structlog.get_logger("consensus")
 
@@ -61,7 +60,7 @@ class Driver:
         self._inbox = Inbox(lambda peer: parts.peers.blame(peer, Fault.MALFORMED))
         self._records: list[Message] = []
         self._executed: list[Candidate] = []
-        self._evidence: list[bytes] = []
+        self._evidence = PendingEvidence(parts.disk, parts.ledger)
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept_size = 0
         self._hooks_due: asyncio.TimerHandle | None = None
@@ -94,7 +93,7 @@ class Driver:
         stored = await self._parts.disk.read(partial(promises.read_height, height=self.height))
         for block_id, body in stored.candidates.items():
             self._parts.blocks.offer(self.height, block_id, body)
-        self._evidence = stored.evidence
+        self._evidence.items = stored.evidence
         restored = promises.restore(stored, self._chain_id, self.position.authorities, self.place)
         await self._start_height(stored.last_commit, restored)
         while True:
@@ -178,7 +177,7 @@ class Driver:
             case fx.Decide():
                 await self._decide(effect)
             case fx.EvidenceFound():
-                await self._keep_evidence(effect)
+                await self._evidence.keep(effect)
             case fx.Halt(reason, height, _):
                 self._raise_alarm(f"height {height}: {reason.value}")
             case _:
@@ -271,7 +270,7 @@ class Driver:
         parts, senders = self._parts, self._parts.mempool.senders()  # who comes from here on is checked against it
         nonces = await parts.ledger.run(lambda chain: chain.next_nonces(senders))
         parts.mempool.settle(nonces, self.position.header.height)
-        await self._forget_settled_evidence()
+        await self._evidence.forget_settled()
 
     async def _adopt(self, copy: Copy, refused: Callable[[], None]) -> None:
         manifest, parts = copy.manifest, self._parts
@@ -343,7 +342,7 @@ class Driver:
         parent_ms = self.position.header.time_ms
         await asyncio.sleep(max(0, parent_ms + 1 - _now_ms()) / 1000)
         items = self._parts.mempool.ready(MAX_BLOCK_TRANSACTIONS, MAX_BLOCK_BYTES)
-        place, evidence = self.place, tuple(self._evidence)
+        place, evidence = self.place, tuple(self._evidence.items)
         if place is None:
             return
         time_ms = max(_now_ms(), parent_ms + 1)
@@ -418,7 +417,7 @@ class Driver:
         due_ms = self.position.due_ms
         is_due = due_ms is not None and due_ms <= now_ms
         is_stale = self.position.header.time_ms + heartbeat_ms <= now_ms
-        return is_due or is_stale or bool(self._evidence) or self._parts.mempool.has_ready()
+        return is_due or is_stale or bool(self._evidence.items) or self._parts.mempool.has_ready()
 
     def _frame(self, message: Message) -> wire.Frame:
         """Return what carries *message*: with a proposal goes its block."""
@@ -432,23 +431,6 @@ class Driver:
         """The first transaction offered always fits: one that is missing all the same will never be in a block."""
         if items and items[0] not in candidate.block.transactions[:1]:
             self._parts.mempool.drop([transaction.decode(items[0])])
-
-    async def _keep_evidence(self, found: fx.EvidenceFound) -> None:
-        """Keep it, beyond a restart too, until some block holds it: it may be the only copy."""
-        height, round_, kind = found.first.statement.slot
-        log.error("an authority signed two values", index=found.sender, height=height, round=round_, kind=kind)
-        evidence = Evidence.of(found.first, found.second).encode()
-        if len(self._evidence) < MAX_PENDING_EVIDENCE and evidence not in self._evidence:
-            self._evidence.append(evidence)
-            await self._parts.disk.commit(lambda store: store.add_evidence(evidence))
-
-    async def _forget_settled_evidence(self) -> None:
-        """Drop what a block has recorded, also by another pair of messages: else it would ask for blocks for ever."""
-        if self._evidence:
-            pending = self._evidence
-            self._evidence = list(await self._parts.ledger.run(lambda chain: chain.still_proving(pending)))
-            settled = [one for one in pending if one not in self._evidence]
-            await self._parts.disk.commit(lambda store: store.delete_evidence(settled))
 
     def _note_key_fault(self, error: hsm.TokenError) -> None:
         """Go on without this signature, as if its message were lost: the token may be back for the next one."""
