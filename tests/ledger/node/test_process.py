@@ -65,7 +65,7 @@ def test_an_occupied_port_is_one_clear_line_and_a_failure(network: Network) -> N
 
 def test_missing_and_damaged_files_are_named(network: Network) -> None:
     data = network.directory(0) / "data"
-    data.mkdir()
+    data.mkdir(exist_ok=True)
     (data / "ledger.sqlite").write_bytes(b"\x00\xff" * 10_000)
     assert "is damaged" in refusal(network)
     assert "move the data directory away" in refusal(network)
