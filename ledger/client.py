@@ -200,8 +200,14 @@ class LedgerClient(Nodes):
 
     async def epochs(self, first: int, last: int) -> tuple[resources.Epoch, ...]:
         """Return the delivery epochs *first* to *last* (both included) that the ledger knows."""
-        query = {"from": first, "to": last}
-        return parse(tuple[resources.Epoch, ...], await self.request("GET", "/v1/epochs", params=query), "epochs")
+        found: list[resources.Epoch] = []
+        while True:
+            query = {"from": first, "to": last}
+            page = parse(resources.EpochPage, await self.request("GET", "/v1/epochs", params=query))
+            found += page.epochs
+            if not page.more or not page.epochs:
+                return tuple(found)
+            first = page.epochs[-1].epoch + 1
 
     async def supply(self) -> resources.Supply:
         """Return the totals and whether they are conserved."""

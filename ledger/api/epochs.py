@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 
@@ -10,6 +10,9 @@ from ledger.api import resources, views
 from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import MAX_EPOCH, EpochNumber
 from ledger.api.source import Source
+
+MAX_READ_LINES: Final = 20_000
+"""Settlement lines that one request makes a node read; a longer answer comes in several pages."""
 
 
 def routes(source: Source) -> APIRouter:
@@ -33,10 +36,18 @@ def routes(source: Source) -> APIRouter:
         request: Request,
         first: Annotated[int, Query(alias="from", ge=0, le=MAX_EPOCH)],
         last: Annotated[int, Query(alias="to", ge=0, le=MAX_EPOCH)],
-    ) -> dict[str, list[resources.Epoch]]:
+    ) -> resources.EpochPage:
         viewer = await find_viewer(source, request.headers)
         numbers = await source.ledger.run(lambda chain: views.list_epochs(chain.state, first, last))
-        return {"epochs": [await _show_epoch(source, number, viewer) for number in numbers]}
+        found: list[resources.Epoch] = []
+        lines = 0
+        for number in numbers:
+            found.append(await _show_epoch(source, number, viewer))
+            lines += len(found[-1].lines) + found[-1].hidden_lines
+            if lines >= MAX_READ_LINES:
+                break
+        more = len(found) < len(numbers) or len(numbers) == views.MAX_LISTED_EPOCHS
+        return resources.EpochPage(tuple(found), more)
 
     @router.get("/supply")
     async def read_supply() -> resources.Supply:

@@ -58,6 +58,8 @@ class ReadOnlySource:
         self._log_keys = [read_key(one.log) for one in (settings.keys, settings.next_keys) if one is not None]
         self._authorities = state.authority_set
         self._data_version = -1
+        self._path = settings.data_dir / DATABASE
+        self._file = self._path.stat().st_ino
 
     @classmethod
     async def open(cls, settings: NodeSettings, node: str) -> ReadOnlySource:
@@ -81,6 +83,7 @@ class ReadOnlySource:
     async def follow(self) -> None:
         """Keep up with the node until cancelled; raises LedgerError where that is not possible any more."""
         while True:
+            self._require_same_file()
             version = await self.disk.read(Store.data_version)
             if version != self._data_version:
                 await self._catch_up()
@@ -138,6 +141,11 @@ class ReadOnlySource:
             return (await self._node.account(account)).next_nonce
         except (ClientError, RefusedError):
             return 0
+
+    def _require_same_file(self) -> None:
+        """Raise StoreError where the node's database was replaced: what is open here is no longer the node's."""
+        if not self._path.exists() or self._path.stat().st_ino != self._file:
+            raise StoreError(f"the database {self._path} was removed or replaced: start this anew, behind the node")
 
     async def _catch_up(self) -> None:
         newest = await self.disk.read(Store.height)

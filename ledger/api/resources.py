@@ -319,6 +319,14 @@ class Epoch:
 
 
 @dataclass(frozen=True, slots=True)
+class EpochPage:
+    """Delivery epochs, ascending; where `more` may follow, ask again from behind the last."""
+
+    epochs: tuple[Epoch, ...]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Conservation:
     """The three conservation laws, recomputed from the tables when asked."""
 

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from ledger import viewing_pass
-from ledger.api import diagnosis, stream
+from ledger.api import diagnosis, limits, stream
 from ledger.api.access import Viewer
 from ledger.api.problems import install
 from ledger.errors import MalformedError
@@ -127,6 +127,17 @@ def test_no_command_raises_anything_but_a_refusal(value: object) -> None:
     except ValidationError:
         return
     assert isinstance(command, stream.FollowHeads | stream.FollowEvents | stream.AwaitReceipt | stream.Unsubscribe)
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(lone: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.2)
+    async with opened_reader(lone, lone.urls[0]) as source, served(source) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"POST /v1/transactions HTTP/1.1\r\nhost: node\r\ncontent-length: 100\r\n\r\n{")
+        answer = await asyncio.wait_for(reader.readuntil(b"}"), PATIENCE_S)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"body_too_slow"' in answer
 
 
 async def test_rows_of_a_block_are_not_for_strangers() -> None:

@@ -162,6 +162,16 @@ async def test_a_reader_that_computes_something_else_ends_and_says_what_to_do(
             await asyncio.wait_for(source.follow(), PATIENCE_S)
 
 
+async def test_a_reader_whose_database_was_replaced_ends(lone: Network, tmp_path: Path) -> None:
+    async with opened(lone, lone.urls[0]) as source:
+        source._path = tmp_path / "ledger.sqlite"
+        with pytest.raises(StoreError, match="was removed or replaced: start this anew"):
+            await source.follow()
+        source._path.write_bytes(b"")
+        with pytest.raises(StoreError, match="was removed or replaced: start this anew"):
+            await source.follow()
+
+
 async def test_a_reader_far_behind_reads_the_rows_anew(lone: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ledger.api.readonly.MAX_REPEATED_BLOCKS", 0)
     async with opened(lone, lone.urls[0]) as source, LedgerClient([lone.urls[0]]) as node:
