@@ -10,8 +10,9 @@ from fastapi import APIRouter, Query
 from ledger import checkpoint
 from ledger.api import resources, views
 from ledger.api.parameters import MAX_HEIGHT, Hash, Height
-from ledger.api.problems import not_found
+from ledger.api.problems import not_found, pruned
 from ledger.api.source import Source
+from ledger.node.pruned_rows import Kept
 from ledger.node.store import Store
 
 MAX_LISTED_BLOCKS: Final = 100
@@ -29,6 +30,9 @@ def routes(source: Source) -> APIRouter:
     async def read_block(height: Height) -> resources.BlockSummary:
         found = await source.disk.read(partial(Store.decided, height=height))
         if found is None:
+            gone = await source.disk.read(lambda store: store.pruned(Kept.BODIES))
+            if 0 < height <= gone:
+                raise pruned(f"this node has blocks from {gone + 1} on; ask another for block {height}")
             newest = await source.ledger.run(lambda chain: chain.height)
             raise not_found("unknown_block", f"there is no block {height} here; the newest is {newest}")
         return views.show_block(found[0])

@@ -41,6 +41,11 @@ def not_found(code: str, detail: str) -> ProblemError:
     return ProblemError(HTTPStatus.NOT_FOUND, code, detail)
 
 
+def pruned(detail: str) -> ProblemError:
+    """Return the error for a thing that the ledger knows and this node has given up, or never had."""
+    return ProblemError(HTTPStatus.GONE, "pruned", detail)
+
+
 def install(app: FastAPI) -> None:
     """Make *app* answer every error as a problem."""
     app.add_exception_handler(ProblemError, _on_problem)

@@ -13,10 +13,11 @@ from fastapi.responses import PlainTextResponse, Response
 from ledger import checkpoint, keys, merkle, records, tiles
 from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import CborResponse, EpochNumber, Hash, Id
-from ledger.api.problems import ProblemError, not_found
+from ledger.api.problems import ProblemError, not_found, pruned
 from ledger.api.source import Source
 from ledger.modules import meters
 from ledger.node.cosigning import Provable
+from ledger.node.pruned_rows import Kept
 from ledger.node.store import Store
 from ledger.proof import Opening, Proof
 from ledger.receipt_proof import ReceiptProof
@@ -103,6 +104,7 @@ def routes(source: Source) -> APIRouter:
         if isinstance(found, NotProvable):
             text = f"the line of epoch {epoch} is final but not provable yet; ask again in a few seconds"
             raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        await _refuse_pruned(source, epoch)
         raise not_found("unknown_line", f"there is no line {which} of epoch {epoch} and meter {meter}")
 
     @router.get("/proofs/transactions/{transaction_id}", response_class=CborResponse)
@@ -117,6 +119,14 @@ def routes(source: Source) -> APIRouter:
         raise not_found("unknown_transaction", f"no block holds transaction {transaction_id}")
 
     return router
+
+
+async def _refuse_pruned(source: Source, epoch: int) -> None:
+    """Answer 410 where this node has given up the settlement lines of blocks that were made after *epoch* ended."""
+    gone = await source.disk.read(lambda store: store.pruned(Kept.INDEX))
+    header = await source.disk.read(lambda store: store.header(gone))
+    if header is not None and header.time_ms >= (epoch + 1) * source.genesis.parameters.epoch_s * 1000:
+        raise pruned(f"this node has settlement lines from block {gone + 1} on; ask another for epoch {epoch}")
 
 
 async def _require_owner(source: Source, viewer: Viewer, epoch: int, meter: bytes, which: int) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -80,14 +81,20 @@ async def sits_at(network: Network, node: int, index: int | None) -> None:
     await until(does, f"{network.names[node]} has place {index}")
 
 
+async def have_snapshots(network: Network) -> bool:
+    return all("snapshot made" in network.log(place) for place in range(4))
+
+
 async def join(network: Network, client: LedgerClient, fifth: int, own: list[keys.PrivateKey]) -> None:
-    """Admit the newcomer, let its node copy the chain, and send its call with what only such a node knows."""
+    """Admit the newcomer, let its node take a snapshot, and send its call with what only such a node knows."""
     chain_id, public = network.genesis.chain_id, [key.public_key for key in own]
     await decide(network, client, "admit", NEWCOMER, ACCOUNT_KEY.public_key, "EPPO", *public)
+    await until(partial(have_snapshots, network), "the four have a snapshot")
     network.start(fifth)
     await network.ready(fifth)
     await network.reach((await client.status()).height, fifth)
     await sits_at(network, fifth, None)
+    assert "went on from a snapshot" in network.log(fifth)
     store = Store.open_reader(network.directory(fifth) / "data" / DATABASE)
     stored = store.meta("head")
     store.close()
@@ -132,6 +139,9 @@ async def test_a_fifth_authority_joins_one_rotates_its_keys_and_one_leaves_while
     (seeds, own), (new_seeds, new) = make_keys(), make_keys()
     fifth = network.add("EPPO", seeds)
     hold_next_keys(network, 1, new_seeds)
+    for place in range(4):
+        network.configure(place, "snapshots", every_blocks=6)
+    network.configure(fifth, "snapshots", after_blocks=3)
     for place in range(4):
         network.start(place)
     await network.ready(*range(4))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.client import RefusedError
 from ledger.genesis import GenesisAccount, Role
 from ledger.node.memory import DATABASE
 from ledger.node.pruned_rows import Kept
@@ -100,6 +101,7 @@ async def test_a_node_comes_by_snapshot_where_blocks_are_pruned_also_when_it_is_
             height = await network.height(fifth)
             assert len(await network.state_roots(height, 2, fifth)) == 1
             await flowing.goes_on()
+        await assert_says_pruned(network, fifth)
     log = network.log(fifth)
     assert "going on with a snapshot" in log
     assert "went on from a snapshot" in log
@@ -111,6 +113,14 @@ async def test_a_node_comes_by_snapshot_where_blocks_are_pruned_also_when_it_is_
         assert new.some_leaf_hashes(0, size) == old.some_leaf_hashes(0, size)
         assert old.result(early.id) is not None
     assert not (network.directory(fifth) / "data" / "incoming").exists()
+
+
+async def assert_says_pruned(network: Network, place: int) -> None:
+    async with network.client(place) as client:
+        for request in (client.block(1), client.proof(1, bytes(8))):
+            with pytest.raises(RefusedError) as refused:
+                await request
+            assert (refused.value.status, refused.value.code) == (410, "pruned")
 
 
 def account_id(number: int) -> bytes:
