@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Self
 
 from ledger.errors import CorruptedError, LedgerError
+from ledger.node import write_ahead_log
 
 BUSY_TIMEOUT_S: Final = 5.0
 _SCHEMA: Final = resources.files("ledger.node") / "schema"
@@ -43,6 +44,7 @@ class Database:
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 lock = opened.enter_context(claim(path))
+                _require_whole_log(path)
                 connection = sqlite3.connect(
                     path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
                 )
@@ -196,6 +198,12 @@ def _fault(path: Path, error: sqlite3.DatabaseError) -> LedgerError:
     if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
         return StoreError(f"cannot open the database {path}: {error}")
     return CorruptedError(_remedy(path, str(error)))
+
+
+def _require_whole_log(path: Path) -> None:
+    damaged = write_ahead_log.find_damage(path)
+    if damaged is not None:
+        raise CorruptedError(_remedy(path, f"its log of writes, frame {damaged}"))
 
 
 def _remedy(path: Path, fault: str) -> str:
