@@ -55,7 +55,7 @@ class Campus:
         return True
 
     def lose_data(self, place: int) -> bool:
-        """Take the data directory of a killed node away, and tell the node that the chain runs already."""
+        """Take the data directory of a killed node away, and keep it; tell whether there was one."""
         directory = self.network.directory(place)
         kept = directory / f"lost-{self.lives[place]}"
         if not (directory / "data").exists():
@@ -63,10 +63,13 @@ class Campus:
         shutil.move(directory / "data", kept)
         self.lost.append((place, kept))
         self.lives[place] += 1
-        settings = directory / "node.toml"
+        return True
+
+    def say_that_the_chain_runs(self, place: int) -> None:
+        """Tell a node that finds no data that it is not the chain which begins."""
+        settings = self.network.directory(place) / "node.toml"
         if not settings.read_text().startswith("joins"):
             settings.write_text("joins = true\n" + settings.read_text())
-        return True
 
     def part_twins(self, random: Random) -> None:
         """Have each of the others talk with one of the two processes that share a key."""

@@ -26,6 +26,7 @@ class Kind(Enum):
     CLOCK = "clock off"
     BLACKOUT = "blackout"
     WIPE = "wiped"
+    RESTORE = "restored from an old backup"
     TWIN = "twin"
 
 
@@ -59,7 +60,8 @@ def draw(seed: int, tolerated: Tolerated) -> tuple[Fault, ...]:
     kinds = random.choices(COMMON, k=random.randint(2, 4))
     if random.random() < BLACKOUT_CHANCE:
         kinds.append(Kind.BLACKOUT)
-    kinds += {Tolerated.NOBODY: [], Tolerated.FORGETFUL: [Kind.WIPE], Tolerated.TWIN: [Kind.TWIN]}[tolerated]
+    forgets = random.choice([Kind.WIPE, Kind.RESTORE])
+    kinds += {Tolerated.NOBODY: [], Tolerated.FORGETFUL: [forgets], Tolerated.TWIN: [Kind.TWIN]}[tolerated]
     return tuple(_fault(random, kind) for kind in kinds)
 
 
