@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from ledger.consensus import effects as do
 from ledger.consensus import events as ev
 from ledger.consensus.height import Lock
 from ledger.consensus.messages import FRESH, Message, Proposal, Statement, Vote
+from ledger.consensus.status import Status
 from ledger.envelope import Kind
 from ledger.simulation.application import Candidate
-from ledger.simulation.frames import Frame, MessageFrame
+from ledger.simulation.frames import Frame, MessageFrame, StatusFrame
 from ledger.simulation.node import Identity, Node
 from ledger.simulation.schedule import Habit
 from ledger.simulation.surroundings import Surroundings
@@ -78,6 +80,16 @@ class ByzantineNode(Node):
         for name in self.world.network.receivers:
             if name != self.name and not (Habit.SELECTIVE in self._habits and self._happens(50)):
                 self._send(name, self.frame_of(self.world.random.choice(rivals)))
+
+    def report(self, status: Status) -> None:
+        """Tell where this node stands; a liar tells those who forgot where they stood that all are at height 1."""
+        if Habit.LIE not in self._habits:
+            super().report(status)
+            return
+        for name, receiver in self.world.network.receivers.items():
+            if name != self.name:
+                told = replace(status, height=1) if receiver.observes else status
+                self._send(name, StatusFrame(told, self.world.timeline.now_ms))
 
     def make_block(self, effect: do.BuildBlock) -> Candidate:
         """Return a block, valid or not."""

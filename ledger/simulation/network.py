@@ -23,6 +23,10 @@ class Receiver(Protocol):
     name: str
     member: int
 
+    @property
+    def observes(self) -> bool:
+        """Whether it may have forgotten what it signed, and so signs nothing."""
+
     def receive(self, source: str, frame: Frame) -> None:
         """Take in a frame from the peer named *source*."""
 
