@@ -14,7 +14,7 @@ import pytest
 
 from ledger import genesis
 from ledger.genesis import Genesis
-from ledger.node import backup, memory, settings, verifying
+from ledger.node import backup, memory, settings, snapshot_storing, verifying
 from ledger.node.backup import BackupError
 from ledger.node.database import claim
 from ledger.node.memory import DATABASE
@@ -22,7 +22,7 @@ from ledger.node.settings import NodeSettings
 from ledger.node.store import Signed, SignedType, Store, StoreError
 from tests.ledger.chain_kit import Chain, make_chain
 from tests.ledger.node.network import NAMES, make_network
-from tests.ledger.snapshot_kit import store_chain
+from tests.ledger.snapshot_kit import make_snapshot, store_chain
 
 
 @dataclass
@@ -49,8 +49,9 @@ def nothing(_done: int, _total: int) -> None:
 def site(tmp_path: Path) -> Site:
     network = make_network(tmp_path / "campus")
     chain = make_chain()
-    for _ in range(3):
+    for _ in range(2):
         chain.block()
+    chain.must("user0", "money", "transfer", chain.people["user1"].id, 1)
     genesis.dump(chain.genesis, network.root / "genesis.json")
     made = Site(settings.load(network.directory(0) / "node.toml"), chain.genesis, chain)
     shutil.rmtree(made.settings.data_dir)
@@ -195,3 +196,19 @@ def test_a_file_that_is_no_database_is_told_and_one_that_is_not_there(site: Site
     site.database.unlink()
     with pytest.raises(StoreError, match="restore a backup"):
         site.verify()
+
+
+def test_a_database_that_came_by_a_snapshot_is_sound_and_knows_what_it_cannot_execute(
+    site: Site, tmp_path: Path
+) -> None:
+    found = make_snapshot(site.database, tmp_path / "newest.snapshot")
+    shutil.rmtree(site.settings.data_dir)
+    store = Store.open(site.database, site.rules.chain_id)
+    with store.transaction():
+        snapshot_storing.put(store, found.manifest, found.part)
+    memory.note_loss(store)
+    assert not memory.is_whole(store), "it may be that of a node that signed before"
+    store.close()
+    found.close()
+    assert site.verify() == ()
+    assert "was pruned" in site.verify(full=True)[0]
