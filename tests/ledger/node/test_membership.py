@@ -11,15 +11,11 @@ from functools import partial
 
 import pytest
 
-from ledger import cbor, checkpoint, keys
+from ledger import cbor, checkpoint, keys, membership
 from ledger.client import AccountClient, LedgerClient
 from ledger.handover import parse_all, walk
-from ledger.modules.authorities import prove_synced
-from ledger.node.memory import DATABASE
-from ledger.node.store import Store
+from ledger.node import settings
 from ledger.proof import ProofRefusedError, check_cosigned
-from ledger.state import decode_head
-from ledger.statements import sign_possession
 from tests.ledger.node.network import OTHER, Network, account_key, until, write_keys
 
 NEWCOMER = bytes(8)
@@ -87,7 +83,7 @@ async def have_snapshots(network: Network) -> bool:
 
 async def join(network: Network, client: LedgerClient, fifth: int, own: list[keys.PrivateKey]) -> None:
     """Admit the newcomer, let its node take a snapshot, and send its call with what only such a node knows."""
-    chain_id, public = network.genesis.chain_id, [key.public_key for key in own]
+    public = [key.public_key for key in own]
     await decide(network, client, "admit", NEWCOMER, ACCOUNT_KEY.public_key, "EPPO", *public)
     await until(partial(have_snapshots, network), "the four have a snapshot")
     network.start(fifth)
@@ -95,15 +91,9 @@ async def join(network: Network, client: LedgerClient, fifth: int, own: list[key
     await network.reach((await client.status()).height, fifth)
     await sits_at(network, fifth, None)
     assert "went on from a snapshot" in network.log(fifth)
-    store = Store.open_reader(network.directory(fifth) / "data" / DATABASE)
-    stored = store.meta("head")
-    store.close()
-    assert stored is not None
-    head = decode_head(stored)
-    proofs = [sign_possession(chain_id, NEWCOMER, key) for key in own]
-    account = AccountClient(client, chain_id, NEWCOMER, ACCOUNT_KEY)
-    height, answer = head.header.height, prove_synced(head, NEWCOMER)
-    assert (await account.call_and_wait("authorities", "join", height, answer, *proofs)).code == 0
+    account = AccountClient(client, network.genesis.chain_id, NEWCOMER, ACCOUNT_KEY)
+    call = membership.join(settings.load(network.directory(fifth) / "node.toml"), NEWCOMER)
+    assert (await client.wait_final(await account.submit(call))).code == 0
     for node, index in ((fifth, 0), (0, 1), (1, 2), (2, 3), (3, 4)):
         await sits_at(network, node, index)
 
@@ -117,8 +107,9 @@ def hold_next_keys(network: Network, node: int, seeds: dict[str, bytes]) -> None
 
 async def rotate(network: Network, client: LedgerClient, node: int, new: list[keys.PrivateKey]) -> None:
     authority = network.genesis.authorities.members[node].id
-    proofs = [sign_possession(network.genesis.chain_id, authority, key) for key in new]
-    await decide(network, client, "rotate_keys", authority, *(key.public_key for key in new), *proofs)
+    request = membership.rotation(settings.load(network.directory(node) / "node.toml"), authority)
+    _, *arguments = request.call("minutes").arguments
+    await decide(network, client, "rotate_keys", *arguments)
     members = (await client.query("authorities", "list_sets"))[0]["members"]
     assert members[node + 1]["vote_key"] == new[0].public_key.hex()
 

@@ -19,6 +19,7 @@ from ledger.node.store import Store
 from ledger.runtime import Runtime
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, until
 from tests.ledger.node.test_membership import traffic
+from tests.ledger.node.test_network import observes
 
 EVERYONE = tuple(range(len(NAMES)))
 
@@ -41,11 +42,6 @@ def back_up(network: Network, place: int) -> Path:
 def put_back(network: Network, place: int, source: Path) -> None:
     shutil.rmtree(network.directory(place) / "data")
     backup.restore(settings_of(network, place), source, nothing)
-
-
-async def observes(network: Network, place: int) -> bool:
-    async with network.client(place) as client:
-        return (await client.status()).observes
 
 
 async def signs(network: Network, place: int) -> None:
