@@ -38,12 +38,27 @@ class Admitted:
 Answer = Admitted | Refusal | PoolRefusal
 
 
+@dataclass(slots=True)
+class _Submission:
+    """What one client waits for: `is_done` once all its transactions, by their places, are answered."""
+
+    answers: dict[int, Answer]
+    count: int
+    is_done: asyncio.Future[None]
+
+    def take(self, place: int, answer: Answer) -> None:
+        self.answers[place] = answer
+        if len(self.answers) == self.count and not self.is_done.done():  # its client may have gone
+            self.is_done.set_result(None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """A transaction to be checked; `answer` is where its client waits, None where `peer` passed it on."""
+    """A transaction to be checked: the one at `place` of a client's submission, or one that `peer` passed on."""
 
     raw: bytes
-    answer: asyncio.Future[Answer] | None
+    submission: _Submission | None = None
+    place: int = 0
     peer: str | None = None
 
 
@@ -73,17 +88,19 @@ class Admission:
 
     async def submit(self, raws: Sequence[bytes]) -> list[Answer]:
         """Take a client's transactions in and pass them on; return what became of each, in their order."""
-        loop = asyncio.get_running_loop()
-        waiting = [_Arrival(raw, loop.create_future()) for raw in raws]
-        self._enqueue(waiting)
-        return await asyncio.gather(*(one.answer for one in waiting if one.answer is not None))
+        if not raws:
+            return []
+        submission = _Submission({}, len(raws), asyncio.get_running_loop().create_future())
+        self._enqueue([_Arrival(raw, submission, place) for place, raw in enumerate(raws)])
+        await submission.is_done
+        return [submission.answers[place] for place in range(len(raws))]
 
     def take_gossip(self, peer: str, raws: Sequence[bytes]) -> None:
         """Take in what *peer* passed on. Beyond its limit it is dropped: it is offered at the next link again."""
         room = max(0, MAX_QUEUED_GOSSIP - self._queued[peer])
         self.dropped_gossip += max(0, len(raws) - room)
         self._queued[peer] += len(raws[:room])
-        self._enqueue([_Arrival(raw, None, peer) for raw in raws[:room]])
+        self._enqueue([_Arrival(raw, peer=peer) for raw in raws[:room]])
 
     async def run(self) -> None:
         """Check what arrives, for ever."""
@@ -96,8 +113,8 @@ class Admission:
                 await self._admit(batch)
         finally:
             for arrival in self._arrivals:
-                if arrival.answer is not None:
-                    arrival.answer.cancel()
+                if arrival.submission is not None:
+                    arrival.submission.is_done.cancel()
 
     def _enqueue(self, arrivals: Sequence[_Arrival]) -> None:
         self._arrivals.extend(arrivals)
@@ -108,14 +125,14 @@ class Admission:
         raws = [arrival.raw for arrival in batch]
         checked = await self._ledger.run(lambda chain: chain.check_all(raws))
         answers = [one if isinstance(one, Refusal) else self._pool_in(*one) for one in checked]
-        own = [one.raw for one, answer in zip(batch, answers, strict=True) if one.answer and _is_in(answer)]
+        own = [one.raw for one, answer in zip(batch, answers, strict=True) if one.submission and _is_in(answer)]
         for frame in wire.transactions(own):
             self._broadcast(frame)
         for arrival, answer in zip(batch, answers, strict=True):
-            if arrival.answer is None:
+            if arrival.submission is None:
                 self._judge_gossip(arrival.peer or "", answer)
-            elif not arrival.answer.done():  # its client may have gone
-                arrival.answer.set_result(answer)
+            else:
+                arrival.submission.take(arrival.place, answer)
         self._note()
 
     def _judge_gossip(self, peer: str, answer: Answer) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -256,7 +256,7 @@ class Driver:
         parts.observer.note_decided(header.height, effect.round, self.position.authorities)
         self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
         parts.heads.announce(header.height)
-        await self._settle()
+        await self._settle({receipt.sender for receipt in candidate.execution.receipts})
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
         if own is not None and seat is not None:
@@ -265,9 +265,9 @@ class Driver:
             self.take_cosignature(report)
         await self._start_height(effect.commit, ())
 
-    async def _settle(self) -> None:
-        """Drop from the mempool and the evidence what the new state has done with."""
-        parts, senders = self._parts, self._parts.mempool.senders()  # who comes from here on is checked against it
+    async def _settle(self, senders: Collection[bytes]) -> None:
+        """Drop from the mempool and the evidence what the new state has done with; *senders*' nonces have moved."""
+        parts = self._parts
         nonces = await parts.ledger.run(lambda chain: chain.next_nonces(senders))
         parts.mempool.settle(nonces, self.position.header.height)
         await self._evidence.forget_settled()
@@ -284,7 +284,7 @@ class Driver:
             return
         state = await parts.disk.read(read_state)
         self.position = await parts.ledger.run(lambda chain: chain.go_to(state))
-        await self._settle()
+        await self._settle(parts.mempool.senders())
         parts.cosigning.start(manifest.header, self.position.authorities)
         parts.heads.announce(manifest.height)
         log.info("went on from a snapshot", height=manifest.height)

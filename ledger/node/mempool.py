@@ -14,6 +14,8 @@ MAX_BYTES: Final = 64 * 2**20
 MAX_NONCES_AHEAD: Final = 256
 """A sender's pending nonces lie within this many of its next one on the ledger; so it also bounds their number."""
 
+_NEVER: Final = 2**63
+
 
 class PoolCode(StrEnum):
     """Why the pool does not take a transaction that the ledger itself would admit."""
@@ -61,6 +63,7 @@ class Mempool:
         self._ids: set[bytes] = set()
         self._bytes = 0
         self._arrivals = 0
+        self._first_expiry = _NEVER
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -80,6 +83,7 @@ class Mempool:
             self._senders[transaction.sender] = sender
             self._ids.add(transaction.id)
             self._bytes += len(transaction.raw)
+            self._first_expiry = min(self._first_expiry, transaction.valid_until)
         return refusal
 
     def next_nonce(self, account: bytes, next_nonce: int) -> int:
@@ -118,29 +122,29 @@ class Mempool:
         return list(self._senders)
 
     def settle(self, next_nonces: Mapping[bytes, int], height: int) -> None:
-        """After block *height*: forget what was used up or expired; *next_nonces* are those of `senders()`.
+        """After block *height*: forget what was used up or expired; *next_nonces* are those of the block's senders.
 
-        A sender who came since `senders()` was asked is left for the next block.
+        Whoever is not among them has the nonce of before.
         """
         for account, next_nonce in next_nonces.items():
             sender = self._senders.get(account)
-            if sender is None:
-                continue
-            sender.next_nonce = next_nonce
-            self._forget(
-                account,
-                [
-                    waiting.transaction
-                    for nonce, waiting in sender.waiting.items()
-                    if nonce < sender.next_nonce or waiting.transaction.valid_until <= height
-                ],
-            )
+            if sender is not None:
+                sender.next_nonce = next_nonce
+                used = [nonce for nonce in sender.waiting if nonce < next_nonce]
+                self._forget(account, [sender.waiting[nonce].transaction for nonce in used])
+        if height >= self._first_expiry:
+            self._forget_expired(height)
 
     def drop(self, transactions: Iterable[Transaction]) -> None:
         """Forget transactions that no block can hold any more."""
         for transaction in transactions:
             if transaction.id in self._ids:
                 self._forget(transaction.sender, [transaction])
+
+    def _forget_expired(self, height: int) -> None:
+        waiting = [item.transaction for sender in self._senders.values() for item in sender.waiting.values()]
+        self._first_expiry = min((one.valid_until for one in waiting if one.valid_until > height), default=_NEVER)
+        self.drop(one for one in waiting if one.valid_until <= height)
 
     def _forget(self, account: bytes, transactions: Iterable[Transaction]) -> None:
         sender = self._senders[account]
@@ -152,15 +156,21 @@ class Mempool:
             del self._senders[account]
 
     def _refusal(self, transaction: Transaction, sender: _Sender) -> PoolRefusal | None:
-        name = f"transaction {transaction.id.hex()}"
+        objection = self._objection(transaction, sender)
+        if objection is None:
+            return None
+        code, text = objection
+        return PoolRefusal(code, f"transaction {transaction.id.hex()}: {text}")
+
+    def _objection(self, transaction: Transaction, sender: _Sender) -> tuple[PoolCode, str] | None:
         if len(self._ids) >= MAX_TRANSACTIONS or self._bytes + len(transaction.raw) > MAX_BYTES:
-            return PoolRefusal(PoolCode.FULL, f"{name}: {len(self._ids)} transactions wait already; submit it later")
-        if transaction.nonce < sender.next_nonce:
-            return PoolRefusal(PoolCode.NONCE_USED, f"{name}: the next nonce is {sender.next_nonce}; sign it anew")
-        if transaction.nonce >= sender.next_nonce + MAX_NONCES_AHEAD:
-            text = f"{name}: nonce {transaction.nonce} is {MAX_NONCES_AHEAD} or more ahead of {sender.next_nonce}"
-            return PoolRefusal(PoolCode.NONCE_TOO_FAR, f"{text}; wait for earlier ones to be final")
-        if transaction.nonce in sender.waiting:
-            text = f"{name}: another transaction with nonce {transaction.nonce} waits; take the next one"
-            return PoolRefusal(PoolCode.NONCE_TAKEN, text)
+            return PoolCode.FULL, f"{len(self._ids)} transactions wait already; submit it later"
+        nonce, next_nonce = transaction.nonce, sender.next_nonce
+        if nonce < next_nonce:
+            return PoolCode.NONCE_USED, f"the next nonce is {next_nonce}; sign it anew"
+        if nonce >= next_nonce + MAX_NONCES_AHEAD:
+            text = f"nonce {nonce} is {MAX_NONCES_AHEAD} or more ahead of {next_nonce}"
+            return PoolCode.NONCE_TOO_FAR, f"{text}; wait for earlier ones to be final"
+        if nonce in sender.waiting:
+            return PoolCode.NONCE_TAKEN, f"another transaction with nonce {nonce} waits; take the next one"
         return None
