@@ -165,10 +165,17 @@ class Runtime:
         """Return for each of *raws* what `check_transaction` does; signatures, meters' too, are checked in batches."""
         height = state.header.height + 1
         found = [self._prepare_or_refuse(raw) for raw in raws]
-        plausible = [one for one in found if isinstance(one, Prepared)]
-        self._check_own_signatures(state, plausible, height)
+        keys = [
+            one if isinstance(one, Refusal) else self._find_key(state, one, height, MAX_NONCE_AHEAD) for one in found
+        ]
+        pairs = zip(found, keys, strict=True)
+        self.signatures.check_all(
+            [(one.transaction.raw, key) for one, key in pairs if isinstance(one, Prepared) and isinstance(key, bytes)],
+            self._pool,
+        )
         answers = [
-            one if isinstance(one, Refusal) else self._refuse_waiting(state, one, height) or one for one in found
+            one if isinstance(one, Refusal) else self._refuse_waiting(one, key) or one
+            for one, key in zip(found, keys, strict=True)
         ]
         self._check_readings(state, [one for one in answers if isinstance(one, Prepared)])
         return [one.transaction if isinstance(one, Prepared) else one for one in answers]
@@ -252,22 +259,26 @@ class Runtime:
 
     def _refuse(self, view: Reader, item: Prepared, height: int, nonces_ahead: int) -> Refusal | None:
         """Return why a block of *height* may not hold *item*, or None."""
-        key = self._find_key(view, item.transaction, height, nonces_ahead)
+        return self._refuse_unsigned(item, self._find_key(view, item, height, nonces_ahead))
+
+    def _refuse_unsigned(self, item: Prepared, key: bytes | Refusal) -> Refusal | None:
+        """Return why there is no *key* that may sign *item*, or that it did not."""
         if isinstance(key, Refusal):
             return key
         if not self.signatures.is_signed_by(item.transaction.raw, key):
             return Refusal(Code.BAD_SIGNATURE, f"the key of account {item.transaction.sender.hex()} did not sign it")
         return None
 
-    def _refuse_waiting(self, state: LedgerState, item: Prepared, height: int) -> Refusal | None:
-        """Return why *item* may not wait for a block."""
-        refusal = self._refuse(state, item, height, MAX_NONCE_AHEAD)
+    def _refuse_waiting(self, item: Prepared, key: bytes | Refusal) -> Refusal | None:
+        """Return why *item*, which *key* must have signed, may not wait for a block."""
+        refusal = self._refuse_unsigned(item, key)
         if refusal is not None:
             return refusal
         return item.definition if isinstance(item.definition, Refusal) else item.misfit
 
-    def _find_key(self, view: Reader, item: Transaction, height: int, nonces_ahead: int) -> bytes | Refusal:
-        """Return the key that must have signed *item*, or why a block of *height* may not hold it."""
+    def _find_key(self, view: Reader, prepared: Prepared, height: int, nonces_ahead: int) -> bytes | Refusal:
+        """Return the key that must have signed a transaction, or why a block of *height* may not hold it."""
+        item = prepared.transaction
         if item.chain_id != self.chain_id:
             return Refusal(Code.WRONG_CHAIN, f"it is signed for chain {item.chain_id.hex()}")
         if height > item.valid_until:
@@ -278,12 +289,6 @@ class Runtime:
         if not sender.nonce <= item.nonce <= sender.nonce + nonces_ahead:
             return Refusal(Code.WRONG_NONCE, f"its nonce is {item.nonce}, the account's next is {sender.nonce}")
         return sender.public_key
-
-    def _check_own_signatures(self, state: LedgerState, items: Sequence[Prepared], height: int) -> None:
-        """Check in one batch the signatures of those that nothing else speaks against."""
-        keys = [self._find_key(state, item.transaction, height, MAX_NONCE_AHEAD) for item in items]
-        pairs = [(one.transaction.raw, key) for one, key in zip(items, keys, strict=True) if isinstance(key, bytes)]
-        self.signatures.check_all(pairs, self._pool)
 
     def _check_readings(self, state: LedgerState, items: Iterable[Prepared]) -> None:
         """Check in one batch all meters' signatures whose keys the state knows."""

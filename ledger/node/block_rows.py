@@ -119,8 +119,11 @@ class BlockRows(Database):
 
     def save_rows(self, rows: Iterable[Write]) -> None:
         """Write changed state rows; one whose value is None is deleted."""
+        changed, deleted = [], []
         for row in rows:
             if row.value is None:
-                self._run("DELETE FROM state_rows WHERE name = ? AND id = ?", (row.table, row.key))
+                deleted.append((row.table, row.key))
             else:
-                self._run("INSERT OR REPLACE INTO state_rows VALUES (?, ?, ?)", (row.table, row.key, row.value))
+                changed.append((row.table, row.key, row.value))
+        self._many("DELETE FROM state_rows WHERE name = ? AND id = ?", deleted)
+        self._many("INSERT OR REPLACE INTO state_rows VALUES (?, ?, ?)", changed)
