@@ -68,6 +68,8 @@ async def test_four_institutions_start_a_ledger_by_the_readme_alone(
     ledger(
         "genesis", *entries, "--name", "campus", "--grid-key", grid, "--admin-key", admin, "--out", tmp_path / "g.json"
     )
+    edited = (tmp_path / "g.json").read_text().replace('"heartbeat_ms": 60000', '"heartbeat_ms": 500')
+    (tmp_path / "g.json").write_text(edited)
     for name, port in zip(NAMES, ports[4:], strict=True):
         api = f"127.0.0.1:{port}"
         ledger("begin", tmp_path / name, *entries, "--genesis", tmp_path / "g.json", "--api", api)
