@@ -16,6 +16,7 @@ from ledger.commands import (
     setup,
     simulating,
     snapshots,
+    watching,
 )
 
 app = typer.Typer(no_args_is_help=True)
@@ -43,6 +44,10 @@ for command in (
     backups.verify_db,
     setup.init,
     setup.begin,
+    watching.watch,
+    watching.check_fork,
+    watching.trust,
+    watching.policy,
 ):
     app.command()(command)
 app.add_typer(snapshots.app, name="snapshot")

@@ -141,17 +141,26 @@ def is_consistent(old_size: int, old_root: bytes, size: int, root: bytes, path: 
     if not 0 <= old_size <= size or len(path) > MAX_PATH:
         return False
     if old_size in (0, size):
-        return not path and (old_root == root if old_size else old_root == EMPTY_ROOT)
-    if any(len(node) != HASH_BYTES for node in (old_root, root, *path)) or not path:
-        return False
-    nodes = list(path) if old_size & (old_size - 1) else [old_root, *path]
+        return not path and old_root == (root if old_size else EMPTY_ROOT)
+    nodes = path if old_size & (old_size - 1) else [old_root, *path]
+    return bool(path) and roots_from_path(old_size, size, nodes) == (old_root, root)
+
+
+def roots_from_path(old_size: int, size: int, nodes: Sequence[bytes]) -> tuple[bytes, bytes] | None:
+    """Return the roots of the trees of *old_size* and of *size* leaves that *nodes* of both lead to.
+
+    *nodes* is a consistency path; where the old tree is a node of the new one (its size is a power of two), its root
+    comes first. None where the path has not the length that the sizes demand, or a node is no hash.
+    """
+    if not 0 < old_size < size or not nodes or any(len(node) != HASH_BYTES for node in nodes):
+        return None
     place, last = old_size - 1, size - 1
     while place & 1:
         place, last = place >> 1, last >> 1
     old = new = nodes[0]
     for node in nodes[1:]:
         if last == 0:
-            return False
+            return None
         if place & 1 or place == last:
             old, new = node_hash(node, old), node_hash(node, new)
             while not place & 1 and place:
@@ -159,7 +168,7 @@ def is_consistent(old_size: int, old_root: bytes, size: int, root: bytes, path: 
         else:
             new = node_hash(new, node)
         place, last = place >> 1, last >> 1
-    return last == 0 and old == old_root and new == root
+    return (old, new) if last == 0 else None
 
 
 def split(size: int) -> int:

@@ -66,15 +66,18 @@ def parse(data: bytes) -> ReceiptProof:
     return ReceiptProof(salt, record, events, index, tuple(path), *checkpoint.parse_note(note))
 
 
-def verify(data: bytes, transaction_id: bytes, verifiers: Sequence[VerifierKey]) -> ProvenReceipt:
-    """Return what *data* proves of a transaction to a holder of the authorities' keys; raises ProofRefusedError."""
+def verify(data: bytes, transaction_id: bytes | None, verifiers: Sequence[VerifierKey]) -> ProvenReceipt:
+    """Return what *data* proves of a transaction to a holder of the authorities' keys; raises ProofRefusedError.
+
+    Without a *transaction_id* it may be any transaction: the receipt says which.
+    """
     try:
         proof = parse(data)
         record = records.decode_receipt(proof.record)
         events = _decode_events(proof.events)
     except MalformedError as error:
         raise ProofRefusedError(f"format: {error}") from error
-    if record.transaction_id != transaction_id:
+    if transaction_id is not None and record.transaction_id != transaction_id:
         raise ProofRefusedError("transaction: the receipt is another one's")
     if hashlib.sha256(proof.events).digest() != record.effects_hash:
         raise ProofRefusedError("events: they are not those that the receipt commits to")

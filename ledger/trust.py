@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ledger import genesis
+from ledger import genesis, handover
 from ledger.authority import AuthoritySet
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, MalformedError
+from ledger.handover import Eras, HandoverRefusedError
 from ledger.transaction import CHAIN_ID_BYTES
 
 MAX_TRUST_BYTES: Final = 64 * 1024
@@ -47,6 +48,24 @@ def dumps(root: TrustRoot) -> str:
     """Return the trust file's text."""
     members = [genesis.authority_json(member) for member in root.authorities.members]
     return json.dumps({"chain_id": root.chain_id.hex(), "authorities": members}, indent=2) + "\n"
+
+
+def load_eras(path: Path, handovers: Path | None) -> Eras:
+    """Return the sets that the certificates in file *handovers* lead to from the trust or genesis file *path*.
+
+    Without such a file it is the first set alone. Raises TrustFileError, GenesisError or HandoverRefusedError.
+    """
+    root = load(path)
+    if handovers is None:
+        return handover.walk(root.chain_id, root.authorities, ())
+    try:
+        with handovers.open("rb") as stream:
+            data = stream.read(handover.MAX_FILE_BYTES + 1)
+        return handover.walk(root.chain_id, root.authorities, handover.parse_all(data, root.chain_id))
+    except OSError as error:
+        raise TrustFileError(f"cannot read {handovers}: {error.strerror}; any node's /v1/handovers gives it") from error
+    except (MalformedError, HandoverRefusedError) as error:
+        raise HandoverRefusedError(f"{handovers} is refused: {error}") from error
 
 
 def _parse(path: Path, text: str) -> TrustRoot:

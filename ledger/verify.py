@@ -1,16 +1,18 @@
-"""`campusgrid verify`: checks a proof file off-line, with nothing but the authorities' public keys."""
+"""`campusgrid verify`: checks a proof off-line, with nothing but the authorities' public keys, today's or the first."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ledger import checkpoint, proof, reading
-from ledger.errors import LedgerError
+from ledger import checkpoint, proof, reading, receipt_proof, trust
+from ledger.checkpoint import VerifierKey
+from ledger.errors import LedgerError, MalformedError
 
 
 class UnreadableFileError(LedgerError):
@@ -18,33 +20,90 @@ class UnreadableFileError(LedgerError):
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The proof file (.tlog-proof).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The proof of a settlement line, or of a transaction.")],
     authorities: Annotated[
-        Path, typer.Option("--authorities", metavar="KEYS", help="The authorities' C2SP verifier keys, one a line.")
-    ],
+        Path | None, typer.Option(metavar="KEYS", help="The authorities' C2SP verifier keys, one a line.")
+    ] = None,
+    genesis: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead: the first authorities, as trust file or genesis.json.")
+    ] = None,
+    handovers: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --genesis: how the authorities changed since.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is proven as one JSON object.")] = False,
 ) -> None:
-    """Check a settlement proof off-line: meter signatures, inclusion, checkpoint, cosignatures.
+    """Check a proof off-line: meter signatures, inclusion, checkpoint, cosignatures.
 
-    Exit 0: everything holds. Exit 1: refused, with the part that failed. Example:
+    Exit 0: everything holds. Exit 1: refused, with the part that failed. For example:
 
         campusgrid verify proof.tlog-proof --authorities authorities.vkeys
+
+    Whoever trusts a chain's first authorities needs nobody's word for who they are today: hand-over certificates, which
+    any node gives away, lead there.
+
+        curl -o handovers http://127.0.0.1:9933/v1/handovers
+
+        campusgrid verify proof.tlog-proof --genesis trust.json --handovers handovers
     """
+    if (authorities is None) == (genesis is None) or (handovers is not None and genesis is None):
+        raise typer.BadParameter("give --authorities, or --genesis and if the authorities changed since --handovers")
+    data = _read(file, receipt_proof.MAX_PROOF_BYTES)
     try:
-        verifiers = checkpoint.parse_keys(_read(authorities).decode())
-    except (checkpoint.KeyFileError, UnicodeDecodeError) as error:
-        raise checkpoint.KeyFileError(f"{authorities} is not a list of verifier keys: {error}") from error
-    try:
-        proven = proof.verify(_read(file), verifiers)
+        verifiers = _read_keys(authorities) if authorities else _keys_of_era(data, genesis, handovers)
+        shown = _verify_line(data, verifiers) if _is_line(data) else _verify_receipt(data, verifiers)
     except proof.ProofRefusedError as error:
         raise proof.ProofRefusedError(f"{file} is refused: {error}") from error
-    typer.echo(json.dumps(_as_json(proven)) if as_json else _as_text(proven))
+    typer.echo(json.dumps(shown[1]) if as_json else shown[0])
 
 
-def _read(path: Path) -> bytes:
+def _is_line(data: bytes) -> bool:
+    """Tell a settlement line's proof, which is text, from a receipt's, which is a CBOR array of seven."""
+    return not data.startswith(b"\x87")
+
+
+def _verify_line(data: bytes, verifiers: Sequence[VerifierKey]) -> tuple[str, dict[str, Any]]:
+    proven = proof.verify(data, verifiers)
+    return _as_text(proven), _as_json(proven)
+
+
+def _verify_receipt(data: bytes, verifiers: Sequence[VerifierKey]) -> tuple[str, dict[str, Any]]:
+    proven = receipt_proof.verify(data, None, verifiers)
+    record = proven.record
+    events = [f"{module}.{name}" for module, name, _ in proven.events]
+    outcome = "done" if record.code == 0 else f"refused with code {record.code}"
+    text = f"verified: transaction {record.transaction_id.hex()} in block {record.height}, {outcome}"
+    shown = {
+        "verified": True,
+        "transaction": record.transaction_id.hex(),
+        "height": record.height,
+        "code": record.code,
+        "events": events,
+    }
+    return "\n".join([text, f"  events    {', '.join(events) or 'none'}"]), shown
+
+
+def _keys_of_era(data: bytes, genesis: Path | None, handovers: Path | None) -> list[VerifierKey]:
+    """Return the keys of whoever had to cosign the checkpoint in *data*: its size tells when it was made."""
+    assert genesis is not None
+    eras = trust.load_eras(genesis, handovers)
+    try:
+        note = (proof.parse(data) if _is_line(data) else receipt_proof.parse(data)).checkpoint
+    except MalformedError as error:
+        raise proof.ProofRefusedError(f"format: {error}") from error
+    return eras.verifiers(note.size)
+
+
+def _read_keys(path: Path) -> list[VerifierKey]:
+    try:
+        return checkpoint.parse_keys(_read(path, checkpoint.MAX_KEYS_BYTES).decode())
+    except (checkpoint.KeyFileError, UnicodeDecodeError) as error:
+        raise checkpoint.KeyFileError(f"{path} is not a list of verifier keys: {error}") from error
+
+
+def _read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as stream:
-            return stream.read(max(proof.MAX_PROOF_BYTES, checkpoint.MAX_KEYS_BYTES) + 1)
+            return stream.read(limit + 1)
     except OSError as error:
         raise UnreadableFileError(f"cannot read {path}: {error.strerror}. Check the path.") from error
 

@@ -1,0 +1,144 @@
+"""The log of real nodes, watched over HTTP by the command, served by a liar once, and cosigned by a real witness."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ledger import checkpoint, merkle, tiles, trust, witness
+from ledger.fork import parse_note
+from ledger.node.settings import read_key
+from ledger.remote_log import RemoteLog
+from ledger.trust import TrustRoot
+from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, PATIENCE_S, Network, until
+from tests.ledger.served_log import ServedLog, entries, served
+from tests.ports import free_port
+
+WITNESS = "watcher.example/witness"
+
+
+def watch(network: Network, url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*command(network, url), *options], capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
+
+
+def command(network: Network, url: str) -> list[str]:
+    trusted = network.root / "trust.json"
+    trusted.write_text(trust.dumps(TrustRoot(network.genesis.chain_id, network.genesis.authorities)))
+    memory = str(network.root / "seen")
+    return [CAMPUSGRID, "ledger", "watch", "--url", url, "--trust", str(trusted), "--memory", memory]
+
+
+def grow(network: Network) -> int:
+    """Make a transfer final and provable; return the size of the log."""
+    return asyncio.run(_grow(network))
+
+
+async def _grow(network: Network) -> int:
+    async with network.client(0) as client:
+        before = (await client.status()).checkpoint_size
+        receipt = await network.account(client).call_and_wait("money", "transfer", OTHER, 1)
+        assert receipt.code == 0
+
+        async def is_provable() -> bool:
+            return (await client.status()).checkpoint_size > before
+
+        await until(is_provable, "the transfer is provable")
+        return (await client.status()).checkpoint_size
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.post(url, content=b"").status_code == 400
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def lying(running: Network) -> ServedLog:
+    """Another history of the same chain, signed by the keys of three real authorities."""
+    keys = {name: read_key(running.directory(place) / "cosign.key") for place, name in enumerate(NAMES)}
+    log_key = read_key(running.directory(0) / "log.key")
+    return ServedLog(entries(1), NAMES[:3], running.genesis.chain_id, keys, log_key)
+
+
+def test_a_nodes_tiles_lead_to_its_checkpoint_and_its_entries_to_the_tiles(running: Network) -> None:
+    grow(running)
+    log = RemoteLog(running.urls[1])
+    note = log.checkpoint().checkpoint
+    assert tiles.root(note.size, log.reader(note.size)) == note.root
+    for tile in tiles.tiles_of(note.size, 0):
+        assert tuple(map(merkle.leaf_hash, log.entries(tile))) == log.tile(tile)
+    log.close()
+    prefix = f"{running.urls[1]}/v1/tile"
+    for path in ("0/x000/000", "0/999", "1/000", "8/000", "0/000.p/0", "entries/x001/000", "0/" + "x999/" * 7 + "999"):
+        assert httpx.get(f"{prefix}/{path}").status_code in (404, 422), path
+    assert "immutable" in httpx.get(f"{prefix}/0/000.p/1").headers["cache-control"]
+
+
+def test_the_watcher_follows_a_real_log_and_alarms_on_a_second_history(running: Network, lying: ServedLog) -> None:
+    grow(running)
+    told = watch(running, running.urls[0], "--once")
+    assert (told.returncode, told.stdout) == (0, ""), told.stderr
+    assert "begins with" in told.stderr
+    size = grow(running)
+    told = watch(running, running.urls[2], "--once")
+    assert told.returncode == 0, told.stderr
+    assert "grew from" in told.stderr
+    lying.leaves = entries(size + 10_000)
+    with served(lying) as url:
+        told = watch(running, url, "--once")
+    assert told.returncode == 2
+    assert "two histories" in told.stderr
+    evidence = running.root / "seen" / "fork.json"
+    checking = [CAMPUSGRID, "ledger", "check-fork", str(evidence), "--genesis", str(running.root / "trust.json")]
+    told = subprocess.run(checking, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert watch(running, running.urls[0], "--once").returncode != 0
+    (running.root / "seen").rename(running.root / "seen-and-forked")
+
+
+def test_a_witness_cosigns_the_log_of_real_nodes_and_goes_on_after_a_kill(running: Network, tmp_path: Path) -> None:
+    size, port = grow(running), free_port()
+    (tmp_path / "witness.key").write_text("07" * 32)
+    options = ["--cosign", str(tmp_path / "witness.key"), "--name", WITNESS, "--listen", f"127.0.0.1:{port}"]
+    running_witness = [*command(running, running.urls[3]), "--every", "3600", *options]
+    key = checkpoint.VerifierKey(
+        WITNESS, checkpoint.SignatureType.COSIGNATURE, read_key(tmp_path / "witness.key").public_key
+    )
+    url = f"http://127.0.0.1:{port}/add-checkpoint"
+    for _ in range(2):
+        process = subprocess.Popen(running_witness, stderr=subprocess.DEVNULL)
+        try:
+            log = RemoteLog(running.urls[0])
+            wait_for(lambda: answers(url) and (running.root / "seen" / "checkpoint").exists())
+            size = grow(running)
+            signed = log.checkpoint()
+            old_size = int(httpx.post(url, content=witness.write_submission(0, (), signed)).text)
+            assert 0 < old_size < signed.checkpoint.size == size
+            path = merkle.consistency_path(old_size, size, tiles.hashes_in(log.reader(size)))
+            answer = httpx.post(url, content=witness.write_submission(old_size, path, signed))
+            assert answer.status_code == 200, answer.text
+            line = parse_note(f"{signed}{answer.text}").lines[-1]
+            assert checkpoint.is_signed(signed.checkpoint, line, key)
+            too_long = httpx.post(url, content=b"old 0\n\n" + bytes(witness.MAX_REQUEST_BYTES))
+            assert too_long.status_code == 413
+            log.close()
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
