@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ledger.simulation.coverage import RULES, TWIN_RULES
+from tests.ledger.judged_proofs import EXPECTED
 from tests.soak import (
     board_vectors,
     envelopes,
@@ -20,6 +21,7 @@ from tests.soak import (
     hostile_bytes,
     hostile_frames,
     hostile_ledger,
+    judged,
     ledgers,
     processes,
 )
@@ -39,6 +41,7 @@ class Campaign:
 
 CAMPAIGNS = (
     Campaign("ledger.altered_readings", 20_000, envelopes.alter_reading),
+    Campaign("ledger.judged_proofs", judged.UNITS, judged.compare_verdicts, EXPECTED, is_parallel=True),
     Campaign("ledger.model_three_rounds", 1, ledgers.search_model),
     Campaign("ledger.twins_three_rounds", ledgers.TWIN_UNITS, ledgers.run_twins, TWIN_RULES, is_parallel=True),
     Campaign("ledger.schedules", ledgers.SWARM_UNITS, ledgers.run_swarm, RULES, is_parallel=True),

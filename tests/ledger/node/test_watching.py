@@ -17,7 +17,7 @@ from ledger.fork import parse_note
 from ledger.node.settings import read_key
 from ledger.remote_log import RemoteLog
 from ledger.trust import TrustRoot
-from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, PATIENCE_S, Network, until
+from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, START_TIMEOUT_S, Network, until
 from tests.ledger.served_log import ServedLog, entries, served
 from tests.ports import free_port
 
@@ -63,7 +63,7 @@ def answers(url: str) -> bool:
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
