@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +13,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from gateway.cli import run as run_campusgrid
 from ledger import keys
 from ledger.node import hsm, settings
 from ledger.node.settings import SettingsError
+from ledger.statements import is_possession
 from provisioning.toolchain.softhsm import UTILITY
 from tests.ledger.node.network import OTHER, Network, until
 
@@ -129,6 +132,30 @@ def test_a_malformed_uri_is_one_line_of_the_settings(network: Network, uri: str,
     file.write_text(file.read_text().replace('"vote.key"', f'"{uri}"'))
     with pytest.raises(SettingsError, match=rf"node\.toml: keys\.vote.*{fault}"):
         settings.load(file)
+
+
+def test_the_keys_of_a_node_are_shown_and_proven_wherever_they_are(
+    network: Network, token: Token, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token.write("vote", SEED)
+    directory, member = network.directory(0), network.genesis.authorities.members[0]
+    file, uri = directory / "node.toml", token.uri("token=ERC;object=vote", str(token.folder / "pin.txt"))
+    file.write_text(file.read_text().replace('"vote.key"', f'"{uri}"'))
+    arguments = ["ledger", "keys", "--config", str(file)]
+    assert run_campusgrid(arguments) == 0
+    shown = json.loads(capsys.readouterr().out)
+    public_key = keys.PrivateKey(SEED).public_key
+    assert (shown["name"], shown["keys"]["vote_key"]) == ("ERC", public_key.hex())
+    assert (shown["keys"]["cosign_key"], shown["keys"]["log_key"]) == (member.cosign_key.hex(), member.log_key.hex())
+    assert run_campusgrid([*arguments, "--authority", member.id.hex()]) == 0
+    proof = bytes.fromhex(json.loads(capsys.readouterr().out)["keys"]["vote_proof"])
+    assert is_possession(proof, network.genesis.chain_id, member.id, public_key)
+    assert run_campusgrid([*arguments, "--authority", "ERC"]) == 2
+    assert "16 hex digits" in capsys.readouterr().err
+    (token.folder / "pin.txt").write_text("0000")
+    pkcs11.lib(str(token.module)).finalize()  # a token asks once a process, and that is over
+    assert run_campusgrid(arguments) == 1
+    assert "wrong PIN: mend" in capsys.readouterr().err
 
 
 async def test_a_node_whose_vote_and_cosigner_keys_are_in_a_token_decides_blocks(
