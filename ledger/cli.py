@@ -32,7 +32,6 @@ for command in (
     running.run,
     serving.serve,
     diagnosing.status,
-    holding.keys,
     asking.calls,
     asking.call,
     asking.query,
@@ -54,5 +53,6 @@ for command in (
     app.command()(command)
 app.add_typer(snapshots.app, name="snapshot")
 app.command("genesis")(setup.make_genesis)
+setup.keys.command("node")(holding.node_keys)
 app.add_typer(setup.keys, name="keys")
 app.add_typer(authorities.app, name="authority")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 ID_BYTES = 8
 
 
-def keys(
+def node_keys(
     config: Annotated[Path, typer.Option(help="The node's settings, node.toml.")],
     authority: Annotated[
         str, typer.Option(help="The authority's id, 16 hex digits: prove to it that the keys are held here.")
@@ -24,7 +24,7 @@ def keys(
 
     With --authority, the proofs that `authorities.join` and `authorities.rotate_keys` want. For example:
 
-        campusgrid ledger keys --config node.toml --authority 0101010101010101
+        campusgrid ledger keys node --config node.toml --authority 0101010101010101
     """
     from ledger import genesis  # noqa: PLC0415 - see `ledger.commands`
     from ledger.node import identity, settings  # noqa: PLC0415

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import structlog
 
-from ledger import envelope, keys, transaction
-from ledger.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, Commit, Header
+from ledger import envelope, transaction
+from ledger.block import MAX_BLOCK_BYTES, MAX_BLOCK_TRANSACTIONS, Commit
 from ledger.consensus import effects as fx
 from ledger.consensus import events as ev
 from ledger.consensus import messages
@@ -26,7 +26,7 @@ from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
 from ledger.handover import certify
 from ledger.liveness import Progress
-from ledger.node import hsm, promises, snapshot_storing, wire
+from ledger.node import promises, snapshot_storing, wire
 from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position, read_state
 from ledger.node.conduct import Fault
 from ledger.node.copying import Copy
@@ -35,6 +35,7 @@ from ledger.node.identity import Seat
 from ledger.node.inbox import Inbox
 from ledger.node.parts import Parts
 from ledger.node.pending_evidence import PendingEvidence
+from ledger.node.signing import Signing
 from ledger.node.store import Signed, SignedType
 from ledger.snapshot import SnapshotRefusedError
 
@@ -45,15 +46,12 @@ log = structlog.get_logger("consensus")
 
 
 class Driver:
-    """One node's consensus. `position` is where its chain stands, `alarm` why it signs no more (None: all is well).
-
-    `key_fault` says why a token gave no signature when it was last asked.
-    """
+    """One node's consensus. `position` is where its chain stands, `alarm` why it signs no more (None: all is well)."""
 
     def __init__(self, parts: Parts, position: Position) -> None:
         self.position = position
         self.alarm: str | None = None
-        self.key_fault: str | None = None
+        self._signing = Signing(parts.genesis.chain_id, parts.identity.name, parts.cosigning)
         self.progress = Progress()
         self._parts = parts
         self._chain_id = parts.genesis.chain_id
@@ -64,6 +62,11 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._kept_size = 0
         self._hooks_due: asyncio.TimerHandle | None = None
+
+    @property
+    def key_fault(self) -> str | None:
+        """Why a token gave no signature when it was last asked."""
+        return self._signing.fault
 
     @property
     def dropped_jobs(self) -> int:
@@ -217,15 +220,9 @@ class Driver:
         seat = self.seat
         if self.alarm is not None or seat is None:
             return ()
-        vote_key = seat.keys.vote
-        try:
-            message = await hsm.sign_aside(
-                vote_key, lambda: messages.sign(statement, self._chain_id, seat.place, vote_key)
-            )
-        except hsm.TokenError as error:
-            self._note_key_fault(error)
+        message = await self._signing.sign_message(statement, seat)
+        if message is None:
             return ()
-        self.key_fault = None
         self._parts.observer.note_cast(self._parts.machine.state, statement, self._parts.blocks.wanted, _now_ms())
         height, round_, kind = statement.slot
         signed = Signed(height, round_, SignedType(kind), statement.payload(self._chain_id), message.signature)
@@ -247,7 +244,7 @@ class Driver:
         own = None
         seat = parts.identity.seat(self.position.sets[header.height + 1])  # a checkpoint is the next set's to cosign
         if self.alarm is None and seat is not None:
-            own = await self._cosign(header, seat.keys.cosign)
+            own = await self._signing.cosign(header, seat, _now_ms() // 1000)
         changed = certify(header, effect.commit, self.position.authorities, self.position.sets[header.height + 1])
         await parts.disk.commit(partial(promises.store_decision, candidate, effect.commit, own, changed))
         parts.results.keep_decided(effect.block_id, candidate.execution)
@@ -289,14 +286,6 @@ class Driver:
         parts.heads.announce(manifest.height)
         log.info("went on from a snapshot", height=manifest.height)
         await self._start_height(manifest.commit, ())
-
-    async def _cosign(self, header: Header, key: keys.Signer) -> Signed | None:
-        name, time_s = self._parts.identity.name, _now_ms() // 1000
-        try:
-            return await hsm.sign_aside(key, lambda: self._parts.cosigning.sign(header, name, key, time_s))
-        except hsm.TokenError as error:
-            self._note_key_fault(error)
-            return None
 
     async def _start_height(self, last_commit: Commit | None, stored: tuple[Message, ...]) -> None:
         self._records.clear()
@@ -431,11 +420,6 @@ class Driver:
         """The first transaction offered always fits: one that is missing all the same will never be in a block."""
         if items and items[0] not in candidate.block.transactions[:1]:
             self._parts.mempool.drop([transaction.decode(items[0])])
-
-    def _note_key_fault(self, error: hsm.TokenError) -> None:
-        """Go on without this signature, as if its message were lost: the token may be back for the next one."""
-        self.key_fault = str(error)
-        log.error("a signature is missing", reason=self.key_fault)
 
     def _raise_alarm(self, text: str) -> None:
         self.alarm = text

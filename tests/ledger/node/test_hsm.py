@@ -141,7 +141,7 @@ def test_the_keys_of_a_node_are_shown_and_proven_wherever_they_are(
     directory, member = network.directory(0), network.genesis.authorities.members[0]
     file, uri = directory / "node.toml", token.uri("token=ERC;object=vote", str(token.folder / "pin.txt"))
     file.write_text(file.read_text().replace('"vote.key"', f'"{uri}"'))
-    arguments = ["ledger", "keys", "--config", str(file)]
+    arguments = ["ledger", "keys", "node", "--config", str(file)]
     assert run_campusgrid(arguments) == 0
     shown = json.loads(capsys.readouterr().out)
     public_key = keys.PrivateKey(SEED).public_key
