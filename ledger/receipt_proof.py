@@ -54,7 +54,7 @@ def parse(data: bytes) -> ReceiptProof:
     if len(data) > MAX_PROOF_BYTES:
         raise MalformedError(f"a receipt's proof has at most {MAX_PROOF_BYTES} bytes, not {len(data)}")
     values = cbor.decode(data)
-    if type(values) is not list or len(values) != 7 or values[0] != _VERSION:
+    if type(values) is not list or len(values) != 7 or values[0] != _VERSION or type(values[0]) is not int:
         raise MalformedError("this is no receipt's proof of version 1")
     _, salt, record, events, index, path, note = values
     if any(type(value) is not bytes for value in (salt, record, events)) or len(salt) != records.SALT_BYTES:

@@ -54,6 +54,12 @@ def test_a_proof_with_any_byte_changed_is_refused() -> None:
             receipt_proof.verify(good[:cut], TRANSACTION, VERIFIERS)
 
 
+def test_true_is_no_version() -> None:
+    good = make()
+    with pytest.raises(ProofRefusedError, match="version"):
+        receipt_proof.verify(good[:1] + b"\xf5" + good[2:], TRANSACTION, VERIFIERS)
+
+
 @pytest.mark.parametrize("signers", [(0, 1), (0, 1, 2, 3), (1, 0, 3), (0, 0, 1)])
 def test_less_than_a_quorum_or_another_order_is_refused(signers: tuple[int, ...]) -> None:
     with pytest.raises(ProofRefusedError, match="cosignatures"):
