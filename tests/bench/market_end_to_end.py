@@ -7,11 +7,9 @@ signatures counts, as it does in life), clears at gate closure, takes the meters
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from ledger.codes import Refusal
-from ledger.keys import PrivateKey, verify
 from ledger.market.book import MAX_ORDERS_PER_EPOCH, Order, Rule, Side, build_arrays
 from ledger.market.clearing import clear_arrays, warm
 from ledger.modules import accounts
@@ -20,7 +18,7 @@ from ledger.modules.market.tables import ORDERS, read_epoch
 from ledger.modules.meters import epoch_key
 from ledger.node.mempool import Mempool
 from ledger.runtime import MAX_BLOCK_SIGNATURES, Runtime
-from tests.bench.measure import Row, at_most
+from tests.bench.measure import Row, at_most, processor_s, signature_check_s
 from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, TestMeter, id_of, key_of, lines_of, make_genesis
 
 USERS = 400
@@ -28,7 +26,6 @@ ORDERS_PER_USER = MAX_ORDERS_PER_EPOCH // USERS
 E = START_EPOCH + 1
 RATIO_BAR, KERNEL_BAR = 16.0, 0.01
 SHARE_BARS = {"admission": 0.4, "orders": 0.7, "gate_closure": 0.25, "reports": 0.1, "settlement": 0.2}
-BARE_CHECKS = 2_000
 
 
 class _Node:
@@ -58,7 +55,7 @@ class _Node:
             chain.state.apply(execution)
             chain.executions.append(execution)
 
-        return _time_s(run)
+        return processor_s(run)
 
 
 def measure() -> Iterator[Row]:
@@ -68,7 +65,7 @@ def measure() -> Iterator[Row]:
     node = _Node(chain)
     _install_meters(node)
     orders = _sign_orders(chain)
-    spent = {"admission": _time_s(lambda: node.admit(orders)), "orders": 0.0}
+    spent = {"admission": processor_s(lambda: node.admit(orders)), "orders": 0.0}
     while len(node.pool):
         spent["orders"] += node.execute(node.pool.ready(MAX_BLOCK_SIGNATURES, 2**20))
         node.pool.settle({sender: chain.row(accounts.ACCOUNTS, sender).nonce for sender in node.pool.senders()}, 0)
@@ -82,7 +79,7 @@ def measure() -> Iterator[Row]:
     total_s = sum(spent.values())
     yield at_most(
         "market_end_to_end.ratio",
-        round(total_s / _check_bare_s(), 2),
+        round(total_s / (MAX_ORDERS_PER_EPOCH * signature_check_s()), 2),
         f"all ({total_s:.2f} s)/bare signature checks",
         RATIO_BAR,
     )
@@ -138,23 +135,4 @@ def _time_kernel_s(chain: Chain) -> float:
     )
     book = read_epoch(chain.state, E, chain.genesis.parameters)
     assert clear_arrays(arrays, Rule.PRO_RATA).matched_wh == book.matched_wh > 0
-    return _time_s(lambda: clear_arrays(arrays, Rule.PRO_RATA))
-
-
-def _check_bare_s() -> float:
-    """Return the seconds that libsodium needs to check as many signatures as there are orders."""
-    key, message = PrivateKey(bytes(range(32))), bytes(200)
-    signature, public = key.sign(message), key.public_key
-
-    def check() -> None:
-        for _ in range(BARE_CHECKS):
-            assert verify(public, message, signature)
-
-    return _time_s(check) * MAX_ORDERS_PER_EPOCH / BARE_CHECKS
-
-
-def _time_s(run: Callable[[], object]) -> float:
-    """Return processor seconds: other work on the machine is no part of it."""
-    start_s = time.process_time()
-    run()
-    return time.process_time() - start_s
+    return processor_s(lambda: clear_arrays(arrays, Rule.PRO_RATA))

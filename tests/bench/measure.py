@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from ledger.keys import PrivateKey, verify
+
+BARE_CHECKS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +53,22 @@ def write_json(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(json.dumps(list(entries), indent=2) + "\n")
     fresh.replace(path)
+
+
+def processor_s(run: Callable[[], object]) -> float:
+    """Return the processor seconds that *run* takes: other work on the machine is no part of it."""
+    start_s = time.process_time()
+    run()
+    return time.process_time() - start_s
+
+
+def signature_check_s() -> float:
+    """Return the processor seconds that libsodium needs for one signature check here."""
+    key, message = PrivateKey(bytes(range(32))), bytes(200)
+    signature, public = key.sign(message), key.public_key
+
+    def check() -> None:
+        for _ in range(BARE_CHECKS):
+            assert verify(public, message, signature)
+
+    return processor_s(check) / BARE_CHECKS
