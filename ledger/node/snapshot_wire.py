@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ledger import cbor
 from ledger.block import HASH_BYTES
@@ -64,6 +65,8 @@ def read_snapshots(payload: bytes) -> Offer:
         raise MalformedError("an offered snapshot has a height and a block id")
     if any(not _is_hash(block_id) for _, block_id in values[1]):
         raise MalformedError("an offered snapshot's block id is malformed")
+    if any(one[0] >= next_[0] for one, next_ in pairwise(values[1])):
+        raise MalformedError("offered snapshots do not ascend by height")
     return Offer(values[0], dict(values[1]))
 
 

@@ -203,8 +203,10 @@ def read_proposal(payload: bytes) -> tuple[bytes, bytes]:
 def read_report(payload: bytes) -> NodeReport:
     """Return a node's report; raises MalformedError."""
     status, height, size, clock_ms, observes = _values(payload, "report", bytes | None, int, int, int | None, int)
+    if observes > 1:
+        raise MalformedError("a node observes (1) or it does not (0)")
     read = decode_status(status) if status is not None else None
-    return NodeReport(read, height, size, clock_ms, observes != 0)
+    return NodeReport(read, height, size, clock_ms, observes == 1)
 
 
 def read_wanted(payload: bytes) -> tuple[int, bytes]:

@@ -41,8 +41,9 @@ from ledger.consensus.messages import Proposal, Statement, Vote
 from ledger.consensus.status import Status
 from ledger.envelope import Kind
 from ledger.errors import LedgerError, MalformedError
-from ledger.node import results, settings, wire
+from ledger.node import results, settings, snapshot_wire, wire
 from ledger.node.results import Result
+from ledger.node.snapshot_wire import Offer
 from ledger.node.wire import CosignatureReport, Frame, NodeReport
 from ledger.roots import SUBTREES
 from ledger.trust import TrustRoot
@@ -57,7 +58,8 @@ MAX_CASE_S = 1.0
 NAMES = (
     "cbor", "envelope", "reading", "transaction", "message", "evidence", "block", "header", "commit", "handover",
     "result", "status", "frame.proposal", "frame.report", "frame.wanted", "frame.candidate", "frame.range",
-    "frame.decided", "frame.address", "frame.cosignature", "frame.transactions", "proof", "receipt_proof", "note",
+    "frame.decided", "frame.address", "frame.cosignature", "frame.snapshots", "frame.part_wanted",
+    "frame.part", "frame.transactions", "proof", "receipt_proof", "note",
     "settlement_line",
     "receipt", "anchor", "snapshot.manifest", "snapshot.state", "snapshot.log", "genesis", "trust", "settings",
 )  # fmt: skip
@@ -218,6 +220,11 @@ def _frames(chain: Chain) -> Iterable[Target]:
     report = CosignatureReport(9, 2, bytes(76))
     yield frame("cosignature", wire.cosignature(report), wire.read_cosignature, wire.cosignature)
     passed_on = wire.transactions(chain.blocks[-1].transactions)[0]
+    offer = snapshot_wire.snapshots(Offer(8, {7: bytes(32), 9: bytes(32)}))
+    yield frame("snapshots", offer, snapshot_wire.read_snapshots, snapshot_wire.snapshots)
+    wanted, part = snapshot_wire.part_wanted(bytes(32), 9), snapshot_wire.part(bytes(32), 9, b"part")
+    yield frame("part_wanted", wanted, snapshot_wire.read_part_wanted, lambda pair: snapshot_wire.part_wanted(*pair))
+    yield frame("part", part, snapshot_wire.read_part, lambda three: snapshot_wire.part(*three))
     yield Target("frame.transactions", [passed_on.payload], lambda data: cbor.encode(wire.read_transactions(data)))
 
 
