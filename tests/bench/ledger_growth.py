@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ledger import checkpoint, receipt_proof
 from ledger.api.proofs import prove_receipt
+from ledger.block import Commit
 from ledger.checkpoint import Checkpoint
 from ledger.keys import PrivateKey, key_id
 from ledger.modules.accounts import ACCOUNTS, KEYS, Account, KeyOwner
@@ -47,7 +48,7 @@ class Grown:
 
     accounts: int
     store: Store
-    blocks: list[tuple[Candidate, object]]
+    blocks: list[tuple[Candidate, Commit | None]]
     execute_us: float
     store_us: float
     disk_bytes: float
@@ -126,9 +127,10 @@ def _sign_transfers(kit: chain_kit.Chain, accounts: int, seed: int) -> list[byte
     return [kit.sign(who, "money", "transfer", _account(drawn.randrange(accounts)), 1) for who in names]
 
 
-def _save(store: Store, candidate: Candidate, commit: object) -> None:
+def _save(store: Store, candidate: Candidate, commit: Commit | None) -> None:
     with store.transaction():
-        promises.store_decision(candidate, commit, None, None, store)  # type: ignore[arg-type]
+        assert commit is not None
+        promises.store_decision(candidate, commit, None, None, store)
 
 
 def _measure_copying(grown: Grown) -> Iterator[Row]:
