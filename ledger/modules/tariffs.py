@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 from ledger.codes import Code, Refusal
@@ -24,6 +25,7 @@ MAX_CALENDARS: Final = 64
 MAX_NOTICE_S: Final = 400 * 86_400
 MAX_WALKED_EPOCHS: Final = 96
 """Longer spans are judged by all periods of their calendars: a meter back after a month costs a block no more."""
+MAX_REMEMBERED: Final = 1_024
 _WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _FIRST_WEEKDAY: Final = 3
 """Day 0 of Unix time was a Thursday."""
@@ -145,13 +147,7 @@ def write_period(period: Period) -> str:
 
 def tariffs_at(view: Reader, parameters: Parameters, epoch: int) -> Tariffs:
     """Return the tariffs of *epoch* as agreed so far."""
-    base = Tariffs(parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh)
-    calendar = next((row for _, row in view.scan(CALENDARS) if row.from_epoch <= epoch), None)
-    if calendar is None:
-        return base
-    day, second = divmod(epoch * parameters.epoch_s + calendar.utc_offset_min * 60, _DAY_S)
-    found = next((period for period in _periods(calendar) if period.holds(day, second // 60)), None)
-    return base if found is None else Tariffs(found.retail_uaip_per_kwh, found.feed_in_uaip_per_kwh)
+    return find_worst(view, parameters, epoch, epoch)
 
 
 def find_worst(view: Reader, parameters: Parameters, first: int, last: int) -> Tariffs:
@@ -159,19 +155,42 @@ def find_worst(view: Reader, parameters: Parameters, first: int, last: int) -> T
 
     Of a span of more than `MAX_WALKED_EPOCHS` epochs, those of all periods of its calendars.
     """
+    base = Tariffs(parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh)
+    calendars: list[Calendar] = []
+    for _, row in view.scan(CALENDARS):
+        if row.from_epoch <= last:
+            calendars.append(row)
+        if row.from_epoch <= first:
+            break
+    return _find_worst(tuple(calendars), base, parameters.epoch_s, first, last) if calendars else base
+
+
+@lru_cache(maxsize=MAX_REMEMBERED)
+def _find_worst(calendars: tuple[Calendar, ...], base: Tariffs, epoch_s: int, first: int, last: int) -> Tariffs:
+    """Return the worst tariffs of a span whose *calendars* are these, the newest first.
+
+    After an outage hundreds of meters report one span: walking it once a meter would hold up the block for seconds.
+    """
+    read = [(row, _periods(row)) for row in calendars]
     if last - first < MAX_WALKED_EPOCHS:
-        found = [tariffs_at(view, parameters, epoch) for epoch in range(first, last + 1)]
+        found = [_pick(read, epoch, epoch_s) or base for epoch in range(first, last + 1)]
     else:
-        found = [Tariffs(parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh)]
-        for _, row in view.scan(CALENDARS):
-            if row.from_epoch <= last:
-                found += [Tariffs(one.retail_uaip_per_kwh, one.feed_in_uaip_per_kwh) for one in _periods(row)]
-            if row.from_epoch <= first:
-                break
+        periods = [period for _, of_calendar in read for period in of_calendar]
+        found = [base, *(Tariffs(one.retail_uaip_per_kwh, one.feed_in_uaip_per_kwh) for one in periods)]
     return Tariffs(
         max(one.retail_uaip_per_kwh for one in found),
         min(one.feed_in_uaip_per_kwh for one in found),
     )
+
+
+def _pick(calendars: list[tuple[Calendar, list[Period]]], epoch: int, epoch_s: int) -> Tariffs | None:
+    """Return the tariffs that *calendars*, the newest first, give *epoch*, or None: the parameters' hold."""
+    for row, periods in calendars:
+        if row.from_epoch <= epoch:
+            day, second = divmod(epoch * epoch_s + row.utc_offset_min * 60, _DAY_S)
+            found = next((period for period in periods if period.holds(day, second // 60)), None)
+            return None if found is None else Tariffs(found.retail_uaip_per_kwh, found.feed_in_uaip_per_kwh)
+    return None
 
 
 def _put(context: Context, from_epoch: int, utc_offset_min: int, periods: list[Period]) -> Refusal | None:

@@ -81,6 +81,21 @@ def test_a_gap_is_booked_at_the_worst_tariffs_of_its_span(epochs: int) -> None:
     assert line.grid_income_aaip == 10 * 1_000_000 * NANO
 
 
+def test_a_span_that_many_meters_report_is_walked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = make_chain(users=4)
+    meters = [chain.add_based_meter(f"user{number}", number) for number in range(4)]
+    chain.decide("tariffs", "set_calendar", 0, [ON_PEAK, OFF_PEAK], START_EPOCH + 1)
+    chain.to_epoch(START_EPOCH + 90)
+    walked: list[int] = []
+    pick = tariffs._pick
+    monkeypatch.setattr(tariffs, "_pick", lambda *values: walked.append(values[1]) or pick(*values))
+    tariffs._find_worst.cache_clear()
+    codes = chain.report(*(meter.boundary(START_EPOCH + 90, 100, 0) for meter in meters))
+    assert codes == [Code.DONE] * 4
+    span = range(START_EPOCH, START_EPOCH + 90)
+    assert all(walked.count(epoch) == 1 for epoch in span[:-1])
+
+
 @given(
     st.one_of(
         st.tuples(st.integers(0, 6), st.integers(1, 7)).map(
