@@ -102,11 +102,13 @@ def roll_over(context: Context, order: OrderId, until_epoch: Epoch) -> Refusal |
     """Have what the auction leaves of one's own order entered in the next epoch's book, and so on to *until_epoch*.
 
     Each entry is checked and pays the fee like any other; the first that is refused ends it. The order's own epoch as
-    *until_epoch* takes the wish back.
+    *until_epoch* takes the wish back. An agent may do so for the orders that it made itself: they count to its limit.
     """
     found = _find_own(context, order)
     if isinstance(found, Refusal):
         return found
+    if Role.AGENT in context.roles and found[0].agent != context.sender:
+        return Refusal(Code.NOT_ORDER_OWNER, f"order {order.hex()} was not made by this agent")
     epoch = int.from_bytes(found[0].key[:8], "big")
     if not epoch <= until_epoch <= epoch + MAX_EPOCHS_AHEAD:
         return Refusal(Code.EPOCH_TOO_FAR, f"epoch {until_epoch} is not in {epoch} to {epoch + MAX_EPOCHS_AHEAD}")
