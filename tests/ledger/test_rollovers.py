@@ -110,6 +110,27 @@ def test_an_agents_order_rolls_within_the_agents_limit_of_each_epoch() -> None:
     assert ended["code"] == Code.NO_DELEGATION
 
 
+def test_an_agent_rolls_no_order_that_its_user_made() -> None:
+    """It would spend for a week what no limit of an agent counts."""
+    chain = open_market()
+    make_agent(chain, until_s=10**6)
+    buy = order(chain, "user0", "buy", 0, 100)
+    assert chain.run("agent", "market", "roll_over", buy, E + 5).code is Code.NOT_ORDER_OWNER
+    chain.to_epoch(E)
+    assert not book(chain, E + 1)
+
+
+def test_orders_roll_in_the_order_in_which_they_were_entered() -> None:
+    """Their ids could be tried out until one comes first: ties go to the earlier order."""
+    chain = open_market()
+    quantities = list(range(100, 108))
+    for wh in quantities:
+        chain.must("user1", "market", "roll_over", order(chain, "user1", "buy", 1, wh), E + 1)
+    chain.to_epoch(E)
+    rolled = sorted(book(chain, E + 1), key=lambda row: row.sequence)
+    assert [row.quantity_wh for row in rolled] == quantities
+
+
 def test_after_an_outage_the_rest_goes_into_the_first_open_book() -> None:
     chain = open_market()
     buy = order(chain, "user1", "buy", 1, 1000)

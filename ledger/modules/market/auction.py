@@ -109,10 +109,11 @@ def _clear(context: Context, epoch: int) -> None:
         (key, replace(row, fill_wh=fill_wh))
         for (key, row), fill_wh in zip([*bids, *asks], cleared.fills_wh.tolist(), strict=True)
     ]
+    filled.sort(key=lambda entry: entry[1].sequence)
     _settle_locks(context, book, filled)
     if cleared.matched_wh:
         wait_for_settlement(context.state, epoch, context.height)
-    _record(context, epoch, book, sorted(filled, key=lambda entry: entry[1].sequence))
+    _record(context, epoch, book, filled)
     roll_orders(context, epoch, filled)
 
 

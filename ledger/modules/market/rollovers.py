@@ -20,17 +20,21 @@ _NOT_VERIFIED: Final = Refusal(Code.USER_NOT_VERIFIED, "the user may not trade")
 
 
 def roll_orders(context: Context, epoch: int, filled: Sequence[tuple[bytes, OrderRow]]) -> None:
-    """Enter the rests of the *filled* orders (key, row) of *epoch* that are to roll over; those refused end here."""
-    entries = {row.id: (key[8:16], row) for key, row in filled}
+    """Enter the rests of the *filled* orders (key, row) of *epoch* that are to roll over; those refused end here.
+
+    *filled* are in the order of their sequence, in which they were entered: who was first stays first.
+    """
     following = max(epoch, context.time_s // context.parameters.epoch_s) + 1  # after an outage, the first open one
-    for key, wanted in list(context.state.scan(ROLLOVERS, epoch_key(epoch))):
-        context.state.delete(ROLLOVERS, key)
-        account, row = entries[key[8:]]
+    for key, row in filled:
+        wanted = context.state.get(ROLLOVERS, epoch_key(epoch) + row.id)
+        if wanted is None:
+            continue
+        context.state.delete(ROLLOVERS, epoch_key(epoch) + row.id)
         rest_wh = row.quantity_wh - (row.fill_wh or 0)
         if rest_wh and following <= wanted.until_epoch:
             context.hook_work += 1
             wish = Wish(Side(row.side), row.meter, following, row.price_uaip_per_kwh, rest_wh)
-            _enter_rest(context, account, row.id, wish, wanted)
+            _enter_rest(context, key[8:16], row.id, wish, wanted)
 
 
 def _enter_rest(context: Context, account: bytes, order: bytes, wish: Wish, wanted: Rollover) -> None:
