@@ -179,6 +179,7 @@ class Peers:
         except (PeerFaultError, MalformedError) as error:
             log.warning("peer refused", peer=name, error=str(error))
             if self._is_read_by(name, task):
+                self.by_name[name].reading = None  # it ends here: cancelled it would end as a fault of this node's
                 self.blame(name, Fault.PROTOCOL)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError) as error:
             log.debug("incoming link closed", peer=name, error=repr(error))

@@ -377,6 +377,19 @@ async def test_a_peer_with_too_many_faults_is_cut_off_and_the_others_are_not(
     del reader
 
 
+async def test_who_breaks_the_protocol_once_too_often_is_cut_off_without_a_fault_of_this_node(campus: Network) -> None:
+    """The task that reads the link must not cancel itself: the event loop would report that as an error, at length."""
+    station, errors = make_station(campus, 0), list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context["message"]))
+    await station.peers.open()
+    hello = encode(wire.hello(node_peers.PROTOCOL, campus.genesis.chain_id, NAMES[1]))
+    while not (peer := station.peers.by_name[NAMES[1]]).conduct.is_cut_off(time.monotonic()):
+        await assert_cut_off(campus, campus.directory(1), hello + b"\x00\x00\x00\x01\xee")
+    await station.peers.close()
+    assert peer.conduct.faults.keys() == {Fault.PROTOCOL}
+    assert errors == []
+
+
 async def test_a_peer_that_floods_is_read_at_its_quota(campus: Network, pair: tuple[Station, Station]) -> None:
     first, second = pair
     await linked(second, NAMES[0])
