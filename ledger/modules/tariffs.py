@@ -100,7 +100,7 @@ def set_calendar(context: Context, utc_offset_min: UtcOffset, periods: Periods, 
 
 @decision(module)
 def end_calendar(context: Context, from_epoch: Epoch) -> Refusal | None:
-    """Have the parameters' tariffs hold at all times from *from_epoch* on."""
+    """Have the parameters' tariffs hold at all times from *from_epoch* on, until a calendar agreed for later begins."""
     return _put(context, from_epoch, 0, [])
 
 
@@ -198,8 +198,10 @@ def _put(context: Context, from_epoch: int, utc_offset_min: int, periods: list[P
     if not now < from_epoch <= now + MAX_NOTICE_S // epoch_s:
         return Refusal(Code.WRONG_NOTICE, f"epoch {from_epoch} is not in the 400 days after epoch {now}")
     rows = list(context.state.scan(CALENDARS))
-    if len(rows) >= MAX_CALENDARS:
-        context.state.delete(CALENDARS, rows[-1][0])  # the oldest: long replaced
+    if len(rows) >= MAX_CALENDARS and context.state.get(CALENDARS, _key(from_epoch)) is None:
+        if rows[-2][1].from_epoch > now:
+            return Refusal(Code.WRONG_NOTICE, f"{len(rows)} calendars are agreed; the oldest is not replaced yet")
+        context.state.delete(CALENDARS, rows[-1][0])
     tuples = tuple(
         (one.weekdays, one.day, one.first_min, one.end_min, one.retail_uaip_per_kwh, one.feed_in_uaip_per_kwh)
         for one in periods

@@ -51,6 +51,21 @@ def test_a_calendar_can_be_replaced_and_ended_for_later_epochs_only() -> None:
     assert late.code is Code.WRONG_NOTICE
 
 
+def test_no_calendar_is_dropped_before_another_is_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tariffs, "MAX_CALENDARS", 2)
+    chain = make_chain()
+    first, period = START_EPOCH + 1, ["daily 00:00-24:00 5000000/3000000"]
+    chain.decide("tariffs", "set_calendar", 0, period, first, reference="a")
+    chain.decide("tariffs", "end_calendar", first + 100, reference="b")
+    chain.decide("tariffs", "set_calendar", 0, period, first + 100, reference="c")  # in place of b
+    assert of_epoch(chain, first) == (5_000_000, 3_000_000)
+    full = chain.run("authority", "tariffs", "end_calendar", "d", first + 200)
+    assert full.code is Code.WRONG_NOTICE
+    chain.to_epoch(first + 100)
+    chain.decide("tariffs", "end_calendar", first + 200, reference="d")
+    assert [row["from_epoch"] for row in chain.ask("tariffs", "list_calendars")] == [first + 200, first + 100]
+
+
 def test_orders_keep_within_the_tariffs_of_their_epoch_as_its_book_opened() -> None:
     chain = make_chain()
     for number in range(2):
