@@ -7,6 +7,7 @@ Several runs follow one another on the same processes, since these take longer t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
+from ledger.api.resources import NodeStatus
 from ledger.client import ClientError
 from ledger.node import backup, settings
 from tests.ledger.faults import campus as campuses
@@ -35,7 +37,9 @@ RUNS_PER_UNIT = 4
 PATIENCE_S = 120.0
 """So long after healing every node has gone on; so long after that, all that was begun is final, at every node."""
 HEIGHTS_AFTER_HEALING = 4
-"""So that a wiped node signs again before the next run has another one observe: two of four would stop the ledger."""
+"""Beyond the highest node. None may observe any more then: the next run may have another one forget, and two of four
+that wait for three others wait until the operators release them (LEDGER rule 11), which is no fault.
+"""
 TWIN_TURN_S = 1.2
 MUST_NOT_LOG = ("Traceback", "a step of consensus failed", "refused to sign a second")
 MOST_LOGGED = 3_000
@@ -204,37 +208,49 @@ STRIKES: dict[Kind, Strike] = {
 
 
 async def _settle(campus: Campus, clients: Clients, history: History, correct: list[int]) -> list[str]:
-    """See that every correct node goes on, then that all which clients began comes to an end."""
+    """See that every correct node goes on and signs, then that all which clients began comes to an end."""
     healed_s = time.monotonic()
-    goal = max(height for height, _ in (await _look(campus, correct)).values()) + HEIGHTS_AFTER_HEALING
 
-    async def have_all(height: int) -> bool:
-        return all(reached >= height for reached, _ in (await _look(campus, correct)).values())
+    async def have_all(height: int, *, signing: bool = False) -> bool:
+        found = (await _look(campus, correct)).values()
+        return all(one is not None and one.height >= height and not (signing and one.observes) for one in found)
 
     try:
-        await until(partial(have_all, goal), f"every node decides height {goal}", PATIENCE_S)
+        await until(partial(have_all, 0), "every node answers", PATIENCE_S)
+        reached = max(one.height for one in (await _look(campus, correct)).values() if one is not None)
+        goal = reached + HEIGHTS_AFTER_HEALING
+        await until(partial(have_all, goal, signing=True), f"every node decides height {goal}, and signs", PATIENCE_S)
         await clients.finish(PATIENCE_S)
         newest = max((one.outcome.height for one in history.transfers if one.outcome is not None), default=0)
         await until(partial(have_all, newest), f"every node has block {newest}", PATIENCE_S)
     except AssertionError as error:
         waited_s = round(time.monotonic() - healed_s)
-        return [f"{waited_s} s after healing: {error}; heights and alarms: {await _look(campus, correct)}"]
-    alarms = {name: alarm for name, (_, alarm) in (await _look(campus, correct)).items() if alarm is not None}
-    return [f"{name} signs no more: {alarm}" for name, alarm in alarms.items()]
+        return [f"{waited_s} s after healing: {error}; {await _explain(campus, correct)}"]
+    found = await _look(campus, correct)
+    return [f"{name} signs no more: {one.alarm}" for name, one in found.items() if one is not None and one.alarm]
 
 
-async def _look(campus: Campus, places: list[int]) -> dict[str, tuple[int, str | None]]:
-    """Return height and alarm of each node; -1 for one that does not answer."""
-    found: dict[str, tuple[int, str | None]] = {}
+async def _look(campus: Campus, places: list[int]) -> dict[str, NodeStatus | None]:
+    """Return the status of each node; None for one that does not answer."""
+    found: dict[str, NodeStatus | None] = {}
     for place in places:
-        found[NAMES[place]] = -1, None
+        found[NAMES[place]] = None
+        async with campus.network.client(place) as client:
+            with contextlib.suppress(ClientError):
+                found[NAMES[place]] = await client.status()
+    return found
+
+
+async def _explain(campus: Campus, places: list[int]) -> str:
+    """Return what each node says of itself, as it keeps the ledger from going on; asked while it still lives."""
+    told = []
+    for place in places:
         async with campus.network.client(place) as client:
             try:
-                status = await client.status()
-            except ClientError:
-                continue
-            found[NAMES[place]] = status.height, status.alarm
-    return found
+                told.append(f"{NAMES[place]}: {await client.condition()}")
+            except ClientError as error:
+                told.append(f"{NAMES[place]}: {error}")
+    return "\n".join(told)
 
 
 def _judge(campus: Campus, history: History, correct: list[int], counts: Counter[str]) -> Iterator[str]:
