@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ledger.codes import Code
 from ledger.execution import Execution
 from ledger.modules import money
 from ledger.modules.market.tables import ORDERS, ROLLOVERS, OrderRow
 from ledger.modules.meters import epoch_key
-from tests.ledger.chain_kit import START_EPOCH, Chain, make_chain
+from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, make_chain
 from tests.ledger.reached_by_registry import make_agent
 
 E = START_EPOCH + 1
@@ -129,6 +131,20 @@ def test_orders_roll_in_the_order_in_which_they_were_entered() -> None:
     chain.to_epoch(E)
     rolled = sorted(book(chain, E + 1), key=lambda row: row.sequence)
     assert [row.quantity_wh for row in rolled] == quantities
+
+
+def test_a_block_rolls_no_more_than_its_hooks_may_do_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = open_market()
+    for wh in range(100, 108):
+        chain.must("user1", "market", "roll_over", order(chain, "user1", "buy", 1, wh), E + 1)
+    monkeypatch.setattr("ledger.modules.market.tables.MAX_HOOK_WORK_PER_BLOCK", 3)
+    chain.to_epoch(E)  # clearing alone takes all of it
+    assert not book(chain, E + 1)
+    assert chain.runtime.next_due_ms(chain.state) == E * EPOCH_S * 1000
+    for rolled in (3, 6, 8):
+        chain.block()
+        assert [row.quantity_wh for row in book(chain, E + 1)] == list(range(100, 100 + rolled))
+    assert not list(chain.state.scan(ROLLOVERS))
 
 
 def test_after_an_outage_the_rest_goes_into_the_first_open_book() -> None:

@@ -54,6 +54,7 @@ def close_gates(context: Context) -> None:
     for _ in range(MAX_CLEARINGS_PER_BLOCK):
         if not _clear_next(context, epoch):
             break
+    roll_orders(context)
     clock = read_clock(context.state)  # orders that rolled over have moved its sequence on
     context.state.put(CLOCK, CLOCK_KEY, replace(clock, next_clear=_next_clear(context, epoch), last_epoch=epoch))
 
@@ -114,7 +115,6 @@ def _clear(context: Context, epoch: int) -> None:
     if cleared.matched_wh:
         wait_for_settlement(context.state, epoch, context.height)
     _record(context, epoch, book, filled)
-    roll_orders(context, epoch, filled)
 
 
 def _with_result(book: EpochRow, cleared: ArrayClearing) -> EpochRow:

@@ -88,7 +88,7 @@ def cancel_order(context: Context, order: OrderId) -> Refusal | None:
         give_back(state, place.agent, epoch, row.locked_aaip)
     state.delete(ORDERS, place.key)
     state.delete(ORDER_PLACES, order)
-    state.delete(ROLLOVERS, epoch_key(epoch) + order)
+    state.delete(ROLLOVERS, rollover_key(epoch, row.sequence))
     book = read_epoch(state, epoch, context.parameters)
     is_own_slot = len(orders_of_person(state, epoch, account)) < _count_own_slots(book)
     book = replace(book, orders=book.orders - 1, slots_used=max(0, book.slots_used - is_own_slot))
@@ -110,12 +110,13 @@ def roll_over(context: Context, order: OrderId, until_epoch: Epoch) -> Refusal |
     if Role.AGENT in context.roles and found[0].agent != context.sender:
         return Refusal(Code.NOT_ORDER_OWNER, f"order {order.hex()} was not made by this agent")
     epoch = int.from_bytes(found[0].key[:8], "big")
+    key = rollover_key(epoch, found[1].sequence)
     if not epoch <= until_epoch <= epoch + MAX_EPOCHS_AHEAD:
         return Refusal(Code.EPOCH_TOO_FAR, f"epoch {until_epoch} is not in {epoch} to {epoch + MAX_EPOCHS_AHEAD}")
     if until_epoch > epoch:
-        context.state.put(ROLLOVERS, epoch_key(epoch) + order, Rollover(until_epoch))
+        context.state.put(ROLLOVERS, key, Rollover(order, until_epoch))
     else:
-        context.state.delete(ROLLOVERS, epoch_key(epoch) + order)
+        context.state.delete(ROLLOVERS, key)
     context.emit("market", "rollover_chosen", order=order, until_epoch=until_epoch)
     return None
 
@@ -137,6 +138,11 @@ def keep_surplus(context: Context, meter: MeterId, is_kept: Boolean) -> Refusal 
         context.state.delete(KEEPERS, meter)
     context.emit("market", "surplus_chosen", meter=meter, is_kept=is_kept)
     return None
+
+
+def rollover_key(epoch: int, sequence: int) -> bytes:
+    """Return the key of an order's wish to roll over: the order that was entered first comes first."""
+    return epoch_key(epoch) + sequence.to_bytes(8, "big")
 
 
 def orders_of_person(view: Reader, epoch: int, account: bytes) -> list[OrderRow]:

@@ -21,6 +21,7 @@ from ledger.modules.market.tables import (
     INTERVALS,
     KEEPERS,
     ORDERS,
+    ROLLOVERS,
     UNCLEARED,
     UNSETTLED,
     Interval,
@@ -65,6 +66,9 @@ def find_due_ms(look: Look) -> int | None:
     epoch_ms = parameters.epoch_s * 1000
     uncleared, unsettled = first_waiting(view, UNCLEARED), first_waiting(view, UNSETTLED)
     times = [] if uncleared is None else [uncleared * epoch_ms]
+    rolling = next(view.scan(ROLLOVERS), None)  # its book is cleared when its epoch starts, and it rolls then or waits
+    if rolling is not None:
+        times.append(int.from_bytes(rolling[0][:8], "big") * epoch_ms)
     if unsettled is not None:
         ended_ms = (unsettled + 1) * epoch_ms
         unreported = meters.first_unreported_epoch(view)

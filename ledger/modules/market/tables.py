@@ -172,8 +172,9 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Rollover:
-    """An order, under epoch ‖ id, whose unfilled rest goes into the next epoch's book, up to that of `until_epoch`."""
+    """An order, under epoch ‖ sequence, whose unfilled rest goes into the next book, up to that of `until_epoch`."""
 
+    order: bytes
     until_epoch: int
 
 
