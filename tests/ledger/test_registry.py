@@ -259,6 +259,18 @@ def test_a_cancelled_order_gives_its_lock_back_to_the_agents_limit_but_not_its_f
     assert chain.ask("registry", "list_agents", chain.people["user0"].id) == [agent.id]
 
 
+def test_an_agents_live_orders_count_to_the_limit_of_its_next_delegation(chain: Chain) -> None:
+    """Else cancelling one would make what it spent negative, and let it spend more than its limit."""
+    agent = make_agent(chain, limit_aaip=AIP)
+    order = dict(chain.must("agent", *sell(chain)).events[-1].values)["order"]
+    chain.must("user0", "registry", "end_delegation", agent.id)
+    make_agent(chain, limit_aaip=AIP)
+    chain.people["agent"] = agent
+    assert chain.row(SPENT, agent.id + epoch_key(E)).amount_aaip == 255 * AIP // 1000
+    chain.must("agent", "market", "cancel_order", order)
+    assert chain.row(SPENT, agent.id + epoch_key(E)).amount_aaip == AIP // 200
+
+
 def test_an_agents_account_stays_its_users_and_serves_again_with_another_key(chain: Chain) -> None:
     agent = make_agent(chain)
     chain.must("user0", "registry", "end_delegation", agent.id)

@@ -76,8 +76,7 @@ def end_delegation(context: Context, agent: AccountId) -> Refusal | None:
     if row is None or row.user != context.sender:
         return Refusal(Code.NO_DELEGATION, f"account {agent.hex()} is no agent of yours")
     context.state.delete(DELEGATIONS, agent)
-    for key, _ in context.state.scan(SPENT, agent):
-        context.state.delete(SPENT, key)
+    _forget_past(context.state, agent, context.time_s // context.parameters.epoch_s)  # later orders still count
     context.emit("registry", "delegation_ended", user=context.sender, agent=agent)
     return None
 
