@@ -39,7 +39,7 @@ def test_what_changes_rules_money_or_authorities_takes_q_authorities() -> None:
     assert names == {
         "authorities.admit", "authorities.remove", "authorities.rotate_keys", "governance.pause", "governance.resume",
         "governance.set_clearing_rule", "governance.set_parameter", "governance.upgrade", "market.approve_correction",
-        "money.issue", "registry.appoint_admin", "registry.dismiss_admin", "tariffs.set_calendar",
+        "money.issue", "registry.appoint_admin", "registry.dismiss_admin", "resumption.record", "tariffs.set_calendar",
         "tariffs.end_calendar",
     }  # fmt: skip
 
