@@ -68,10 +68,11 @@ async def _run(root: Path, seeds: Sequence[int], tolerated: Tolerated) -> tuple[
     history, violations = History(), list[str]()
     async with campuses.opened(root, with_twin=tolerated is Tolerated.TWIN) as campus:
         for place in PLACES:
-            async with campus.network.client(place) as client:
-                await until(partial(answers, client), f"{NAMES[place]} answers", PATIENCE_S)
+            await _answers(campus, place)
         async with Clients(campus, correct, history, seeds[0]) as clients:
             for seed in seeds:
+                if tolerated is Tolerated.TWIN:
+                    await _start_twin(campus)
                 clients.start()
                 await _strike(campus, draw(seed, tolerated), Random(f"twins {seed}"), counts)
                 await campus.heal()
@@ -83,6 +84,18 @@ async def _run(root: Path, seeds: Sequence[int], tolerated: Tolerated) -> tuple[
             campus.kill(place)
         violations += await asyncio.to_thread(lambda: list(_judge(campus, history, correct, counts)))
     return violations, counts
+
+
+async def _start_twin(campus: Campus) -> None:
+    """Start the second process of one key, cut off until its turns begin: it takes longer to start than they last."""
+    campus.links.set({campus.network.names[TWIN]}, set(NAMES), Passage.CUT)
+    campus.start(TWIN)
+    await _answers(campus, TWIN)
+
+
+async def _answers(campus: Campus, place: int) -> None:
+    async with campus.network.client(place) as client:
+        await until(partial(answers, client), f"{campus.network.names[place]} answers", PATIENCE_S)
 
 
 # ---- what goes wrong
@@ -181,7 +194,6 @@ def _tell_nobody(_: int, __: int) -> None:
 
 async def _twin(campus: Campus, _: Fault, length_s: float, random: Random) -> int:
     """Let two processes with one key each talk with some of the others, and with others after a while."""
-    campus.start(TWIN)
     end_s, turns = time.monotonic() + length_s, 0
     while time.monotonic() < end_s:
         campus.part_twins(random)
