@@ -30,6 +30,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 """Fit for the key names of signed notes, for certificates and for folders."""
 
 
+def require_name(name: str) -> None:
+    """Raise LedgerError where *name* is none that an authority may have."""
+    if _NAME.fullmatch(name) is None:
+        raise LedgerError(f"authority name {name!r} is not 1 to 32 of A-Z, a-z, 0-9, '.', '_' and '-'")
+
+
 @dataclass(frozen=True, slots=True)
 class AuthoritySet:
     """The authorities in force, ordered by id; an authority's index is its place here. Weights are equal."""
@@ -44,8 +50,7 @@ class AuthoritySet:
             if len({getattr(member, name) for member in self.members}) != len(ids):
                 raise LedgerError(f"two authorities share one {name.replace('_', ' ')}")
         for member in self.members:
-            if _NAME.fullmatch(member.name) is None:
-                raise LedgerError(f"authority name {member.name!r} is not 1 to 32 of A-Z, a-z, 0-9, '.', '_' and '-'")
+            require_name(member.name)
         if len({key for member in self.members for key in (member.vote_key, member.cosign_key, member.log_key)}) != (
             3 * len(ids)
         ):

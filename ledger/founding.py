@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ledger import genesis, institution, keys
-from ledger.authority import AuthoritySet
+from ledger.authority import AuthoritySet, require_name
 from ledger.errors import LedgerError
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.institution import Entry
@@ -50,7 +50,11 @@ def make_key(path: Path) -> keys.PrivateKey:
 
 def make_institution(folder: Path, name: str, address: str) -> Entry:
     """Make keys and certificate of an institution in *folder*, and its entry for the others."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_name(name)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FoundingError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from error
     existing = sorted(path.name for path in folder.iterdir())
     if existing:
         raise FoundingError(f"{folder} holds {existing[0]}: keys are never overwritten; name a new folder")
@@ -59,7 +63,6 @@ def make_institution(folder: Path, name: str, address: str) -> Entry:
     entry = Entry(
         name, secrets.token_bytes(ACCOUNT_ID_BYTES), vote, cosign, log, account, address, certificate.decode()
     )
-    AuthoritySet((entry.authority,))  # raises LedgerError for a name that is none
     write(folder / ENTRY, entry.dumps(), mode=0o644)
     return entry
 

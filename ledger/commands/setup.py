@@ -45,7 +45,8 @@ def make_genesis(
     """
     from ledger import founding, genesis, institution  # noqa: PLC0415 - see `ledger.commands`
 
-    rules = founding.make_genesis(name, institution.load_all(entries), _read_hex(grid_key), _read_hex(admin_key))
+    grid, admin = _read_public_key(grid_key), _read_public_key(admin_key)
+    rules = founding.make_genesis(name, institution.load_all(entries), grid, admin)
     founding.write(out, genesis.dumps(rules))
     typer.echo(f"{out}: chain {rules.chain_id.hex()}")
 
@@ -114,8 +115,13 @@ def _require_address(text: str) -> str:
     return text
 
 
-def _read_hex(text: str) -> bytes:
+def _read_public_key(text: str) -> bytes:
+    from ledger.keys import PUBLIC_KEY_BYTES  # noqa: PLC0415 - see `ledger.commands`
+
     try:
-        return bytes.fromhex(text)
+        key = bytes.fromhex(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no key; `campusgrid ledger keys show` prints one") from None
+        key = b""
+    if len(key) != PUBLIC_KEY_BYTES:
+        raise typer.BadParameter(f"{text!r} is no public key; `campusgrid ledger keys show` prints one")
+    return key

@@ -141,6 +141,9 @@ def test_nothing_is_overwritten_and_what_does_not_fit_is_refused(tmp_path: Path)
     assert not (tmp_path / "EPPO" / "data").exists(), "whoever joins has not begun"
     with pytest.raises(LedgerError, match="authority name"):
         founding.make_institution(tmp_path / "bad", "no name!", "127.0.0.1:1")
+    assert not (tmp_path / "bad").exists(), "so that the same command with a better name works"
+    with pytest.raises(FoundingError, match="choose another place"):
+        founding.make_institution(tmp_path / "grid.key", "EPPO", "127.0.0.1:1")
 
 
 @pytest.mark.parametrize("change", [{"id": "00"}, {"vote_key": "zz"}, {"name": 7}, {"more": "x"}, {"log_key": None}])
