@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
@@ -17,6 +17,9 @@ from ledger.commands.urls import require_url
 if TYPE_CHECKING:
     from ledger.api.condition import AuthorityCondition, Condition, Health, LastClearing
     from ledger.api.resources import NodeStatus
+
+STALE_S: Final = 15.0
+"""A transaction waits no longer where authorities agree: five rounds, or several blocks."""
 
 T = TypeVar("T")
 Urls = Annotated[
@@ -107,9 +110,9 @@ def _write_status(found: NodeStatus, health: Health | None) -> str:
     linked = [peer for peer in found.peers if peer.connected]
     rows = [
         ("node", f"{found.name}, {role} of chain {found.chain_id.hex()}"),
-        ("state", _write_state(health) if health else "a copy beside the node answers: ask the node itself"),
+        ("state", _write_state(found, health) if health else "a copy beside the node answers: ask the node itself"),
         ("faults", _write_tolerance(found)),
-        ("height", f"{found.height}, {max(0.0, time.time() - found.time_ms / 1000):.1f} s old"),
+        ("height", f"{found.height}, {_age_s(found):.1f} s old"),
         ("root", found.state_root.hex()),
         ("log", f"{found.log_size} leaves, provable up to {found.checkpoint_size}"),
         ("consensus", f"round {found.round} ({found.step}); transactions waiting: {found.mempool}"),
@@ -136,11 +139,17 @@ def _write_tolerance(found: NodeStatus) -> str:
     return f"any {found.tolerated_faults} of the authorities may fail in whatever way"
 
 
-def _write_state(health: Health) -> str:
+def _age_s(found: NodeStatus) -> float:
+    return max(0.0, time.time() - found.time_ms / 1000)
+
+
+def _write_state(found: NodeStatus, health: Health) -> str:
     if health.alarm is not None:
         return f"ALARM: {health.alarm}"
     if health.syncing:
         return f"copies blocks, {health.lag_blocks} behind"
+    if found.mempool and _age_s(found) > STALE_S:
+        return "STANDS STILL: transactions wait and no block holds them; ask `campusgrid ledger why-stuck`"
     return "well" if health.signing else "follows the chain and signs nothing"
 
 
