@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.codes import Code
 from ledger.modules import tariffs
-from ledger.modules.tariffs import Period
+from ledger.modules.tariffs import Period, Tariffs
 from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, lines_of, make_chain
 
 NANO = 10**9
@@ -103,7 +105,12 @@ def test_a_span_that_many_meters_report_is_walked_once(monkeypatch: pytest.Monke
     chain.to_epoch(START_EPOCH + 90)
     walked: list[int] = []
     pick = tariffs._pick
-    monkeypatch.setattr(tariffs, "_pick", lambda *values: walked.append(values[1]) or pick(*values))
+
+    def note_and_pick(*values: Any) -> Tariffs:
+        walked.append(values[1])
+        return pick(*values)
+
+    monkeypatch.setattr(tariffs, "_pick", note_and_pick)
     tariffs._find_worst.cache_clear()
     codes = chain.report(*(meter.boundary(START_EPOCH + 90, 100, 0) for meter in meters))
     assert codes == [Code.DONE] * 4
