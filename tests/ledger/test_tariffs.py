@@ -106,7 +106,7 @@ def test_a_span_that_many_meters_report_is_walked_once(monkeypatch: pytest.Monke
     walked: list[int] = []
     pick = tariffs._pick
 
-    def note_and_pick(*values: Any) -> Tariffs:
+    def note_and_pick(*values: Any) -> Tariffs | None:
         walked.append(values[1])
         return pick(*values)
 
