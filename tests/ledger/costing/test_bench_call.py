@@ -16,9 +16,9 @@ from ledger.modules.module import CallDefinition
 CALLS = {f"{module.name}.{call.name}": call for module in MODULES for call in module.calls.values()}
 BEYOND_IT = {
     "authorities.join", "authorities.rotate_keys", "market.match_orders", "market.approve_correction",
-    "market.release_energy", "oracle.perform_upkeep",
+    "market.release_energy", "oracle.perform_upkeep", "resumption.record",
 }  # fmt: skip
-"""Calls that need a state which its chain is not brought to: a held reading, an overdue book, a candidate's node."""
+"""Calls that need a state which its chain is not brought to: a held reading, an overdue book, a stopped chain."""
 
 
 def find(module: str, name: str) -> CallDefinition:

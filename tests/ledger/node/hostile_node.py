@@ -16,7 +16,7 @@ import httpx
 from ledger.api.operator import make_operator_app
 from ledger.api.source import NodeSource
 from ledger.consensus.messages import Proposal, sign
-from ledger.node import wire
+from ledger.node import snapshot_wire, wire
 from ledger.node.wire import CosignatureReport, Frame, FrameType, NodeReport
 from tests.ledger.hostile import Target, targets
 from tests.ledger.mangling import EDGES, mangle
@@ -90,6 +90,12 @@ def _sound(others: Authorities, known: dict[str, Target]) -> dict[FrameType, lis
         wire.cosignature(CosignatureReport(9, 2, bytes(76))),
         wire.result_wanted(1, body.id),
         wire.result(known["result"].sound[0]),
+        snapshot_wire.snapshots_wanted(),
+        Frame(FrameType.SNAPSHOTS, known["frame.snapshots"].sound[0]),
+        snapshot_wire.manifest_wanted(body.id),
+        snapshot_wire.manifest(known["snapshot.manifest"].sound[0]),
+        Frame(FrameType.PART_WANTED, known["frame.part_wanted"].sound[0]),
+        Frame(FrameType.PART, known["frame.part"].sound[0]),
     ]
     found: dict[FrameType, list[bytes]] = {}
     for frame in frames:

@@ -26,7 +26,7 @@ async def test_amounts_are_digits_ids_are_hex_and_the_rest_is_json(running: Netw
 
 def test_every_declared_query_takes_the_arguments_that_the_manual_lists(running: Network) -> None:
     listed = httpx.get(running.urls[0] + "/v1/queries").json()["queries"]
-    values = {"8 bytes": "00" * 8}
+    values = {"8 bytes": "00" * 8, "an integer from 0 to 4294967295": "7"}
     for query in listed:
         arguments = {one["name"]: values[one["kind"]] for one in query["arguments"]}
         answer = httpx.get(running.urls[0] + f"/v1/queries/{query['module']}/{query['name']}", params=arguments)
