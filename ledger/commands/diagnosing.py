@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ledger.api.resources import NodeStatus
 
 STALE_S: Final = 15.0
-"""A transaction waits no longer where authorities agree: five rounds, or several blocks."""
+"""Several blocks, unless the chain's interval is a long one: so it is told as what is seen, not as a fault."""
 
 T = TypeVar("T")
 Urls = Annotated[
@@ -149,7 +149,7 @@ def _write_state(found: NodeStatus, health: Health) -> str:
     if health.syncing:
         return f"copies blocks, {health.lag_blocks} behind"
     if found.mempool and _age_s(found) > STALE_S:
-        return "STANDS STILL: transactions wait and no block holds them; ask `campusgrid ledger why-stuck`"
+        return "transactions wait, and the newest block is old: `campusgrid ledger why-stuck` tells what keeps it"
     return "well" if health.signing else "follows the chain and signs nothing"
 
 
