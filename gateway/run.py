@@ -38,8 +38,8 @@ from gateway.store.outbox import OutboxStore
 from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
 from gateway.store.retention import RetentionStore
-from ledger.client import AccountClient, LedgerClient
 from ledger.liveness import Notifier, watch
+from ledger.remote.client import AccountClient, LedgerClient
 
 DRAIN_S: Final = 3.0
 """How long the batch in hand may take at the end; what is not committed by then the broker still holds."""

@@ -24,7 +24,7 @@ from hil.resources.broker import broker_process
 from hil.resources.meter_process import MeterProcess
 from hil.resources.process import ChildProcess
 from hil.tools import LOOPBACK, Tools, free_ports
-from ledger.client import LedgerClient
+from ledger.remote.client import LedgerClient
 from provisioning import baseline, files, layout, meters, roster, settings
 from provisioning.campus import Campus
 from provisioning.enrolment import Enrolment, firmware_command

@@ -22,8 +22,8 @@ from hil.errors import DemoError
 from hil.finality import FinalityProbe
 from hil.progress import Progress, Snapshot, look
 from hil.report import Report
-from ledger.client import AccountClient
 from ledger.genesis import Role
+from ledger.remote.client import AccountClient
 from provisioning import keys
 
 REFRESH_S: Final = 0.5

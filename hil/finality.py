@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import Final
 
-from ledger.client import AccountClient, LedgerClient
 from ledger.errors import LedgerError
+from ledger.remote.client import AccountClient, LedgerClient
 
 POLL_S: Final = 0.02
 INTERVAL_S: Final = 1.0

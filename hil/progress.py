@@ -14,8 +14,8 @@ from rich.table import Table
 from hil.campus import VirtualCampus
 from hil.readiness import json_from
 from ledger.api.resources import Epoch, NodeStatus
-from ledger.client import LedgerClient
 from ledger.errors import LedgerError
+from ledger.remote.client import LedgerClient
 
 EPOCHS_SHOWN: Final = 6
 MAX_EPOCHS_ASKED: Final = 96

@@ -19,7 +19,7 @@ from hil.readiness import json_from, until
 from hil.report import Proof, Report, ReportedMeter
 from hil.resources.process import ChildProcess
 from ledger.api.resources import BlockSummary, Epoch, SettlementLine
-from ledger.client import LedgerClient, RefusedError
+from ledger.remote.client import LedgerClient, RefusedError
 from provisioning import files
 from provisioning.campus import AAIP_PER_AIP
 

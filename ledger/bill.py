@@ -134,8 +134,8 @@ def _read_moment(text: str, epoch_s: int, days_on: int) -> int:
 
 
 async def _read_bill(url: str, user: str, first: str, last: str, key: Path | None) -> Bill:
-    from ledger.client import LedgerClient, ViewingKey  # noqa: PLC0415 - loads httpx, which no --help should wait for
     from ledger.node.settings import read_key  # noqa: PLC0415 - as above
+    from ledger.remote.client import LedgerClient, ViewingKey  # noqa: PLC0415 - loads httpx, which no --help should wait for
 
     viewer = None if key is None else ViewingKey(bytes.fromhex(user), read_key(key))
     async with LedgerClient([url], viewer) as client:
@@ -165,7 +165,7 @@ def _number(lines: Iterable[Any]) -> list[tuple[Any, int]]:
 async def _fetch_proof(client: Any, line: Any, which: int) -> str:
     """Return the proof file of *line*, which must open to this very line; waits for a checkpoint that covers it."""
     from ledger import proof, records  # noqa: PLC0415 - as above
-    from ledger.client import RefusedError  # noqa: PLC0415
+    from ledger.remote.client import RefusedError  # noqa: PLC0415
 
     deadline = asyncio.get_running_loop().time() + PROOF_WAIT_S
     while True:

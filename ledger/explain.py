@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ledger.api import resources
-from ledger.client import LedgerClient
 from ledger.errors import LedgerError
 from ledger.market.book import Order, Side
 from ledger.market.explanation import ClearedBook, explain, show_price
+from ledger.remote.client import LedgerClient
 
 ORDER_ID_DIGITS = 16
 TRANSACTION_ID_DIGITS = 64

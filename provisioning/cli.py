@@ -13,8 +13,8 @@ import httpx
 import typer
 from rich.console import Console
 
-from ledger.client import LedgerClient
 from ledger.keys import PUBLIC_KEY_BYTES
+from ledger.remote.client import LedgerClient
 from provisioning import baseline, campus, files, image, keys, layout, meters, roster, sending, settings
 from provisioning import plan as plans
 from provisioning.campus import Campus, CampusMeter

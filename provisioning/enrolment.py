@@ -15,8 +15,8 @@ from typing import Final
 
 from ledger import cbor
 from ledger.api.resources import Receipt
-from ledger.client import AccountClient, ClientError, LedgerClient, RefusedError
 from ledger.genesis import Genesis, Role
+from ledger.remote.client import AccountClient, ClientError, LedgerClient, RefusedError
 from provisioning import keys
 from provisioning.campus import AAIP_PER_AIP, Campus, CampusMeter, CampusUser
 from provisioning.errors import EnrolmentError

@@ -15,7 +15,7 @@ from typing import Final
 from ledger import checkpoint, genesis
 from ledger.authority import Authority, AuthoritySet
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
-from ledger.node import memory
+from ledger.node.recovery import memory
 from ledger.transaction import ACCOUNT_ID_BYTES, METER_ID_BYTES
 from provisioning import broker, certificates, files, keys, settings
 from provisioning import campus as campuses

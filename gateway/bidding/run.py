@@ -19,8 +19,8 @@ from gateway.epochs.calendar import Calendar
 from gateway.epochs.intervals import Interval
 from gateway.genesis import load_genesis
 from gateway.settings import BiddingSettings, BiddingUser, read_key, read_text
-from ledger.client import AccountClient, ClientError, LedgerClient, RefusedError
 from ledger.genesis import Genesis, Parameters
+from ledger.remote.client import AccountClient, ClientError, LedgerClient, RefusedError
 
 REQUEST_TIMEOUT_S: Final = 5.0
 POLL_S: Final = 0.5

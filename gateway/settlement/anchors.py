@@ -18,11 +18,11 @@ from gateway.settlement.follower import LedgerFollower
 from gateway.store.anchors import AnchorStore, OwedAnchor
 from gateway.store.mending import explain
 from ledger.anchor import MAX_READINGS, Point
-from ledger.client import AccountClient, LedgerClient
 from ledger.codes import Code
 from ledger.genesis import Genesis
 from ledger.liveness import Progress
 from ledger.reading import HASH_HEAD_BYTES, Beacon
+from ledger.remote.client import AccountClient, LedgerClient
 
 PERIOD_S: Final = 60
 CATCH_UP_S: Final = 1.0

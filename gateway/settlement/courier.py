@@ -12,12 +12,12 @@ import structlog
 from gateway.errors import ReportError
 from gateway.store.mending import explain
 from ledger import checkpoint, receipt_proof
-from ledger.client import ClientError, LedgerClient, NotFinalError, RefusedError
 from ledger.codes import Code
 from ledger.genesis import Genesis
 from ledger.liveness import Progress
 from ledger.proof import ProofRefusedError
 from ledger.receipt_proof import ProvenReceipt
+from ledger.remote.client import ClientError, LedgerClient, NotFinalError, RefusedError
 
 POLL_S: Final = 0.5
 RETRY_FIRST_S: Final = 1.0

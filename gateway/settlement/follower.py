@@ -12,9 +12,9 @@ import structlog
 
 from gateway.epochs.calendar import Calendar
 from ledger.api.resources import Epoch, NodeStatus
-from ledger.client import LedgerClient
 from ledger.errors import LedgerError
 from ledger.liveness import Progress
+from ledger.remote.client import LedgerClient
 
 POLL_S: Final = 2.0
 EPOCHS_SHOWN: Final = 24

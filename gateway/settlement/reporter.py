@@ -15,9 +15,9 @@ import structlog
 
 from gateway.settlement.courier import Courier, NotExecutedError
 from gateway.store.outbox import OutboxStore, Owed
-from ledger.client import AccountClient, LedgerClient
 from ledger.codes import Code
 from ledger.genesis import Genesis
+from ledger.remote.client import AccountClient, LedgerClient
 
 MAX_READINGS_PER_REPORT: Final = 50
 MAX_UNPROVEN: Final = 4

@@ -25,7 +25,7 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class ReceiptResult:
-    """See `ledger.node.results.ReceiptResult`."""
+    """See `ledger.node.reporting.results.ReceiptResult`."""
 
     transaction_id: Hex
     code: int

@@ -12,8 +12,8 @@ from ledger.api import resources, views
 from ledger.api.parameters import MAX_HEIGHT, Hash, Height
 from ledger.api.problems import not_found, pruned
 from ledger.api.source import Source
-from ledger.node.pruned_rows import Kept
-from ledger.node.store import Store
+from ledger.node.storage.pruned_rows import Kept
+from ledger.node.storage.store import Store
 
 MAX_LISTED_BLOCKS: Final = 100
 

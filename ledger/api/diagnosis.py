@@ -16,8 +16,8 @@ from ledger.api.parameters import Height
 from ledger.api.problems import ProblemError
 from ledger.api.results import list_results
 from ledger.api.source import Source
-from ledger.node.condition import describe_condition
-from ledger.node.health import describe_health
+from ledger.node.reporting.condition import describe_condition
+from ledger.node.reporting.health import describe_health
 from ledger.node.service import Node
 
 

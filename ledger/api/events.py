@@ -19,9 +19,9 @@ from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import ID_PATTERN
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
-from ledger.node.event_rows import StoredEvent
-from ledger.node.pruned_rows import Kept
-from ledger.node.store import Store
+from ledger.node.storage.event_rows import StoredEvent
+from ledger.node.storage.pruned_rows import Kept
+from ledger.node.storage.store import Store
 
 MAX_PAGE: Final = 1_000
 DEFAULT_PAGE: Final = 100

@@ -15,8 +15,8 @@ from ledger.api.parameters import CborResponse
 from ledger.api.problems import not_found
 from ledger.api.source import Source
 from ledger.errors import MalformedError
-from ledger.node.log_rows import MissingHashError
-from ledger.node.store import Store
+from ledger.node.storage.log_rows import MissingHashError
+from ledger.node.storage.store import Store
 from ledger.tiles import Tile
 
 MAX_INDEX: Final = 2**48

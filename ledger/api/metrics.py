@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 
 from ledger.api import views
 from ledger.node.chain import Chain
-from ledger.node.health import ChainHealth, is_signing, measure_chain, measure_lag
-from ledger.node.metrics import PREFIX
+from ledger.node.reporting.health import ChainHealth, is_signing, measure_chain, measure_lag
+from ledger.node.reporting.metrics import PREFIX
 from ledger.node.service import Node
 
 

@@ -19,7 +19,7 @@ from ledger.api import diagnosis, resources
 from ledger.api.app import make_app
 from ledger.api.problems import ProblemError, answer
 from ledger.api.source import NodeSource
-from ledger.node.peers import Peer
+from ledger.node.network.peers import Peer
 from ledger.node.service import Node
 
 HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -16,9 +16,9 @@ from ledger.api.parameters import CborResponse, EpochNumber, Hash, Id
 from ledger.api.problems import ProblemError, not_found, pruned
 from ledger.api.source import Source
 from ledger.modules import meters
-from ledger.node.cosigning import Provable
-from ledger.node.pruned_rows import Kept
-from ledger.node.store import Store
+from ledger.node.signers.cosigning import Provable
+from ledger.node.storage.pruned_rows import Kept
+from ledger.node.storage.store import Store
 from ledger.proof import Opening, Proof
 from ledger.receipt_proof import ReceiptProof
 

@@ -18,21 +18,21 @@ from ledger import block, genesis, keys
 from ledger.api.problems import ProblemError
 from ledger.api.resources import NodeStatus
 from ledger.authority import AuthoritySet
-from ledger.client import ClientError, LedgerClient, RefusedError
 from ledger.codes import Code, Refusal
 from ledger.errors import CorruptedError
 from ledger.genesis import Genesis
 from ledger.market import clearing
 from ledger.node.admission import Admitted, Answer
 from ledger.node.chain import Chain, Ledger
-from ledger.node.cosigning import Provable, decode_provable
-from ledger.node.disk import DiskReader
 from ledger.node.heads import Heads
-from ledger.node.memory import DATABASE
 from ledger.node.mempool import PoolCode, PoolRefusal
+from ledger.node.recovery.memory import DATABASE
 from ledger.node.service import SIGNATURE_THREADS
 from ledger.node.settings import NodeSettings, read_key
-from ledger.node.store import Store, StoreError
+from ledger.node.signers.cosigning import Provable, decode_provable
+from ledger.node.storage.disk import DiskReader
+from ledger.node.storage.store import Store, StoreError
+from ledger.remote.client import ClientError, LedgerClient, RefusedError
 from ledger.runtime import InvalidBlockError, Runtime
 from ledger.state import LedgerState, decode_head
 

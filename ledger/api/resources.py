@@ -1,4 +1,4 @@
-"""What the API speaks, once for both ends: the node serialises these, `ledger.client` reads them back.
+"""What the API speaks, once for both ends: the node serialises these, `ledger.remote.client` reads them back.
 
 In JSON, ids, hashes and keys are lower-case hex, amounts of base units (aAIP, aGRID) are strings of digits, energies
 (Wh), powers (W), prices (µAIP per kWh), heights and times are integers.

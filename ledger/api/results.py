@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 
 from ledger.api.block_result import HIDDEN_TABLES, BlockResult, ReceiptResult, RowResult, Verdict
-from ledger.node.results import Result
+from ledger.node.reporting.results import Result
 from ledger.node.service import Node
 from ledger.roots import Write
 

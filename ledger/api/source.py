@@ -9,16 +9,16 @@ from ledger import keys
 from ledger.api.resources import NodeStatus
 from ledger.codes import Refusal
 from ledger.genesis import Genesis
-from ledger.node import status
 from ledger.node.admission import Admitted, Answer
 from ledger.node.chain import Ledger
-from ledger.node.cosigning import Provable
-from ledger.node.disk import DiskReader
 from ledger.node.heads import Heads
-from ledger.node.memory import DATABASE
 from ledger.node.mempool import PoolRefusal
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.reporting import status
 from ledger.node.service import Node
-from ledger.node.store import Store
+from ledger.node.signers.cosigning import Provable
+from ledger.node.storage.disk import DiskReader
+from ledger.node.storage.store import Store
 
 T = TypeVar("T")
 

@@ -32,7 +32,7 @@ from ledger.api.events import (
 from ledger.api.parameters import ID_PATTERN
 from ledger.api.problems import ProblemError, describe
 from ledger.api.source import Source
-from ledger.node.store import Store
+from ledger.node.storage.store import Store
 
 MAX_STREAMS: Final = 100
 MAX_STREAMS_PER_ADDRESS: Final = 20

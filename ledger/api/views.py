@@ -19,7 +19,7 @@ from ledger.modules.market import tables as market
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Look, QueryDefinition
-from ledger.node.store import Leaf, TransactionResult
+from ledger.node.storage.store import Leaf, TransactionResult
 from ledger.rehearsal import Rehearsal
 from ledger.state import LedgerState, Reader
 

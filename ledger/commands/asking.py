@@ -44,7 +44,7 @@ def call(
     For example: campusgrid ledger call money.issue "reference=minutes 12" to=00000000000000a1 amount_aaip=1000000
     --account 00000000000000b2 --key account.key --url http://127.0.0.1:9933
     """
-    from ledger import caller  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.remote import caller  # noqa: PLC0415 - see `ledger.commands`
 
     require_url(url)
     receipt = asyncio.run(caller.send(caller.read_call(name, arguments or []), account, key, url))
@@ -71,7 +71,7 @@ def query(
 
 
 async def _ask(url: str, module: str, name: str, arguments: dict[str, str]) -> object:
-    from ledger.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.remote.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
 
     async with LedgerClient([url]) as client:
         return await client.query(module, name, **arguments)

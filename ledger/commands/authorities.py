@@ -58,7 +58,7 @@ def admit(
     For example: campusgrid ledger authority admit eppo.json --reference "minutes 12" --account 00000000000000b2
     --key account.key --url http://127.0.0.1:9933
     """
-    from ledger import institution  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import institution  # noqa: PLC0415 - see `ledger.commands`
     from ledger.transaction import Call  # noqa: PLC0415
 
     one = institution.load(entry)
@@ -85,7 +85,7 @@ def join(config: Config, account: Account, url: Url, key: Key = Path("account.ke
     For example: campusgrid ledger authority join --config node.toml --account 00000000000000a5 --key account.key
     --url http://127.0.0.1:9933
     """
-    from ledger import membership  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import membership  # noqa: PLC0415 - see `ledger.commands`
     from ledger.node import settings  # noqa: PLC0415
 
     _send(membership.join(settings.load(config), _read_id(account)), account, key, url)
@@ -103,7 +103,7 @@ def request_rotation(
     """
     from dataclasses import asdict  # noqa: PLC0415 - see `ledger.commands`
 
-    from ledger import founding, membership  # noqa: PLC0415
+    from ledger.members import founding, membership  # noqa: PLC0415
     from ledger.node import settings  # noqa: PLC0415
 
     made = membership.rotation(settings.load(config), _read_id(account))
@@ -120,7 +120,7 @@ def approve_rotation(
     For example: campusgrid ledger authority rotate-keys approve rotation.json --reference "minutes 14"
     --account 00000000000000b2 --key account.key --url http://127.0.0.1:9933
     """
-    from ledger import membership  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import membership  # noqa: PLC0415 - see `ledger.commands`
 
     _send(membership.load_rotation(request).call(reference), account, key, url)
 
@@ -138,8 +138,8 @@ def sign_permission(
         campusgrid ledger authority resume sign permission.json --reference "the fire" --account 00000000000000b2
         --key account.key --url http://127.0.0.1:9933
     """
-    from ledger import membership  # noqa: PLC0415 - see `ledger.commands`
-    from ledger.node import resuming  # noqa: PLC0415
+    from ledger.members import membership  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node.recovery import resuming  # noqa: PLC0415
     from ledger.node.settings import read_key  # noqa: PLC0415
 
     require_url(url)
@@ -158,14 +158,15 @@ def accept_permission(file: PermissionFile, config: Config) -> None:
 
     For example: campusgrid ledger authority resume accept permission.json --config node.toml
     """
-    from ledger.node import resuming, settings  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node import settings  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node.recovery import resuming  # noqa: PLC0415 - see `ledger.commands`
 
     height = resuming.accept(settings.load(config), resuming.load(file))
     typer.echo(f"the node signs from block {height} on, and brings the permission into the chain: start it")
 
 
 async def _read_members(url: str) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    from ledger.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.remote.client import LedgerClient  # noqa: PLC0415 - see `ledger.commands`
 
     async with LedgerClient([url]) as client:
         members = await client.query("authorities", "list_duties")
@@ -174,7 +175,7 @@ async def _read_members(url: str) -> tuple[list[dict[str, str]], list[dict[str, 
 
 def _send(call: Call, account: str, key: Path, url: str) -> None:
     """Send *call*, print its receipt, and end with 1 if it was refused."""
-    from ledger import caller  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.remote import caller  # noqa: PLC0415 - see `ledger.commands`
 
     require_url(url)
     receipt = asyncio.run(caller.send(call, account, key, url))

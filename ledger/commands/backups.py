@@ -23,8 +23,8 @@ def backup(
 
     For example: campusgrid ledger backup /backups/erc-monday --config node.toml
     """
-    from ledger.node import backup as backups  # noqa: PLC0415 - see `ledger.commands`
     from ledger.node import settings  # noqa: PLC0415
+    from ledger.node.recovery import backup as backups  # noqa: PLC0415 - see `ledger.commands`
 
     read = settings.load(config)
     with _bar("copying") as show:
@@ -40,8 +40,8 @@ def restore(source: Annotated[Path, typer.Argument(help="A folder that `backup` 
 
     For example: campusgrid ledger restore /backups/erc-monday --config node.toml
     """
-    from ledger.node import backup as backups  # noqa: PLC0415 - see `ledger.commands`
     from ledger.node import settings  # noqa: PLC0415
+    from ledger.node.recovery import backup as backups  # noqa: PLC0415 - see `ledger.commands`
 
     with _bar("checking") as show:
         found = backups.restore(settings.load(config), source, lambda *at: show("checking", *at))
@@ -57,8 +57,9 @@ def verify_db(
     For example: campusgrid ledger verify-db --config node.toml --full
     """
     from ledger import genesis  # noqa: PLC0415 - see `ledger.commands`
-    from ledger.node import settings, verifying  # noqa: PLC0415
-    from ledger.node.memory import DATABASE  # noqa: PLC0415
+    from ledger.node import settings  # noqa: PLC0415
+    from ledger.node.recovery.memory import DATABASE  # noqa: PLC0415
+    from ledger.node.storage import verifying  # noqa: PLC0415
 
     read = settings.load(config)
     with _bar("file") as show:

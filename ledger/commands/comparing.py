@@ -50,8 +50,8 @@ def diff_block(
 
 
 async def _gather(height: int, urls: Sequence[str], account: str, key: Path) -> list[BlockResult]:
-    from ledger.client import LedgerClient, ViewingKey  # noqa: PLC0415 - see `ledger.commands`
     from ledger.node.settings import read_key  # noqa: PLC0415
+    from ledger.remote.client import LedgerClient, ViewingKey  # noqa: PLC0415 - see `ledger.commands`
 
     if re.fullmatch("([0-9a-f]{16})?", account) is None:
         raise LedgerError("give the account that asks with --account, 16 lower-case hex digits")

@@ -70,7 +70,7 @@ def why_stuck(url: Urls, as_json: AsJson = False) -> None:
 
 async def _ask_all(urls: Sequence[str]) -> tuple[list[Condition], dict[str, str]]:
     """Return the conditions of the nodes that answer, and why the others do not; raises ClientError if none does."""
-    from ledger.client import ClientError, LedgerClient  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.remote.client import ClientError, LedgerClient  # noqa: PLC0415 - see `ledger.commands`
 
     found: list[Condition] = []
     silent: dict[str, str] = {}
@@ -88,7 +88,7 @@ async def _ask_all(urls: Sequence[str]) -> tuple[list[Condition], dict[str, str]
 
 async def _ask_status(url: str) -> tuple[NodeStatus, Health | None]:
     """Return status and health; a process that reads beside a node has no health of its own."""
-    from ledger.client import LedgerClient, RefusedError  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.remote.client import LedgerClient, RefusedError  # noqa: PLC0415 - see `ledger.commands`
 
     async with LedgerClient([url]) as client:
         try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ledger.node.identity import KeySet
+    from ledger.node.signers.identity import KeySet
 
 ID_BYTES = 8
 
@@ -27,7 +27,8 @@ def node_keys(
         campusgrid ledger keys node --config node.toml --authority 0101010101010101
     """
     from ledger import genesis  # noqa: PLC0415 - see `ledger.commands`
-    from ledger.node import identity, settings  # noqa: PLC0415
+    from ledger.node import settings  # noqa: PLC0415
+    from ledger.node.signers import identity  # noqa: PLC0415
 
     read = settings.load(config)
     holder = identity.load(read)

@@ -39,7 +39,7 @@ def run(
         raise typer.BadParameter(str(error)) from error
     with ExitStack() as opened:
         if config is None:
-            from ledger import development  # noqa: PLC0415 - see `ledger.commands`
+            from ledger.members import development  # noqa: PLC0415 - see `ledger.commands`
 
             home = folder or Path(opened.enter_context(TemporaryDirectory(prefix="campusgrid-dev-")))
             config = development.prepare(home, api)

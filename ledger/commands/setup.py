@@ -23,7 +23,7 @@ def init(
 
         campusgrid ledger init erc --name ERC --address ledger.erc.example:30333
     """
-    from ledger import founding  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import founding  # noqa: PLC0415 - see `ledger.commands`
 
     founding.make_institution(folder, name, _require_address(address))
     typer.echo(f"{folder / founding.ENTRY}: give it to the other institutions; the *.key files stay here")
@@ -43,7 +43,8 @@ def make_genesis(
 
         campusgrid ledger genesis erc.json mea.json pea.json egat.json --name campus --grid-key … --admin-key …
     """
-    from ledger import founding, genesis, institution  # noqa: PLC0415 - see `ledger.commands`
+    from ledger import genesis  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import founding, institution  # noqa: PLC0415
 
     grid, admin = _read_public_key(grid_key), _read_public_key(admin_key)
     rules = founding.make_genesis(name, institution.load_all(entries), grid, admin)
@@ -66,8 +67,10 @@ def begin(
 
         campusgrid ledger begin erc erc.json mea.json pea.json egat.json --genesis genesis.json
     """
-    from ledger import founding, genesis, institution  # noqa: PLC0415 - see `ledger.commands`
-    from ledger.node import memory, settings  # noqa: PLC0415
+    from ledger import genesis  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import founding, institution  # noqa: PLC0415
+    from ledger.node import settings  # noqa: PLC0415
+    from ledger.node.recovery import memory  # noqa: PLC0415
 
     if (config is None) == (folder is None or not entries):
         raise typer.BadParameter("give the folder and all entries, or --config node.toml alone")
@@ -89,7 +92,7 @@ def make_keys(
 
     For example: campusgrid ledger keys make next-vote.key next-cosign.key next-log.key
     """
-    from ledger import founding  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.members import founding  # noqa: PLC0415 - see `ledger.commands`
 
     for file in files:
         typer.echo(f"{founding.make_key(file).public_key.hex()}  {file}")

@@ -29,7 +29,7 @@ def export_snapshot(
 
         campusgrid ledger snapshot export ledger.snapshot --config node.toml
     """
-    from ledger.node import snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node.snapshots import commands as snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
 
     manifest = snapshot_commands.export(config, file)
     typer.echo(
@@ -48,7 +48,7 @@ def import_snapshot(
 
         campusgrid ledger snapshot import ledger.snapshot --config node.toml
     """
-    from ledger.node import snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node.snapshots import commands as snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
 
     manifest = snapshot_commands.put_into(config, file)
     typer.echo(f"the node stands at block {manifest.height}, {manifest.header.id.hex()}")
@@ -67,7 +67,7 @@ def prune(
 
         campusgrid ledger prune --config node.toml --bodies-days 30
     """
-    from ledger.node import snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node.snapshots import commands as snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
 
     days = {"bodies_days": bodies_days, "receipts_days": receipts_days, "index_days": index_days}
     done = snapshot_commands.prune(config, {name: value for name, value in days.items() if value is not None})

@@ -69,9 +69,9 @@ def watch(
         campusgrid ledger watch --url http://mea:9933 --trust trust.json --memory seen/mea --cosign witness.key
         --name pea.example/witness --listen 0.0.0.0:9955
     """
+    from ledger.monitor.watching import WatchPlan, watch  # noqa: PLC0415
     from ledger.node.addresses import split_address  # noqa: PLC0415 - see `ledger.commands`
     from ledger.node.settings import read_key  # noqa: PLC0415
-    from ledger.watching import WatchPlan, watch  # noqa: PLC0415
 
     require_url(url)
     if cosign is not None and (not name or any(character.isspace() or character == "+" for character in name)):
@@ -96,6 +96,6 @@ def check_fork(
 
     For example: campusgrid ledger check-fork seen/mea/fork.json --genesis trust.json --handovers seen/mea/handovers
     """
-    from ledger.watching import check_fork  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.monitor.watching import check_fork  # noqa: PLC0415 - see `ledger.commands`
 
     typer.echo(check_fork(evidence, genesis, handovers))

@@ -14,10 +14,10 @@ from typing import Final
 import structlog
 
 from ledger.codes import Code, Refusal
-from ledger.node import wire
 from ledger.node.chain import Ledger
 from ledger.node.mempool import Mempool, PoolRefusal
-from ledger.node.wire import Frame
+from ledger.node.network import wire
+from ledger.node.network.wire import Frame
 from ledger.transaction import Transaction
 
 MAX_QUEUED_GOSSIP: Final = 10_000

@@ -23,7 +23,7 @@ from ledger.genesis import Parameters
 from ledger.handover import certify
 from ledger.modules import accounts, authorities
 from ledger.modules.module import Event
-from ledger.node.store import Decision, Leaf, Store, TransactionResult
+from ledger.node.storage.store import Decision, Leaf, Store, TransactionResult
 from ledger.records import SettlementLine
 from ledger.runtime import InvalidBlockError, Runtime
 from ledger.state import AUTHORITY_SETS, LedgerState, authorities_at, decode_head

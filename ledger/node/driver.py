@@ -26,17 +26,19 @@ from ledger.consensus.signing import DoubleSigningError
 from ledger.consensus.status import Status
 from ledger.handover import certify
 from ledger.liveness import Progress
-from ledger.node import promises, snapshot_storing, wire
+from ledger.node import promises
 from ledger.node.chain import Candidate, Invalid, NotTheBlock, Position, read_state
-from ledger.node.conduct import Fault
-from ledger.node.copying import Copy
-from ledger.node.disputes import dispute
-from ledger.node.identity import Seat
 from ledger.node.inbox import Inbox
+from ledger.node.network import wire
+from ledger.node.network.conduct import Fault
 from ledger.node.parts import Parts
 from ledger.node.pending_evidence import PendingEvidence
-from ledger.node.signing import Signing
-from ledger.node.store import Signed, SignedType
+from ledger.node.reporting.disputes import dispute
+from ledger.node.signers.identity import Seat
+from ledger.node.signers.signing import Signing
+from ledger.node.snapshots import storing as snapshot_storing
+from ledger.node.snapshots.copying import Copy
+from ledger.node.storage.store import Signed, SignedType
 from ledger.snapshot import SnapshotRefusedError
 
 _FORGERIES: Final = (messages.Refusal.OTHER_CHAIN, messages.Refusal.BAD_SIGNATURE, messages.Refusal.NOT_THE_PROPOSER)

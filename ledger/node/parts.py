@@ -8,17 +8,17 @@ from ledger.consensus.machine import Machine
 from ledger.genesis import Genesis
 from ledger.node.blocks import Blocks
 from ledger.node.chain import Ledger
-from ledger.node.cosigning import Cosigning
-from ledger.node.disk import Disk
 from ledger.node.heads import Heads
-from ledger.node.identity import Identity
 from ledger.node.mempool import Mempool
-from ledger.node.observing import Observer
-from ledger.node.peers import Peers
-from ledger.node.rejoining import Rejoining
-from ledger.node.results import Results
-from ledger.node.snapshots import Snapshots
-from ledger.node.sync import Sync
+from ledger.node.network.peers import Peers
+from ledger.node.network.sync import Sync
+from ledger.node.recovery.rejoining import Rejoining
+from ledger.node.reporting.observing import Observer
+from ledger.node.reporting.results import Results
+from ledger.node.signers.cosigning import Cosigning
+from ledger.node.signers.identity import Identity
+from ledger.node.snapshots.offer import Snapshots
+from ledger.node.storage.disk import Disk
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import structlog
 from ledger.consensus import effects as fx
 from ledger.consensus.evidence import Evidence
 from ledger.node.chain import Ledger
-from ledger.node.disk import Disk
+from ledger.node.storage.disk import Disk
 
 MAX_PENDING_EVIDENCE: Final = 64
 

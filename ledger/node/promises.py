@@ -16,7 +16,7 @@ from ledger.consensus.messages import Message
 from ledger.errors import CorruptedError, MalformedError
 from ledger.handover import Handover
 from ledger.node.chain import Candidate, decide
-from ledger.node.store import Signed, SignedType, Store
+from ledger.node.storage.store import Signed, SignedType, Store
 
 
 @dataclass(frozen=True, slots=True)

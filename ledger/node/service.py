@@ -20,31 +20,32 @@ from ledger.consensus.machine import Machine
 from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.market import clearing
-from ledger.node import identity as node_identity
-from ledger.node import memory, resuming, wire
 from ledger.node.admission import Admission, Admitted
-from ledger.node.arrival import Arrival
 from ledger.node.chain import Candidate, Chain, Ledger
-from ledger.node.conduct import Fault
-from ledger.node.copying import Copy
-from ledger.node.cosigning import Cosigning, decode_provable
-from ledger.node.disk import Disk
 from ledger.node.driver import Driver
 from ledger.node.heads import Heads
-from ledger.node.memory import DATABASE
 from ledger.node.mempool import Mempool, PoolRefusal
+from ledger.node.network import wire
+from ledger.node.network.conduct import Fault
+from ledger.node.network.peers import Peers
+from ledger.node.network.standing import Standing
+from ledger.node.network.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
+from ledger.node.network.wire import Frame, FrameType
 from ledger.node.parts import Parts
-from ledger.node.peers import Peers
-from ledger.node.pruning import Pruner
-from ledger.node.rejoining import Rejoining
-from ledger.node.results import MAX_RESULT_BYTES, Result, decode_result
-from ledger.node.room import Room
+from ledger.node.recovery import memory, resuming
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.recovery.rejoining import Rejoining
+from ledger.node.reporting.results import MAX_RESULT_BYTES, Result, decode_result
 from ledger.node.settings import NodeSettings, SettingsError
-from ledger.node.snapshots import Snapshots
-from ledger.node.standing import Standing
-from ledger.node.store import SignedType, Store
-from ledger.node.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
-from ledger.node.wire import Frame, FrameType
+from ledger.node.signers import identity as node_identity
+from ledger.node.signers.cosigning import Cosigning, decode_provable
+from ledger.node.snapshots.arrival import Arrival
+from ledger.node.snapshots.copying import Copy
+from ledger.node.snapshots.offer import Snapshots
+from ledger.node.snapshots.pruning import Pruner
+from ledger.node.storage.disk import Disk
+from ledger.node.storage.room import Room
+from ledger.node.storage.store import SignedType, Store
 from ledger.runtime import Runtime
 
 RELOADED: Final = ("peers", "tls", "listen", "announce")

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
 from ledger import keys
 from ledger.errors import LedgerError
 from ledger.logs import LogLevels, parse_levels
-from ledger.node import hsm
 from ledger.node.addresses import PEER_PORT, Address, ApiSettings, Section, SocketAddress, resolve, split_address
+from ledger.node.signers import hsm
 
 MAX_SETTINGS_BYTES: Final = 64 * 1024
 OPERATOR_SOCKET: Final = "operator.sock"

@@ -25,8 +25,8 @@ from ledger.modules.accounts import ACCOUNTS, KEYS, Account, KeyOwner
 from ledger.modules.money import HOLDINGS, Holding
 from ledger.node import promises
 from ledger.node.chain import Candidate, Chain
-from ledger.node.cosigning import Provable
-from ledger.node.store import Store
+from ledger.node.signers.cosigning import Provable
+from ledger.node.storage.store import Store
 from ledger.roots import Write
 from ledger.runtime import Runtime
 from ledger.state import LedgerState
@@ -192,7 +192,7 @@ RESTART = """
 import re, sys, time
 from pathlib import Path
 from ledger.node.chain import Chain
-from ledger.node.store import Store
+from ledger.node.storage.store import Store
 from ledger.runtime import Runtime
 from tests.ledger.chain_kit import make_genesis
 genesis = make_genesis(users=int(sys.argv[2]))[0]

@@ -17,7 +17,7 @@ from statistics import median, quantiles
 import httpx
 
 from ledger.genesis import Role
-from ledger.node.store import Signed, SignedType, Store
+from ledger.node.storage.store import Signed, SignedType, Store
 from tests.bench import ledger_network
 from tests.bench.ledger_load import QUICK, sign
 from tests.bench.ledger_network import account, post

@@ -16,10 +16,10 @@ from pathlib import Path
 from ledger import genesis
 from ledger.api.resources import Receipt
 from ledger.authority import Authority, AuthoritySet
-from ledger.client import AccountClient, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Role
 from ledger.keys import PrivateKey
-from ledger.node import memory
+from ledger.node.recovery import memory
+from ledger.remote.client import AccountClient, LedgerClient
 from provisioning import certificates
 from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, wait_for
 from tests.kernels import compile_kernels

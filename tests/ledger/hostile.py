@@ -41,10 +41,13 @@ from ledger.consensus.messages import Proposal, Statement, Vote
 from ledger.consensus.status import Status
 from ledger.envelope import Kind
 from ledger.errors import LedgerError, MalformedError
-from ledger.node import results, settings, snapshot_wire, wire
-from ledger.node.results import Result
-from ledger.node.snapshot_wire import Offer
-from ledger.node.wire import CosignatureReport, Frame, NodeReport
+from ledger.node import settings
+from ledger.node.network import wire
+from ledger.node.network.wire import CosignatureReport, Frame, NodeReport
+from ledger.node.reporting import results
+from ledger.node.reporting.results import Result
+from ledger.node.snapshots import wire as snapshot_wire
+from ledger.node.snapshots.wire import Offer
 from ledger.roots import SUBTREES
 from ledger.trust import TrustRoot
 from tests.ledger import proof_kit, test_receipt_proof

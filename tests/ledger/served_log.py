@@ -12,9 +12,9 @@ from threading import Thread
 from ledger import checkpoint, merkle, tiles
 from ledger.checkpoint import Checkpoint
 from ledger.errors import MalformedError
-from ledger.fork import SignedCheckpoint
 from ledger.handover import encode_all
 from ledger.keys import PrivateKey
+from ledger.monitor.fork import SignedCheckpoint
 from tests.ledger.proof_kit import CHAIN_ID, NAMES, TIME_S, private_key
 
 Keys = dict[str, PrivateKey]

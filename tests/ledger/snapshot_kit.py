@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ledger.node.chain import Candidate, catch_up, decide
-from ledger.node.snapshot_file import SnapshotFile
-from ledger.node.snapshot_making import make
-from ledger.node.store import Store
+from ledger.node.snapshots.file import SnapshotFile
+from ledger.node.snapshots.making import make
+from ledger.node.storage.store import Store
 from ledger.runtime import Runtime
 from tests.ledger.chain_kit import Chain
 

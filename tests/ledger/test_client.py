@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from ledger.client import ClientError, LedgerClient
+from ledger.remote.client import ClientError, LedgerClient
 
 EPOCH: dict[str, object] = {
     "phase": "open", "price_uaip_per_kwh": None, "price_interval": None, "matched_wh": 0, "orders": 0, "import_wh": 0,

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger import checkpoint, fork, policy, witness
+from ledger import checkpoint, policy
 from ledger.checkpoint import SignatureType, VerifierKey
-from ledger.cosigner import Cosigner
-from ledger.fork import parse_note
 from ledger.keys import PrivateKey
-from ledger.watcher import FixedSigners
-from ledger.witness_memory import FORK, WitnessMemory
+from ledger.monitor import fork, witness
+from ledger.monitor.cosigner import Cosigner
+from ledger.monitor.fork import parse_note
+from ledger.monitor.memory import FORK, WitnessMemory
+from ledger.monitor.watcher import FixedSigners
 from tests.ledger import proof_kit
 from tests.ledger.served_log import ServedLog, entries
 

@@ -10,7 +10,7 @@ from ledger.codes import Code
 from ledger.difference import compare
 from ledger.modules import money
 from ledger.modules.authorities import CANDIDATES
-from ledger.node.results import KEPT_DECIDED, KEPT_REFUSED, Refused, Result, Results
+from ledger.node.reporting.results import KEPT_DECIDED, KEPT_REFUSED, Refused, Result, Results
 from ledger.roots import Write
 from tests.ledger.chain_kit import make_chain
 

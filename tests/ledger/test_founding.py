@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from ledger import founding, genesis, institution, keys
-from ledger.client import LedgerClient
+from ledger import genesis, keys
 from ledger.errors import LedgerError
-from ledger.founding import FoundingError
 from ledger.genesis import Genesis
-from ledger.institution import Entry, EntryError
-from ledger.node import identity, memory, settings
-from ledger.node.memory import DATABASE
-from ledger.node.store import Store
+from ledger.members import founding, institution
+from ledger.members.founding import FoundingError
+from ledger.members.institution import Entry, EntryError
+from ledger.node import settings
+from ledger.node.recovery import memory
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.signers import identity
+from ledger.node.storage.store import Store
+from ledger.remote.client import LedgerClient
 from tests.kernels import compile_kernels
 from tests.ledger.node.network import CAMPUSGRID, NAMES, answers, until
 from tests.ports import free_ports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ledger.api.condition import LastClearing, MissedVotes
 from ledger.node.chain import Chain as NodeChain
-from ledger.node.health import ChainHealth, measure_chain
+from ledger.node.reporting.health import ChainHealth, measure_chain
 from tests.ledger.chain_kit import AUTHORITY_NAMES, Chain, make_chain
 from tests.ledger.code_kit import E, buy, sell
 

@@ -49,7 +49,7 @@ def test_lines_below_their_parts_level_are_not_written() -> None:
     program = """
 import structlog
 from ledger.logs import configure, parse_levels
-from ledger.node.observing import Observer
+from ledger.node.reporting.observing import Observer
 from tests.ledger.chain_kit import make_chain
 configure(parse_levels("warning,money=debug"))
 structlog.get_logger("node").info("unwanted")

@@ -10,10 +10,10 @@ import pytest
 
 from ledger import merkle, records, snapshot, tiles
 from ledger.errors import LedgerError, MalformedError
-from ledger.node.snapshot_file import MAGIC, SnapshotFile
-from ledger.node.snapshot_making import NoSnapshotError, make
-from ledger.node.snapshot_storing import put
-from ledger.node.store import Store
+from ledger.node.snapshots.file import MAGIC, SnapshotFile
+from ledger.node.snapshots.making import NoSnapshotError, make
+from ledger.node.snapshots.storing import put
+from ledger.node.storage.store import Store
 from ledger.roots import SUBTREES
 from ledger.runtime import Runtime
 from ledger.snapshot import LEAVES_PER_PART, Manifest, SnapshotRefusedError, check, check_part, parse

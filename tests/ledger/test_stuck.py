@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ledger.api.condition import MISSING, AuthorityCondition, Condition, NilVote
-from ledger.node.nils import NilReason
+from ledger.node.reporting.nils import NilReason
 from ledger.stuck import find_cause
 
 NAMES = ("ERC", "MEA", "PEA", "EGAT")

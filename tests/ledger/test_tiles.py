@@ -13,8 +13,8 @@ import pytest
 
 from ledger import checkpoint, merkle, tiles
 from ledger.errors import MalformedError
-from ledger.node.log_rows import MissingHashError
-from ledger.node.store import Store
+from ledger.node.storage.log_rows import MissingHashError
+from ledger.node.storage.store import Store
 from ledger.tiles import Tile, read_place, write_place
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"

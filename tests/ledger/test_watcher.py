@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from ledger import fork, policy, trust
+from ledger import policy, trust
 from ledger.errors import MalformedError
-from ledger.fork import NoForkError
-from ledger.remote_log import RemoteLog, RemoteLogError
+from ledger.monitor import fork
+from ledger.monitor.fork import NoForkError
+from ledger.monitor.memory import FORK, ForkFoundError, UnusableMemoryError, WitnessMemory
+from ledger.monitor.remote_log import RemoteLog, RemoteLogError
+from ledger.monitor.watcher import ChainSigners, Watcher, WatchError
+from ledger.monitor.watching import check_fork
 from ledger.trust import TrustRoot
-from ledger.watcher import ChainSigners, Watcher, WatchError
-from ledger.watching import check_fork
-from ledger.witness_memory import FORK, ForkFoundError, UnusableMemoryError, WitnessMemory
 from tests.ledger import proof_kit, test_handover
 from tests.ledger.chain_kit import AUTHORITY_NAMES, key_of
 from tests.ledger.reached_by_governance import KEYS

@@ -13,8 +13,8 @@ import pytest
 
 from hil.readiness import json_from, until
 from hil.resources.process import ChildProcess
-from ledger.client import AccountClient, LedgerClient
 from ledger.genesis import Role
+from ledger.remote.client import AccountClient, LedgerClient
 from provisioning import enrolment, keys, layout, settings
 from provisioning.campus import AAIP_PER_AIP, Campus
 from provisioning.enrolment import Enrolment

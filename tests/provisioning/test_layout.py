@@ -14,8 +14,8 @@ from gateway.api.server import make_tls_context
 from gateway.settings import load_bidding, load_gateway, read_key
 from ledger import checkpoint, genesis
 from ledger.genesis import Role
-from ledger.node import identity
 from ledger.node import settings as node_settings
+from ledger.node.signers import identity
 from provisioning import campus, keys, layout, roster
 from provisioning.campus import AAIP_PER_AIP, Campus
 from provisioning.errors import DirectoryError, EnrolmentError

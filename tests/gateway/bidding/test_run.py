@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from ledger.client import LedgerClient, RefusedError
+from ledger.remote.client import LedgerClient, RefusedError
 from tests.gateway.api.test_gate import require_login
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.plant import BOUND_S, EPOCH_S, Plant, wait_for

@@ -15,9 +15,9 @@ import httpx
 
 from ledger import anchor, checkpoint, reading, receipt_proof
 from ledger.anchor import NO_ANCHOR, Anchor
-from ledger.client import LedgerClient
 from ledger.codes import Code
 from ledger.reading import Beacon
+from ledger.remote.client import LedgerClient
 from tests.gateway.ledger_node import LedgerNode, made_node
 from tests.gateway.plant import EPOCH_S, ROOT, Holder, Pen, Plant, ended, wait_for
 

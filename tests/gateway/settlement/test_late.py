@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
-from ledger.client import LedgerClient
 from ledger.codes import Code
 from ledger.records import LineFlag
+from ledger.remote.client import LedgerClient
 from tests.gateway.ledger_node import made_node
 from tests.gateway.plant import EPOCH_S, Holder, Plant, ended, wait_for
 from tests.gateway.settlement.test_reporter import states

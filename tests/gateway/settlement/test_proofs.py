@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client import LedgerClient
 from ledger.genesis import Parameters
+from ledger.remote.client import LedgerClient
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.plant import EPOCH_S, ROOT, Holder, Plant, ended, wait_for
 from tests.gateway.settlement.test_reporter import accepted, states

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 
-from ledger.client import LedgerClient
+from ledger.remote.client import LedgerClient
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.plant import EPOCH_S, Pen, Plant, wait_for
 

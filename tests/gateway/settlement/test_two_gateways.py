@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ledger import envelope
-from ledger.client import LedgerClient
 from ledger.codes import Code
 from ledger.keys import PrivateKey
+from ledger.remote.client import LedgerClient
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Line, Plant, open_receipt, wait_for
 from tests.ports import free_port

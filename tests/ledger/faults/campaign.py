@@ -20,8 +20,9 @@ from pathlib import Path
 from random import Random
 
 from ledger.api.resources import NodeStatus
-from ledger.client import ClientError
-from ledger.node import backup, settings
+from ledger.node import settings
+from ledger.node.recovery import backup
+from ledger.remote.client import ClientError
 from tests.ledger.faults import campus as campuses
 from tests.ledger.faults import verdict
 from tests.ledger.faults.campus import CLIENTS, TWIN, Campus

@@ -11,8 +11,8 @@ from ledger.block import Block, Commit
 from ledger.genesis import Genesis
 from ledger.modules import accounts, money
 from ledger.modules.market.supply import measure_supply
-from ledger.node.memory import DATABASE
-from ledger.node.store import Store
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.storage.store import Store
 from ledger.runtime import InvalidBlockError, Runtime
 from tests.ledger.faults.history import Outcome
 

@@ -11,7 +11,7 @@ from random import Random
 from typing import Self, TypeVar
 
 from ledger import transaction
-from ledger.client import ClientError, LedgerClient, RefusedError
+from ledger.remote.client import ClientError, LedgerClient, RefusedError
 from tests.ledger.faults.campus import BALANCE_AAIP, CLIENTS, Campus
 from tests.ledger.faults.history import History, Outcome, Read, Sight, Transfer
 from tests.ledger.node.network import NAMES, account_key

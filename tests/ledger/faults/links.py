@@ -1,7 +1,8 @@
 """The network between real nodes: one TCP relay for each directed link, which the test cuts, stalls and mends.
 
-A node writes only on links that it dialled and reads only on those that it accepted (ledger/node/peers.py). So what
-passes through the relay of (source, target) is what the source says to the target, and cutting it cuts one way.
+A node writes only on links that it dialled and reads only on those that it accepted (ledger/node/network/peers.py).
+So what passes through the relay of (source, target) is what the source says to the target, and cutting it cuts one
+way.
 """
 
 from __future__ import annotations

@@ -16,8 +16,9 @@ import httpx
 from ledger.api.operator import make_operator_app
 from ledger.api.source import NodeSource
 from ledger.consensus.messages import Proposal, sign
-from ledger.node import snapshot_wire, wire
-from ledger.node.wire import CosignatureReport, Frame, FrameType, NodeReport
+from ledger.node.network import wire
+from ledger.node.network.wire import CosignatureReport, Frame, FrameType, NodeReport
+from ledger.node.snapshots import wire as snapshot_wire
 from tests.ledger.hostile import Target, targets
 from tests.ledger.mangling import EDGES, mangle
 from tests.ledger.node.network import NAMES, make_network, until

@@ -23,9 +23,9 @@ from cryptography.x509.oid import NameOID
 
 from ledger import genesis, keys
 from ledger.authority import Authority, AuthoritySet
-from ledger.client import AccountClient, ClientError, LedgerClient
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
-from ledger.node import memory
+from ledger.node.recovery import memory
+from ledger.remote.client import AccountClient, ClientError, LedgerClient
 from tests.kernels import compile_kernels
 from tests.ports import free_ports
 

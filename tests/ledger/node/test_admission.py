@@ -17,12 +17,12 @@ from ledger.api import bulk
 from ledger.api.problems import install
 from ledger.api.source import Source
 from ledger.codes import Code, Refusal
-from ledger.node import wire
 from ledger.node.admission import MAX_QUEUED_GOSSIP, Admission, Admitted
 from ledger.node.chain import Chain as NodeChain
 from ledger.node.chain import Ledger
 from ledger.node.mempool import Mempool
-from ledger.node.wire import Frame
+from ledger.node.network import wire
+from ledger.node.network.wire import Frame
 from ledger.transaction import MAX_TRANSACTION_BYTES
 from tests.ledger.chain_kit import Chain, make_chain
 

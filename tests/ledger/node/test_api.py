@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from gateway.cli import run as run_campusgrid
 from ledger import checkpoint, envelope, keys, proof, reading, transaction
-from ledger.client import ClientError, LedgerClient, RefusedError, ViewingKey
 from ledger.reading import ClockQuality, Reading, Reason, Status
+from ledger.remote.client import ClientError, LedgerClient, RefusedError, ViewingKey
 from ledger.transaction import Call
 from tests.ledger.node.network import (
     ADMIN,

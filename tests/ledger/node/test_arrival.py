@@ -10,12 +10,12 @@ import pytest
 
 from ledger import cbor, snapshot
 from ledger.errors import MalformedError
-from ledger.node import snapshot_wire
-from ledger.node.arrival import ANSWER_TIMEOUT_S, MAX_ASKED, PATIENCE_S, Arrival
-from ledger.node.copying import Copy
-from ledger.node.snapshot_file import SnapshotFile
-from ledger.node.snapshot_wire import Offer
-from ledger.node.wire import Frame, FrameType
+from ledger.node.network.wire import Frame, FrameType
+from ledger.node.snapshots import wire as snapshot_wire
+from ledger.node.snapshots.arrival import ANSWER_TIMEOUT_S, MAX_ASKED, PATIENCE_S, Arrival
+from ledger.node.snapshots.copying import Copy
+from ledger.node.snapshots.file import SnapshotFile
+from ledger.node.snapshots.wire import Offer
 from tests.ledger.snapshot_kit import make_snapshot, store_chain
 from tests.ledger.test_handover import play
 

@@ -14,12 +14,15 @@ import pytest
 
 from ledger import genesis
 from ledger.genesis import Genesis
-from ledger.node import backup, memory, settings, snapshot_storing, verifying
-from ledger.node.backup import BackupError
-from ledger.node.database import claim
-from ledger.node.memory import DATABASE
+from ledger.node import settings
+from ledger.node.recovery import backup, memory
+from ledger.node.recovery.backup import BackupError
+from ledger.node.recovery.memory import DATABASE
 from ledger.node.settings import NodeSettings
-from ledger.node.store import Signed, SignedType, Store, StoreError
+from ledger.node.snapshots import storing as snapshot_storing
+from ledger.node.storage import verifying
+from ledger.node.storage.database import claim
+from ledger.node.storage.store import Signed, SignedType, Store, StoreError
 from tests.ledger.chain_kit import Chain, make_chain
 from tests.ledger.node.network import NAMES, make_network
 from tests.ledger.snapshot_kit import make_snapshot, store_chain

@@ -18,9 +18,9 @@ import pytest
 
 from gateway.cli import run as run_campusgrid
 from ledger import checkpoint, envelope, keys, proof, reading
-from ledger.client import LedgerClient
 from ledger.reading import ClockQuality, Reading, Reason, Status
 from ledger.records import LineFlag
+from ledger.remote.client import LedgerClient
 from tests.ledger.node.network import ADMIN, NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
 
 EPOCH_S = 4

@@ -6,7 +6,7 @@ from ledger.api.condition import MISSING, NIL
 from ledger.consensus.effects import Step
 from ledger.consensus.status import Status
 from ledger.envelope import Kind
-from ledger.node.condition import find_vote, list_lacking
+from ledger.node.reporting.condition import find_vote, list_lacking
 from tests.ledger.consensus.scenario import authorities
 
 MEMBERS = authorities(4)

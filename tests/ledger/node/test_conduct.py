@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.node.conduct import BURST_S, COSTS, FIRST_CUT_OFF_S, FULL_SCORE, MAX_CUT_OFF_S, QUOTAS, Conduct, Fault
-from ledger.node.wire import MAX_PAYLOAD_BYTES, FrameType
+from ledger.node.network.conduct import (
+    BURST_S,
+    COSTS,
+    FIRST_CUT_OFF_S,
+    FULL_SCORE,
+    MAX_CUT_OFF_S,
+    QUOTAS,
+    Conduct,
+    Fault,
+)
+from ledger.node.network.wire import MAX_PAYLOAD_BYTES, FrameType
 
 
 def misbehave(conduct: Conduct, now_s: float) -> None:

@@ -10,8 +10,8 @@ from ledger import block, keys
 from ledger.authority import Authority, AuthoritySet
 from ledger.block import Header
 from ledger.checkpoint import Checkpoint
-from ledger.node.cosigning import Cosigning, decode_provable
-from ledger.node.wire import CosignatureReport
+from ledger.node.network.wire import CosignatureReport
+from ledger.node.signers.cosigning import Cosigning, decode_provable
 
 KEYS = [keys.PrivateKey(bytes([place]) * 32) for place in range(4)]
 SET = AuthoritySet(

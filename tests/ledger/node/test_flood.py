@@ -17,14 +17,15 @@ from pathlib import Path
 
 from ledger import transaction
 from ledger.block import MAX_BLOCK_BYTES, Commit
-from ledger.client import LedgerClient
 from ledger.consensus.effects import Step
 from ledger.consensus.messages import Proposal, Vote, sign
 from ledger.consensus.status import Status
 from ledger.envelope import Kind
-from ledger.node import peers, settings, wire
-from ledger.node.results import Result
-from ledger.node.wire import CosignatureReport, Frame, FrameType, NodeReport
+from ledger.node import settings
+from ledger.node.network import peers, wire
+from ledger.node.network.wire import CosignatureReport, Frame, FrameType, NodeReport
+from ledger.node.reporting.results import Result
+from ledger.remote.client import LedgerClient
 from ledger.transaction import Call
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, until
 from tests.ports import free_ports

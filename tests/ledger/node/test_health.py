@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import ledger
 from gateway.cli import run as run_campusgrid
-from ledger.node.nils import NilReason
-from ledger.node.room import MIN_SPAN_S, SAMPLE_S, Room
+from ledger.node.reporting.nils import NilReason
+from ledger.node.storage.room import MIN_SPAN_S, SAMPLE_S, Room
 from tests.ledger.node.network import NAMES, OTHER, Network
 
 FILE = Path(ledger.__file__).parent / "node" / "alerts.yml"

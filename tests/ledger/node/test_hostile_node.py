@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ledger.node.wire import FrameType
+from ledger.node.network.wire import FrameType
 from tests.ledger.node.hostile_node import attack_node
 
 

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gateway.cli import run as run_campusgrid
 from ledger import keys
-from ledger.node import hsm, settings
+from ledger.node import settings
 from ledger.node.settings import SettingsError
+from ledger.node.signers import hsm
 from ledger.statements import is_possession
 from provisioning.toolchain.softhsm import UTILITY
 from tests.ledger.node.network import OTHER, Network, until

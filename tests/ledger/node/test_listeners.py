@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from ledger import operator
 from ledger.api.app import make_app
 from ledger.api.limits import MAX_QUERY_BYTES, MAX_RUNNING, Limits, Rates
 from ledger.api.sockets import bind, reachable
 from ledger.node import settings
 from ledger.node.addresses import ApiSettings
-from ledger.operator import OperatorError
+from ledger.remote import operator
+from ledger.remote.operator import OperatorError
 from tests.ledger.node.network import Network, make_network
 from tests.ports import free_port
 

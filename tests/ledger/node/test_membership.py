@@ -11,11 +11,12 @@ from functools import partial
 
 import pytest
 
-from ledger import cbor, checkpoint, keys, membership
-from ledger.client import AccountClient, LedgerClient
+from ledger import cbor, checkpoint, keys
 from ledger.handover import parse_all, walk
+from ledger.members import membership
 from ledger.node import settings
 from ledger.proof import ProofRefusedError, check_cosigned
+from ledger.remote.client import AccountClient, LedgerClient
 from tests.ledger.node.network import OTHER, Network, account_key, until, write_keys
 
 NEWCOMER = bytes(8)

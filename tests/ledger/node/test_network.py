@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from ledger.checkpoint import parse_note
-from ledger.client import AccountClient
-from ledger.node.sync import WINDOW_BLOCKS
+from ledger.node.network.sync import WINDOW_BLOCKS
+from ledger.remote.client import AccountClient
 from tests.ledger.node.network import NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
 
 EVERYONE = tuple(range(len(NAMES)))

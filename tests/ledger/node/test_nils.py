@@ -6,7 +6,7 @@ import pytest
 
 from ledger.consensus import effects as do
 from ledger.consensus.messages import Vote
-from ledger.node.nils import Nil, NilReason, explain
+from ledger.node.reporting.nils import Nil, NilReason, explain
 from tests.ledger.consensus.scenario import Stage, block_id
 
 BEGIN = ("start 1", "work", "timeout new 0")

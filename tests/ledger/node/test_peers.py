@@ -13,15 +13,16 @@ import pytest
 import pytest_asyncio
 
 from ledger.authority import AuthoritySet
-from ledger.node import links, settings, wire
-from ledger.node import peers as node_peers
+from ledger.node import settings
 from ledger.node.chain import Position
-from ledger.node.conduct import BURST_S, QUOTAS, Fault
-from ledger.node.links import Outbox
-from ledger.node.peers import Peers
+from ledger.node.network import links, wire
+from ledger.node.network import peers as node_peers
+from ledger.node.network.conduct import BURST_S, QUOTAS, Fault
+from ledger.node.network.links import Outbox
+from ledger.node.network.peers import Peers
+from ledger.node.network.standing import Standing
+from ledger.node.network.wire import CosignatureReport, Frame, FrameType
 from ledger.node.settings import SettingsError
-from ledger.node.standing import Standing
-from ledger.node.wire import CosignatureReport, Frame, FrameType
 from ledger.runtime import Runtime
 from tests.ledger.node.network import NAMES, CertificateAuthority, Network, make_network, until
 from tests.ports import free_ports

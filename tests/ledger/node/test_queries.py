@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.cli import run as run_campusgrid
-from ledger.client import LedgerClient, RefusedError
+from ledger.remote.client import LedgerClient, RefusedError
 from tests.ledger.node.network import ADMIN, USER, Network, account_key
 
 

@@ -20,9 +20,9 @@ from websockets.exceptions import ConnectionClosed
 
 from gateway.cli import run as run_campusgrid
 from ledger.api import stream
-from ledger.client import ClientError, LedgerClient
 from ledger.errors import CorruptedError
-from ledger.node.store import StoreError
+from ledger.node.storage.store import StoreError
+from ledger.remote.client import ClientError, LedgerClient
 from ledger.state import LedgerState
 from tests.ledger.node.network import CAMPUSGRID, OTHER, PATIENCE_S, USER, Network, answers, make_network, until
 from tests.ledger.node.served import opened, served

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from ledger import membership, transaction
-from ledger.client import LedgerClient, NotFinalError
-from ledger.node import backup, memory, resuming, settings
+from ledger import transaction
+from ledger.members import membership
+from ledger.node import settings
 from ledger.node.chain import Chain
-from ledger.node.memory import DATABASE
-from ledger.node.resuming import Permission, ResumeError
+from ledger.node.recovery import backup, memory, resuming
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.recovery.resuming import Permission, ResumeError
 from ledger.node.settings import NodeSettings
-from ledger.node.store import Store
+from ledger.node.storage.store import Store
+from ledger.remote.client import LedgerClient, NotFinalError
 from ledger.runtime import Runtime
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, until
 from tests.ledger.node.test_membership import traffic

@@ -20,16 +20,18 @@ from ledger.consensus.evidence import Evidence
 from ledger.consensus.messages import Message, Vote, sign
 from ledger.envelope import Kind
 from ledger.modules.authorities import prove_synced
-from ledger.node import settings, status, wire
+from ledger.node import settings
 from ledger.node.admission import Admitted
 from ledger.node.chain import Chain
 from ledger.node.inbox import MAX_QUEUED_JOBS
-from ledger.node.memory import DATABASE
 from ledger.node.mempool import PoolCode, PoolRefusal
-from ledger.node.results import decode_result
+from ledger.node.network import wire
+from ledger.node.network.wire import Frame, FrameType, NodeReport
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.reporting import status
+from ledger.node.reporting.results import decode_result
 from ledger.node.service import REPORT_INTERVAL_S, Node
-from ledger.node.store import Signed, SignedType, Store
-from ledger.node.wire import Frame, FrameType, NodeReport
+from ledger.node.storage.store import Signed, SignedType, Store
 from ledger.runtime import Runtime
 from ledger.state import LedgerState
 from ledger.statements import sign_possession

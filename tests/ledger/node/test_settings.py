@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.node import identity, settings
-from ledger.node.identity import Identity, Seat
+from ledger.node import settings
 from ledger.node.service import Node
 from ledger.node.settings import SettingsError
+from ledger.node.signers import identity
+from ledger.node.signers.identity import Identity, Seat
 from tests.ledger.node.network import NAMES, Network, make_network
 
 

@@ -12,12 +12,12 @@ from typer.testing import CliRunner
 from ledger import genesis, merkle, records, tiles
 from ledger.cli import app
 from ledger.errors import LedgerError
-from ledger.node import snapshot_commands
 from ledger.node.chain import Candidate, decide, read_state
-from ledger.node.memory import DATABASE
-from ledger.node.pruned_rows import Kept
-from ledger.node.snapshots import FOLDER, SUFFIX
-from ledger.node.store import Store
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.snapshots import commands as snapshot_commands
+from ledger.node.snapshots.offer import FOLDER, SUFFIX
+from ledger.node.storage.pruned_rows import Kept
+from ledger.node.storage.store import Store
 from ledger.records import SettlementLine
 from tests.ledger.chain_kit import START_EPOCH, Chain, make_chain
 from tests.ledger.snapshot_kit import make_snapshot, store_chain

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger.client import RefusedError
 from ledger.genesis import GenesisAccount, Role
-from ledger.node.memory import DATABASE
-from ledger.node.pruned_rows import Kept
-from ledger.node.store import Store
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.storage.pruned_rows import Kept
+from ledger.node.storage.store import Store
+from ledger.remote.client import RefusedError
 from tests.ledger.node.network import OTHER, PATIENCE_S, START_TIMEOUT_S, Network, account_key, make_network, until
 from tests.ledger.node.test_membership import traffic
 

@@ -10,8 +10,8 @@ import pytest
 from ledger.consensus.signing import DoubleSigningError
 from ledger.errors import CorruptedError
 from ledger.node.chain import Chain
-from ledger.node.memory import DATABASE
-from ledger.node.store import Signed, SignedType, Store, StoreError
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.storage.store import Signed, SignedType, Store, StoreError
 from ledger.runtime import Runtime
 from tests.ledger.node.network import make_network
 

@@ -15,11 +15,11 @@ import pytest_asyncio
 from ledger import cbor, transaction
 from ledger.api.events import Cursor, Filter, Page, Pruned, read_page
 from ledger.api.resources import PlacedEvent
-from ledger.client import LedgerClient, RefusedError
-from ledger.following import SubscriptionRefusedError
-from ledger.node.memory import DATABASE
-from ledger.node.pruned_rows import Kept
-from ledger.node.store import Store
+from ledger.node.recovery.memory import DATABASE
+from ledger.node.storage.pruned_rows import Kept
+from ledger.node.storage.store import Store
+from ledger.remote.client import LedgerClient, RefusedError
+from ledger.remote.following import SubscriptionRefusedError
 from ledger.transaction import Call
 from tests.ledger.node.network import OTHER, USER, Network, account_key
 from tests.ledger.node.streams import PATIENCE_S, hear, opened, say

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.block import Commit
-from ledger.node.sync import DISTRUST_S, REQUEST_TIMEOUT_S, WINDOW_BLOCKS, BlockRange, DecidedBlock, Sync
+from ledger.node.network.sync import DISTRUST_S, REQUEST_TIMEOUT_S, WINDOW_BLOCKS, BlockRange, DecidedBlock, Sync
 
 
 def block_of(peer: str, height: int) -> DecidedBlock:

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ledger import checkpoint, merkle, tiles, trust, witness
-from ledger.fork import parse_note
+from ledger import checkpoint, merkle, tiles, trust
+from ledger.monitor import witness
+from ledger.monitor.fork import parse_note
+from ledger.monitor.remote_log import RemoteLog
 from ledger.node.settings import read_key
-from ledger.remote_log import RemoteLog
 from ledger.trust import TrustRoot
 from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, START_TIMEOUT_S, Network, until
 from tests.ledger.served_log import ServedLog, entries, served

@@ -13,9 +13,9 @@ from ledger.block import Commit
 from ledger.consensus.effects import Step
 from ledger.consensus.status import Status
 from ledger.errors import MalformedError
-from ledger.node import wire
-from ledger.node.results import ReceiptResult, Result, decode_result
-from ledger.node.wire import CosignatureReport, Frame, NodeReport
+from ledger.node.network import wire
+from ledger.node.network.wire import CosignatureReport, Frame, NodeReport
+from ledger.node.reporting.results import ReceiptResult, Result, decode_result
 from ledger.roots import Write
 
 COMMIT = Commit(3, 1, b"i" * 32, ((0, b"s" * 64), (2, b"t" * 64)))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import CorruptedError
-from ledger.node.sign_state import Signed, SignedType
-from ledger.node.store import Store
+from ledger.node.storage.sign_state import Signed, SignedType
+from ledger.node.storage.store import Store
 
 CHAIN = b"simulate"
 PROMISES = 6

@@ -13,7 +13,7 @@ import pytest
 from ledger.consensus.messages import Message, Vote, sign
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
-from ledger.node.store import Signed, SignedType, Store
+from ledger.node.storage.store import Signed, SignedType, Store
 from ledger.simulation.disk import Disk
 from ledger.simulation.surroundings import PowerCut
 

@@ -1,0 +1,1 @@
+"""How institutions begin a ledger and join one."""

@@ -1,0 +1,1 @@
+"""Backups, and a node that may have forgotten what it signed."""

@@ -1,0 +1,1 @@
+"""What a node tells its operators: status, health, metrics, why it waits, and what it computed."""

@@ -1,0 +1,1 @@
+"""Who a node is, the keys it signs with, and what it cosigns."""

@@ -1,0 +1,1 @@
+"""The ways to ask nodes over the network: any of them will do."""
