@@ -8,9 +8,10 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import TypeAdapter
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ledger.api.resources import Problem
 
@@ -51,7 +52,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_gone)
     app.add_exception_handler(Exception, _on_fault)
+
+
+async def _on_gone(_request: Request, _error: Exception) -> Response:
+    """Say nothing to a client that went before its body was there: nobody hears it, and it is no fault of the node."""
+    return Response(status_code=HTTPStatus.BAD_REQUEST)
 
 
 def describe(problem: ProblemError) -> dict[str, Any]:

@@ -148,7 +148,7 @@ class Peers:
     async def _listen(self, address: Address, contexts: tls.Contexts) -> asyncio.Server:
         try:
             return await asyncio.start_server(
-                self._accept,
+                self._take_in,
                 address.host,
                 address.port,
                 ssl=contexts.server,
@@ -166,26 +166,22 @@ class Peers:
             self._server.close()
         self._server = server
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _take_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Read a link that came, in a task of ours: asyncio's own would call it a fault when it is cancelled."""
         if self._is_closing or self._greeting >= MAX_GREETING:
             writer.close()  # when closing: its handshake ended in that very step, no task of ours knew it yet
-            return
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        name = tls.peer_name(writer)
+        else:
+            self._spawn(self._accept(tls.peer_name(writer), reader)).add_done_callback(lambda _: writer.close())
+
+    async def _accept(self, name: str, reader: asyncio.StreamReader) -> None:
         try:
             await self._read_link(name, reader)
         except (PeerFaultError, MalformedError) as error:
             log.warning("peer refused", peer=name, error=str(error))
-            if self._is_read_by(name, task):
-                self.by_name[name].reading = None  # it ends here: cancelled it would end as a fault of this node's
+            if self._is_read_here(name):
                 self.blame(name, Fault.PROTOCOL)
         except (OSError, asyncio.IncompleteReadError, TimeoutError, asyncio.CancelledError) as error:
             log.debug("incoming link closed", peer=name, error=repr(error))
-        finally:
-            self._tasks.discard(task)
-            writer.close()
 
     async def _read_link(self, name: str, reader: asyncio.StreamReader) -> None:
         self._require_standing(name)
@@ -215,10 +211,10 @@ class Peers:
         if hello.kind is not FrameType.HELLO or cbor.decode(hello.payload) != [PROTOCOL, self._chain_id, name]:
             raise PeerFaultError(f"{name} speaks another protocol, or for another chain: compare the genesis files")
 
-    def _is_read_by(self, name: str, task: asyncio.Task[None]) -> bool:
-        """Tell whether *task* reads this peer's link: until its HELLO a stranger may be at fault, or a setting."""
+    def _is_read_here(self, name: str) -> bool:
+        """Tell whether this task reads the peer's link: until its HELLO a stranger may be at fault, or a setting."""
         peer = self.by_name.get(name)
-        return peer is not None and peer.reading is task
+        return peer is not None and peer.reading is asyncio.current_task()
 
     def _require_standing(self, name: str) -> None:
         if not self._standing.may_link(name):

@@ -140,6 +140,18 @@ async def test_a_body_that_does_not_come_is_not_waited_for(lone: Network, monkey
     assert b'"code":"body_too_slow"' in answer
 
 
+async def test_a_client_that_goes_in_the_midst_of_its_body_is_no_fault_of_the_node(lone: Network) -> None:
+    address = httpx.URL(lone.urls[0])
+    _, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"POST /v1/transactions HTTP/1.1\r\nHost: node\r\nContent-Length: 500\r\n\r\nhalf")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    async with lone.client(0) as client:
+        await client.status()
+    assert "Traceback" not in lone.log(0)
+
+
 async def test_rows_of_a_block_are_not_for_strangers() -> None:
     node: Any = None  # it is not even asked
     source: Any = SimpleNamespace(shows_intervals=False)
