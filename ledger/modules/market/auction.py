@@ -6,13 +6,12 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ledger import cbor
 from ledger.codes import Code, Refusal
 from ledger.genesis import Role
 from ledger.market.book import Order, Rule, Side, build_arrays
-from ledger.market.clearing import ArrayClearing, clear_arrays
 from ledger.modules import money
 from ledger.modules.market.orders import measure_lock
 from ledger.modules.market.rollovers import roll_orders
@@ -38,6 +37,9 @@ from ledger.modules.market.tables import (
 )  # fmt: skip
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context
+
+if TYPE_CHECKING:
+    from ledger.market.clearing import ArrayClearing
 from ledger.records import ClearingRecord
 
 MAX_CLEARINGS_PER_BLOCK: Final = 4
@@ -95,6 +97,8 @@ def _next_clear(context: Context, epoch: int) -> int:
 
 def _clear(context: Context, epoch: int) -> None:
     """Clear the book of *epoch*."""
+    from ledger.market.clearing import clear_arrays  # noqa: PLC0415 - it loads numba, which a node does at its start
+
     context.state.delete(UNCLEARED, epoch_key(epoch))
     entries = sorted(context.state.scan(ORDERS, epoch_key(epoch)), key=lambda entry: entry[1].sequence)
     book = read_epoch(context.state, epoch, context.parameters)
