@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ledger.commands import (
+    archiving,
     asking,
     authorities,
     backups,
@@ -43,6 +44,7 @@ for command in (
     backups.backup,
     backups.restore,
     backups.verify_db,
+    archiving.archive,
     setup.init,
     setup.begin,
     watching.watch,

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 from fastapi.responses import PlainTextResponse, Response
 
-from ledger import checkpoint, handover, tiles
+from ledger import handover, tiles
 from ledger.api.parameters import CborResponse
 from ledger.api.problems import not_found
 from ledger.api.source import Source
@@ -38,8 +38,7 @@ def routes(source: Source) -> APIRouter:
         provable = source.provable
         if provable is None:
             raise not_found("no_checkpoint", "no checkpoint has a quorum of cosignatures yet")
-        own = checkpoint.sign_as_log(provable.checkpoint, source.log_key)
-        return checkpoint.note(provable.checkpoint, (own, *provable.lines))
+        return provable.note(source.log_key)
 
     @router.get("/handovers", response_class=CborResponse)
     async def read_handovers() -> Response:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ledger.commands.bars import bar
 
 Config = Annotated[Path, typer.Option(help="The node's settings, node.toml.")]
 
@@ -27,7 +27,7 @@ def backup(
     from ledger.node.recovery import backup as backups  # noqa: PLC0415 - see `ledger.commands`
 
     read = settings.load(config)
-    with _bar("copying") as show:
+    with bar("copying") as show:
         made = backups.make(read, target, with_keys=with_keys, progress=lambda *at: show("copying", *at))
     typer.echo(f"{target}: {made.name} as of block {made.height} ({made.block_id[:16]}…), {len(made.files)} files")
 
@@ -43,7 +43,7 @@ def restore(source: Annotated[Path, typer.Argument(help="A folder that `backup` 
     from ledger.node import settings  # noqa: PLC0415
     from ledger.node.recovery import backup as backups  # noqa: PLC0415 - see `ledger.commands`
 
-    with _bar("checking") as show:
+    with bar("checking") as show:
         found = backups.restore(settings.load(config), source, lambda *at: show("checking", *at))
     typer.echo(f"restored {found.name} as of block {found.height}; start the node: it catches up before it signs")
 
@@ -62,7 +62,7 @@ def verify_db(
     from ledger.node.storage import verifying  # noqa: PLC0415
 
     read = settings.load(config)
-    with _bar("file") as show:
+    with bar("file") as show:
         report = verifying.verify(read.data_dir / DATABASE, genesis.load(read.genesis), show, full=full)
     for fault in report.faults:
         typer.echo(fault, err=True)
@@ -75,15 +75,3 @@ def verify_db(
         raise typer.Exit(1)
     executed = f", {report.executed} of them executed anew" if full else ""
     typer.echo(f"sound: {report.blocks} blocks up to {report.height}{executed}, {report.leaves} leaves of the log")
-
-
-@contextmanager
-def _bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar on a terminal; what is given is told (what, done, total)."""
-    from rich.console import Console  # noqa: PLC0415 - see `ledger.commands`
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(first)
-        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)

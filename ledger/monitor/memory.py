@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
 from typing import Final, Self
 
+from ledger import files
 from ledger.errors import LedgerError, MalformedError
 from ledger.monitor import fork
 from ledger.monitor.fork import Fork, SignedCheckpoint
@@ -83,17 +83,7 @@ class WitnessMemory:
 
     def write(self, name: str, data: bytes) -> None:
         """Replace the file *name* by *data*: after a power cut there is the one or the other."""
-        path, fresh = self.directory / name, self.directory / f"{name}.new"
-        with fresh.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        descriptor = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        files.replace(self.directory / name, data)
 
     def _read_checkpoint(self) -> SignedCheckpoint | None:
         data = self.read(CHECKPOINT)

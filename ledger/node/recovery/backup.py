@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from ledger import genesis
+from ledger import files, genesis
 from ledger.errors import LedgerError
 from ledger.node.recovery import memory
 from ledger.node.recovery.memory import DATABASE
@@ -80,9 +80,9 @@ def make(settings: NodeSettings, target: Path, *, with_keys: bool, progress: Pro
             _copy_files(settings, draft, with_keys=with_keys)
             manifest = _describe(settings, draft)
             _write(draft / MANIFEST, (json.dumps(asdict(manifest), indent=2) + "\n").encode())
-            _sync_folder(draft)
+            files.sync_folder(draft)
             draft.rename(target)
-            _sync_folder(target.parent)
+            files.sync_folder(target.parent)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
@@ -146,7 +146,7 @@ def _put_back(copy: Path, data_dir: Path, chain_id: bytes) -> None:
     draft.rename(data_dir / DATABASE)
     for leftover in data_dir.glob(f"{draft.stem}.*"):
         leftover.unlink()
-    _sync_folder(data_dir)
+    files.sync_folder(data_dir)
 
 
 def _copy_database(live: Path, target: Path, progress: Progress) -> None:
@@ -170,7 +170,7 @@ def _copy_files(settings: NodeSettings, draft: Path, *, with_keys: bool) -> None
         (draft / KEYS).mkdir(mode=0o700)
         for file in settings.keys.files:
             _write(draft / KEYS / file.name, file.read_bytes())
-        _sync_folder(draft / KEYS)
+        files.sync_folder(draft / KEYS)
 
 
 def _describe(settings: NodeSettings, draft: Path) -> Manifest:
@@ -179,10 +179,10 @@ def _describe(settings: NodeSettings, draft: Path) -> Manifest:
     if stored is None or chain_id is None:
         raise BackupError(f"{settings.data_dir / DATABASE} has no chain in it yet; start the node first")
     header = decode_head(stored).header
-    files = sorted(path for path in draft.rglob("*") if path.is_file())
+    found = sorted(path for path in draft.rglob("*") if path.is_file())
     return Manifest(
         FORMAT, chain_id.hex(), settings.name, header.height, header.id.hex(), time.time_ns() // 1_000_000,
-        {str(path.relative_to(draft)): [path.stat().st_size, _hash(path, _tell_nobody)] for path in files},
+        {str(path.relative_to(draft)): [path.stat().st_size, _hash(path, _tell_nobody)] for path in found},
     )  # fmt: skip
 
 
@@ -230,14 +230,6 @@ def _write(path: Path, content: bytes) -> None:
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _tell_nobody(_done: int, _total: int) -> None:

@@ -24,6 +24,11 @@ class Provable:
     checkpoint: Checkpoint
     lines: tuple[SignatureLine, ...]
 
+    def note(self, log_key: keys.PrivateKey) -> str:
+        """Return the signed note under which whoever has *log_key* serves the checkpoint."""
+        own = checkpoint.sign_as_log(self.checkpoint, log_key)
+        return checkpoint.note(self.checkpoint, (own, *self.lines))
+
     def encode(self) -> bytes:
         """Return what the store keeps."""
         lines = [[line.name, line.data] for line in self.lines]
