@@ -26,11 +26,20 @@ from ledger.node.settings import NodeSettings, SettingsError
 
 FIRST_BACKOFF_S: Final = 0.1
 MAX_BACKOFF_S: Final = 2.0
+MAX_REFUSED_BACKOFF_S: Final = 10.0
+"""For a peer that answers and closes the link at once: an operator must act, or a time must pass."""
+HELD_S: Final = 3.0
+"""A link is told of as up once it has held so long: one that the peer does not want is closed well before."""
 CONNECT_TIMEOUT_S: Final = 5.0
 SILENCE_TIMEOUT_S: Final = 15.0
 MAX_GREETING: Final = 32
 """Incoming links that have not said who they are; beyond it new ones are closed."""
 PROTOCOL: Final = 1
+
+_CLOSED_AT_ONCE: Final = (
+    "its log says why, as `peer refused` or `peer cut off`: it must name this node in `peers` unless the chain does,"
+    " have this node's certificate in its peers.crt, and be of the same chain; a peer that is cut off waits"
+)
 
 log = structlog.get_logger("peers")
 
@@ -45,7 +54,8 @@ Greet = Callable[[str], None]
 class Peer:
     """One other institution: where it listens, what waits for it, how it behaves, and what it last said of itself.
 
-    `configured` is its address in node.toml, `announced` the one that it told us itself. It is tried first.
+    `configured` is its address in node.toml, `announced` the one that it told us itself. It is tried first. A link that
+    is `linked` is `held` after a while; `is_refused` says that the peer closed those since then at once.
     """
 
     name: str
@@ -55,6 +65,8 @@ class Peer:
     conduct: Conduct = field(default_factory=Conduct)
     wanted: asyncio.Event = field(default_factory=asyncio.Event)
     linked: bool = False
+    held: bool = False
+    is_refused: bool = False
     dialling: asyncio.Task[None] | None = None
     reading: asyncio.Task[None] | None = None
     height: int = 0
@@ -247,7 +259,7 @@ class Peers:
         for task in (peer.dialling, peer.reading):
             if task is not None:
                 task.cancel()
-        peer.dialling, peer.reading, peer.linked = None, None, False
+        peer.dialling, peer.reading, peer.linked, peer.held = None, None, False, False
 
     def _move(self, peer: Peer, address: Address) -> None:
         """Dial a peer where it says that it is; a link that holds is left alone."""
@@ -272,15 +284,15 @@ class Peers:
         backoff_s, turn = FIRST_BACKOFF_S, 0
         while True:
             peer.wanted.clear()
+            error: Exception | None = None
             try:
                 await self._write_link(peer, peer.addresses[turn % len(peer.addresses)])
-            except (OSError, asyncio.IncompleteReadError, TimeoutError, PeerFaultError) as error:
+            except (OSError, asyncio.IncompleteReadError, TimeoutError, PeerFaultError) as failure:
+                error = failure
                 log.debug("link failed", peer=peer.name, error=str(error))
-            turn += 1
-            if peer.linked:
-                peer.linked, backoff_s, turn = False, FIRST_BACKOFF_S, 0
-                log.info("link down", peer=peer.name)
-            backoff_s = await _back_off(peer, backoff_s)
+            backoff_s, turn = (FIRST_BACKOFF_S, 0) if peer.held else (backoff_s, turn + 1)
+            is_refused = _note_end(peer, error)
+            backoff_s = await _back_off(peer, backoff_s, MAX_REFUSED_BACKOFF_S if is_refused else MAX_BACKOFF_S)
 
     async def _write_link(self, peer: Peer, address: Address) -> None:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -294,14 +306,34 @@ class Peers:
                 links.write(writer, wire.address(self._settings.announce.host, self._settings.announce.port))
             peer.outbox.take()
             peer.linked = True
-            log.info("link up", peer=peer.name)
-            self._greet(peer.name)
-            await links.pump(peer.outbox, reader, writer)
+            holding = asyncio.get_running_loop().call_later(HELD_S, _note_held, peer)
+            try:
+                self._greet(peer.name)
+                await links.pump(peer.outbox, reader, writer)
+            finally:
+                holding.cancel()
         finally:
             writer.close()
 
 
-async def _back_off(peer: Peer, backoff_s: float) -> float:
+def _note_held(peer: Peer) -> None:
+    peer.held, peer.is_refused = True, False
+    log.info("link up", peer=peer.name)
+
+
+def _note_end(peer: Peer, error: Exception | None) -> bool:
+    """Note that an attempt or a link has ended, tell the operator what is new of it; return whether it was refused."""
+    is_refused = peer.linked and not peer.held
+    if peer.held:
+        log.info("link down", peer=peer.name)
+    elif is_refused and not peer.is_refused:
+        peer.is_refused = True
+        log.info("link closed at once", peer=peer.name, error=str(error or "no reason given"), remedy=_CLOSED_AT_ONCE)
+    peer.linked = peer.held = False
+    return is_refused
+
+
+async def _back_off(peer: Peer, backoff_s: float, limit_s: float) -> float:
     """Wait before the next attempt, less if the peer shows itself by linking to us; return the next wait.
 
     `asyncio.timeout`, because `wait_for` before Python 3.12 loses a cancellation that meets its result.
@@ -311,7 +343,7 @@ async def _back_off(peer: Peer, backoff_s: float) -> float:
         async with asyncio.timeout(backoff_s):
             await peer.wanted.wait()
     except TimeoutError:
-        return min(backoff_s * 2, MAX_BACKOFF_S)
+        return min(backoff_s * 2, limit_s)
     return FIRST_BACKOFF_S
 
 

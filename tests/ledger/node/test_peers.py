@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import structlog
 
 from ledger.authority import AuthoritySet
 from ledger.node import settings
@@ -116,19 +117,43 @@ async def test_a_peer_that_restarts_is_linked_again(campus: Network, pair: tuple
     await again.peers.close()
 
 
-async def test_a_node_of_another_chain_is_not_listened_to(campus: Network) -> None:
+async def test_a_node_of_another_chain_is_not_listened_to_and_told_once(campus: Network) -> None:
+    """Its link is closed at once: it dials less and less often, and says only once what to look at."""
     here, other = make_station(campus, 0), make_station(campus, 1, b"elsewhere"[:8])
     await here.peers.open()
-    await other.peers.open()
-    await linked(other, NAMES[0])
-    other.peers.send(NAMES[0], wire.message(b"hello?"))
+    with structlog.testing.capture_logs() as told:
 
-    async def is_dropped() -> bool:
-        return not other.peers.by_name[NAMES[0]].linked
+        async def is_refused_often() -> bool:
+            other.peers.send(NAMES[0], wire.message(b"hello?"))
+            return len([one for one in told if (one["event"], one["peer"]) == ("peer refused", NAMES[1])]) >= 4
 
-    await until(is_dropped, "the link is closed", 5)
+        started = time.monotonic()
+        await other.peers.open()
+        await until(is_refused_often, "the fourth attempt is refused", 20)
+    assert time.monotonic() - started >= sum(node_peers.FIRST_BACKOFF_S * (1 + 2**number) for number in range(3))
     assert here.came == []
+    links_told = [one for one in told if one["event"].startswith("link") and one["log_level"] == "info"]
+    assert {one["peer"]: one["event"] for one in links_told} == dict.fromkeys(NAMES[:2], "link closed at once")
+    assert len(links_told) == 2, "each says it once"
+    assert "its log says why" in links_told[0]["remedy"]
     await here.peers.close()
+    await other.peers.close()
+
+
+async def test_a_link_that_held_is_told_of_as_up_and_as_down(campus: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_peers, "HELD_S", 0.01)
+    here, other = make_station(campus, 0), make_station(campus, 1)
+    await here.peers.open()
+    with structlog.testing.capture_logs() as told:
+        await other.peers.open()
+        for expected in ("link up", "link down"):
+
+            async def is_told(expected: str = expected) -> bool:
+                return expected in [one["event"] for one in told if one.get("peer") == NAMES[0]]
+
+            await until(is_told, expected, 10)
+            await here.peers.close()
+    assert not other.peers.by_name[NAMES[0]].is_refused
     await other.peers.close()
 
 
