@@ -21,22 +21,13 @@ from hil.plan import METERS, USERS, CampusMeter
 from hil.replay.ledger import ADMIN, GATEWAY, LocalLedger, make_key
 from hil.resources.trace import SLOT, Trace
 from hil.resources.virtual_meter import MODELS
-from ledger import envelope
 from ledger.genesis import Parameters
 from ledger.keys import PrivateKey
 from ledger.modules.market.tables import ORDERS, EpochRow, OrderRow, read_epoch
 from ledger.modules.meters import epoch_key
-from ledger.reading import (
-    ENERGY_EXPORT,
-    ENERGY_IMPORT,
-    NO_PREVIOUS,
-    ClockQuality,
-    Reading,
-    Reason,
-    Status,
-    encode_payload,
-)
+from ledger.reading import NO_PREVIOUS
 from ledger.records import SettlementLine
+from ledger.trial_reading import link_to, sign_boundary
 
 EPOCH_S: Final = int(SLOT.total_seconds())
 EPOCHS_PER_DAY: Final = 86_400 // EPOCH_S
@@ -84,12 +75,9 @@ class ReplayMeter:
     def sign_boundary(self, epoch: int) -> bytes:
         """Return the signed boundary reading of the start of *epoch*."""
         self.sequence += 1
-        unsigned = Reading(
-            self.sequence, epoch * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch,
-            ((ENERGY_IMPORT, self.import_wh), (ENERGY_EXPORT, self.export_wh)), Status(0), self.previous, b"", b"",
-        )  # fmt: skip
-        raw = envelope.seal(encode_payload(unsigned), self.key)
-        self.previous = hashlib.sha256(raw).digest()[: len(NO_PREVIOUS)]
+        registers_wh = self.import_wh, self.export_wh
+        raw = sign_boundary(self.key, self.sequence, epoch, EPOCH_S, registers_wh, previous=self.previous)
+        self.previous = link_to(raw)
         return raw
 
 

@@ -17,18 +17,10 @@ from ledger.consensus.messages import Vote, sign
 from ledger.errors import LedgerError
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.keys import PrivateKey
-from ledger.reading import (
-    ENERGY_EXPORT,
-    ENERGY_IMPORT,
-    NO_PREVIOUS,
-    ClockQuality,
-    Reading,
-    Reason,
-    Status,
-    encode_payload,
-)
+from ledger.reading import NO_PREVIOUS
 from ledger.runtime import Runtime
 from ledger.transaction import Call
+from ledger.trial_reading import link_to, sign_boundary
 
 AUTHORITIES: Final = 5
 """One more than must stay, so that one can be removed."""
@@ -68,12 +60,8 @@ class Meter:
     def read(self, epoch: int, epoch_s: int, wh: int) -> bytes:
         """Return the signed boundary reading at the start of *epoch*; both registers show *wh*."""
         self.sequence += 1
-        reading = Reading(
-            self.sequence, epoch * epoch_s, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch,
-            ((ENERGY_IMPORT, wh), (ENERGY_EXPORT, wh)), Status(0), self.previous, b"", b"",
-        )  # fmt: skip
-        raw = envelope.seal(encode_payload(reading), self.key)
-        self.previous = hashlib.sha256(raw).digest()[: len(NO_PREVIOUS)]
+        raw = sign_boundary(self.key, self.sequence, epoch, epoch_s, (wh, wh), previous=self.previous)
+        self.previous = link_to(raw)
         return raw
 
 

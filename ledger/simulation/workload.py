@@ -8,25 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ledger import envelope, keys, transaction
+from ledger import keys, transaction
 from ledger.authority import AuthoritySet
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.keys import PrivateKey
-from ledger.reading import (
-    ENERGY_EXPORT,
-    ENERGY_IMPORT,
-    NO_PREVIOUS,
-    ClockQuality,
-    Reading,
-    Reason,
-    Status,
-    encode_payload,
-)
 from ledger.simulation.application import Membership
 from ledger.simulation.node import EPOCH_MS
 from ledger.simulation.surroundings import companion_keys, key_of
 from ledger.statements import sign_possession
 from ledger.transaction import Call
+from ledger.trial_reading import sign_boundary
 
 EPOCH_S: Final = 1
 EPOCH: Final = EPOCH_MS // 1000 // EPOCH_S
@@ -141,16 +132,8 @@ def _change_authorities(workload: Workload, membership: Membership) -> None:
 def _read(who: str, epoch: int) -> bytes:
     """Return the reading of a meter at the start of *epoch*: 120 Wh went through it in each before."""
     passed = epoch - EPOCH + 1
-    energy = ENERGY_EXPORT if who == "seller" else ENERGY_IMPORT
-    registers = tuple(
-        (register, 120 * passed if register == energy else 0) for register in (ENERGY_IMPORT, ENERGY_EXPORT)
-    )
-    reading = Reading(
-        sequence=1 + passed, time=epoch * EPOCH_S, clock_quality=ClockQuality.SYNCED, clock_offset_ms=0, beacon=None,
-        reason=Reason.BOUNDARY, epoch=epoch, registers=registers, status=Status(0), previous=NO_PREVIOUS, key_id=b"",
-        raw=b"",
-    )  # fmt: skip
-    return envelope.seal(encode_payload(reading), _key(_meter(who)))
+    registers_wh = (0, 120 * passed) if who == "seller" else (120 * passed, 0)
+    return sign_boundary(_key(_meter(who)), 1 + passed, epoch, EPOCH_S, registers_wh)
 
 
 def _id(who: str) -> bytes:

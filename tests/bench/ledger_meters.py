@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from ledger import envelope, keys
-from ledger.reading import (
-    ENERGY_EXPORT,
-    ENERGY_IMPORT,
-    NO_PREVIOUS,
-    ClockQuality,
-    Reading,
-    Reason,
-    Status,
-    encode_payload,
-)
+from ledger import keys
+from ledger.trial_reading import sign_boundary
 
 EPOCH_S = 3_600
 _FIRST_METER = 0xCC00000000000000
@@ -32,8 +23,4 @@ class BenchMeter:
         """Return the next reading, taken at the start of *epoch*."""
         self._sequence += 1
         energy_wh = self._sequence * _STEP_WH
-        reading = Reading(
-            self._sequence, epoch * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch,
-            ((ENERGY_IMPORT, energy_wh), (ENERGY_EXPORT, energy_wh)), Status(0), NO_PREVIOUS, b"", b"",
-        )  # fmt: skip
-        return envelope.seal(encode_payload(reading), self.key)
+        return sign_boundary(self.key, self._sequence, epoch, EPOCH_S, (energy_wh, energy_wh))

@@ -18,20 +18,12 @@ from ledger.keys import PrivateKey
 from ledger.modules import find_query
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.module import QueryDefinition
-from ledger.reading import (
-    ENERGY_EXPORT,
-    ENERGY_IMPORT,
-    NO_PREVIOUS,
-    ClockQuality,
-    Reading,
-    Reason,
-    Status,
-    encode_payload,
-)
+from ledger.reading import NO_PREVIOUS
 from ledger.records import ClearingRecord, SettlementLine
 from ledger.runtime import Runtime
 from ledger.state import LedgerState, Row, Table, authorities_at
 from ledger.transaction import Call
+from ledger.trial_reading import sign_boundary
 
 EPOCH_S = 900
 START_EPOCH = 2_000_000
@@ -72,14 +64,10 @@ class TestMeter:
     previous: bytes = NO_PREVIOUS
 
     def boundary(self, at_epoch: int, import_wh: int, export_wh: int, **changes: Any) -> bytes:
-        registers = ((ENERGY_IMPORT, import_wh), (ENERGY_EXPORT, export_wh))
         self.sequence += 1
-        values: dict[str, Any] = {
-            "sequence": self.sequence, "time": at_epoch * EPOCH_S, "clock_quality": ClockQuality.SYNCED,
-            "clock_offset_ms": 0, "beacon": None, "reason": Reason.BOUNDARY, "epoch": at_epoch, "registers": registers,
-            "status": Status(0), "previous": self.previous, "key_id": b"", "raw": b"",
-        } | changes  # fmt: skip
-        return envelope.seal(encode_payload(Reading(**values)), self.key)
+        registers_wh = import_wh, export_wh
+        linked = {"previous": self.previous} | changes
+        return sign_boundary(self.key, self.sequence, at_epoch, EPOCH_S, registers_wh, **linked)
 
 
 def make_genesis(

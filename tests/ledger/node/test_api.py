@@ -12,10 +12,10 @@ import pytest
 import pytest_asyncio
 
 from gateway.cli import run as run_campusgrid
-from ledger import checkpoint, envelope, keys, proof, reading, transaction
-from ledger.reading import ClockQuality, Reading, Reason, Status
+from ledger import checkpoint, keys, proof, transaction
 from ledger.remote.client import ClientError, LedgerClient, RefusedError, ViewingKey
 from ledger.transaction import Call
+from ledger.trial_reading import link_to, sign_boundary
 from tests.ledger.node.network import (
     ADMIN,
     EPOCH_S,
@@ -238,13 +238,9 @@ def signed_readings(epoch: int) -> tuple[bytes, ...]:
     """Return the boundary readings at the start and the end of *epoch*: 5 Wh in, 3 Wh out."""
     readings: list[bytes] = []
     for step in range(2):
-        registers = ((reading.ENERGY_IMPORT, 100 + 5 * step), (reading.ENERGY_EXPORT, 50 + 3 * step))
-        previous = keys.thumbprint(readings[-1])[:8] if readings else reading.NO_PREVIOUS
-        unsigned = Reading(
-            step + 1, (epoch + step) * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch + step,
-            registers, Status(0), previous, b"", b"",
-        )  # fmt: skip
-        readings.append(envelope.seal(reading.encode_payload(unsigned), METER_KEY))
+        linked = {"previous": link_to(readings[-1])} if readings else {}
+        registers_wh = 100 + 5 * step, 50 + 3 * step
+        readings.append(sign_boundary(METER_KEY, step + 1, epoch + step, EPOCH_S, registers_wh, **linked))
     return tuple(readings)
 
 

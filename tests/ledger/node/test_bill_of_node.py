@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import run as run_campusgrid
-from ledger import checkpoint, envelope, keys, proof, reading
-from ledger.reading import ClockQuality, Reading, Reason, Status
+from ledger import checkpoint, keys, proof
 from ledger.records import LineFlag
 from ledger.remote.client import LedgerClient
+from ledger.trial_reading import link_to, sign_boundary
 from tests.ledger.node.network import ADMIN, NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
 
 EPOCH_S = 4
@@ -50,19 +50,10 @@ def boundaries(meter: bytes, first: int, last: int, export_wh: int, import_wh: i
     readings: list[bytes] = []
     for epoch in range(first, last + 1):
         moved = epoch == last
-        previous = keys.thumbprint(readings[-1])[:8] if readings else reading.NO_PREVIOUS
-        registers = (100 + moved * import_wh, 50 + moved * export_wh)
-        readings.append(boundary(meter, epoch - first + 1, epoch, *registers, previous))
+        linked = {"previous": link_to(readings[-1])} if readings else {}
+        registers_wh = 100 + moved * import_wh, 50 + moved * export_wh
+        readings.append(sign_boundary(KEYS[meter], epoch - first + 1, epoch, EPOCH_S, registers_wh, **linked))
     return readings
-
-
-def boundary(meter: bytes, sequence: int, epoch: int, import_wh: int, export_wh: int, previous: bytes) -> bytes:
-    registers = ((reading.ENERGY_IMPORT, import_wh), (reading.ENERGY_EXPORT, export_wh))
-    unsigned = Reading(
-        sequence, epoch * EPOCH_S, ClockQuality.SYNCED, 0, None, Reason.BOUNDARY, epoch, registers, Status(0), previous,
-        b"", b"",
-    )  # fmt: skip
-    return envelope.seal(reading.encode_payload(unsigned), KEYS[meter])
 
 
 async def trade(network: Network) -> tuple[int, bytes, bytes]:
@@ -160,7 +151,7 @@ async def hold_and_release(network: Network, epoch: int) -> None:
             (seller, SELLER_METER, (100, 550 + IMPOSSIBLE_WH)),
             (buyer, BUYER_METER, (800, 50)),
         ):
-            last = boundary(meter, 2**20, epoch + 1, *registers, reading.NO_PREVIOUS)
+            last = sign_boundary(KEYS[meter], 2**20, epoch + 1, EPOCH_S, registers)
             done = await who.call_and_wait("market", "report_intervals", [last])
             assert done.code == 0, done.text
         await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled", 40)
