@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench.measure import Row, at_least, at_most
+from tests.bench.measure import Row, at_least, at_most, beside
 from tests.soak import __main__ as soak
 from tests.soak import envelopes
 from tests.soak.campaigns import Campaign
@@ -22,6 +22,11 @@ def missed() -> Iterator[Row]:
     """Yield one bar that holds and one that does not."""
     yield at_least("missed.rate", 9_000, "1/s", 10_000)
     yield at_most("missed.time", 12, "ms", 15)
+
+
+def standing() -> Iterator[Row]:
+    """Yield a figure that stands beside others."""
+    yield beside("standing.rate", 9_000, "1/s")
 
 
 def crashing() -> Iterator[Row]:
@@ -58,6 +63,15 @@ def test_a_bar_that_is_missed_stays_in_the_list(result: Path, monkeypatch: pytes
         {"name": "missed.rate", "value": 9000, "unit": "1/s", "bar": 10000, "holds": False},
         {"name": "missed.time", "value": 12, "unit": "ms", "bar": 15, "holds": True},
     ]
+
+
+def test_a_figure_without_a_bar_neither_holds_nor_misses_one(
+    result: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_parts(monkeypatch, "standing")
+    assert bench.main([]) == 0
+    assert json.loads((result / "bench.json").read_text())[0]["bar"] is None
+    assert capsys.readouterr().out.split() == ["standing.rate", "9,000", "1/s", "-", "no", "bar"]
 
 
 def test_a_part_that_fails_is_in_the_list_and_costs_the_others_nothing(

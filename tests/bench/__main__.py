@@ -98,13 +98,19 @@ def _print_table(rows: Iterable[Row]) -> None:
             _figure(row.value),
             row.unit,
             f"{row.relation} {_figure(row.bar)}",
-            "holds" if row.holds else "MISSED",
+            _verdict(row),
         )
         for row in rows
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(5)]
     for name, value, unit, bar, verdict in lines:
         print(f"{name:<{widths[0]}}  {value:>{widths[1]}} {unit:<{widths[2]}}  {bar:<{widths[3]}}  {verdict}")
+
+
+def _verdict(row: Row) -> str:
+    if row.value is not None and row.bar is None:
+        return "no bar"
+    return "holds" if row.holds else "MISSED"
 
 
 def _figure(value: float | None) -> str:

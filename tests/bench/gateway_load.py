@@ -20,7 +20,7 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ledger import envelope
-from tests.bench.measure import Row, at_most
+from tests.bench.measure import Row, at_most, spent_s
 from tests.gateway.plant import GatewayProcess, Line, Pen, Plant, ended, wait_for
 
 CAMPUS_METERS = 5000
@@ -55,13 +55,13 @@ def _bear_everyday_load(plant: Plant, gateway: GatewayProcess) -> Row:
     """Send as many readings a second as the campus does; yield the share of a core that they take the gateway."""
     lines = [plant.line(pen.meter_id.hex()) for pen in plant.pens]
     step_s = PERIOD_S / CAMPUS_METERS
-    spent_s, start_s = _processor_s(gateway), time.perf_counter()
+    before_s, start_s = spent_s([gateway.process.pid]), time.perf_counter()
     for number in range(EVERYDAY_READINGS):
         time.sleep(max(0, start_s + number * step_s - time.perf_counter()))
         pen = plant.pens[number % METERS]
         lines[number % METERS].send(pen.topic, pen.sign())
     _await_all(plant)
-    a_reading_s = (_processor_s(gateway) - spent_s) / EVERYDAY_READINGS
+    a_reading_s = (spent_s([gateway.process.pid]) - before_s) / EVERYDAY_READINGS
     for line in lines:
         line.close()
     what = f"% of a core, {CAMPUS_METERS} meters at a reading a minute"
@@ -204,12 +204,6 @@ def _live(meters: Sequence[_Meter], done: Event) -> None:
 def _await_all(plant: Plant) -> None:
     signed = sum(pen.sequence for pen in plant.pens)
     wait_for(lambda: plant.stored() >= signed, f"{signed} readings to be stored", BOUND_S)
-
-
-def _processor_s(gateway: GatewayProcess) -> float:
-    """Return the processor time that the gateway's process has taken so far."""
-    fields = Path(f"/proc/{gateway.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mib(gateway: GatewayProcess) -> float:

@@ -25,6 +25,8 @@ QUICK: Parameters = replace(PARAMETERS, block_interval_ms=200, heartbeat_ms=86_4
 VALID_UNTIL = 10**6
 ACCOUNTS = 1_000
 TRANSFERS = 20_000
+BATCH = 250
+"""So many transfers are submitted in a request."""
 TRANSFERS_RATIO, TRANSFERS_PER_S = 0.30, 2_500
 METERS = 1_000
 METERS_PER_USER = 10
@@ -49,14 +51,19 @@ def measure() -> Iterator[Row]:
 
 
 async def _measure_transfers() -> list[Row]:
+    spent, sample = await spend_on_transfers(TRANSFERS)
+    return _rows("transfers", TRANSFERS, spent, sample, TRANSFERS_RATIO, TRANSFERS_PER_S)
+
+
+async def spend_on_transfers(count: int) -> tuple[Spent, bytes]:
+    """Have four nodes finalise so many transfers; return what that took, and one of the signed transfers."""
     async with ledger_network.running(QUICK, [Role.USER] * ACCOUNTS) as network:
         raws = []
-        for number in range(TRANSFERS):
+        for number in range(count):
             sender, nonce = number % ACCOUNTS, number // ACCOUNTS
             to = account((sender + 1) % ACCOUNTS)
             raws.append(sign(network, sender, nonce, "money", "transfer", to, 1 + number))
-        spent = await finalise(network, raws, batch=250)
-    return _rows("transfers", TRANSFERS, spent, raws[0], TRANSFERS_RATIO, TRANSFERS_PER_S)
+        return await finalise(network, raws, batch=BATCH), raws[0]
 
 
 async def _measure_readings() -> list[Row]:

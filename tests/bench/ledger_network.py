@@ -22,6 +22,7 @@ import httpx
 
 from ledger import keys
 from ledger.genesis import GenesisAccount, Parameters, Role
+from tests.bench.measure import spent_s
 from tests.ledger.node.network import NAMES, Network, make_network
 
 VERIFICATIONS = 4_000
@@ -91,11 +92,7 @@ def account_key(number: int) -> keys.PrivateKey:
 
 def processor_s(network: Network) -> float:
     """Return the processor time that the nodes have taken so far."""
-    ticks = 0
-    for process in network.processes.values():
-        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return spent_s(process.pid for process in network.processes.values())
 
 
 def verification_s(message: bytes) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ledger.market.book import Order, Rule, SelfTrade, Side
 from ledger.market.clearing import clear, warm
-from tests.bench.measure import Row, at_most, unfinished
+from tests.bench.measure import AbsentError, Row, at_most, unfinished
 from tests.ledger.market.books import CASES, number, read_orders
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,10 +43,6 @@ PEERS = (
     Peer("pymarket", ("pymarket==0.7.6", "pandas<3", "numpy<2"), ("huang", "muda", "p2p")),
     Peer("assume", ("assume-framework==0.6.0",), ("pay_as_clear",)),
 )
-
-
-class AbsentError(Exception):
-    """A peer that cannot be asked; the text says why."""
 
 
 def measure() -> Iterator[Row]:

@@ -15,9 +15,13 @@ from ledger.keys import PrivateKey, verify
 BARE_CHECKS = 2_000
 
 
+class AbsentError(Exception):
+    """A peer that cannot be asked; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured figure and whether its bar holds; `value` and `bar` are None where the part did not finish."""
+    """One measured figure and whether its bar holds; `value` is None where it was not measured, `bar` also if none."""
 
     name: str
     value: float | None
@@ -48,6 +52,11 @@ def unfinished(name: str, reason: str) -> Row:
     return Row(name, None, reason, None, holds=False)
 
 
+def beside(name: str, value: float, unit: str) -> Row:
+    """Return the row of a figure that stands beside others, for whoever compares; it has no bar."""
+    return Row(name, value, unit, None, holds=True)
+
+
 def write_json(path: Path, entries: Iterable[Mapping[str, Any]]) -> None:
     """Replace the file by a list of entries in one step, so that no reader sees half of it."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -60,6 +69,15 @@ def processor_s(run: Callable[[], object]) -> float:
     start_s = time.process_time()
     run()
     return time.process_time() - start_s
+
+
+def spent_s(pids: Iterable[int]) -> float:
+    """Return the processor seconds that these processes, with all their threads, have taken since they started."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def signature_check_s() -> float:

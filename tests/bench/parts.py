@@ -12,6 +12,7 @@ PARTS = {
     "market": "tests.bench.market:measure",
     "ledger": "tests.bench.ledger:measure",
     "ledger_growth": "tests.bench.ledger_growth:measure",
+    "ledger_peers": "tests.bench.ledger_peers:measure",
     "market_end_to_end": "tests.bench.market_end_to_end:measure",
     "market_lp": "tests.bench.market_lp:measure",
     "market_peers": "tests.bench.market_peers:measure",
