@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import signal
 from functools import partial
 
 import pytest
@@ -14,10 +11,10 @@ import pytest
 from ledger import cbor, checkpoint, keys
 from ledger.handover import parse_all, walk
 from ledger.members import membership
-from ledger.node import settings
 from ledger.proof import ProofRefusedError, check_cosigned
 from ledger.remote.client import AccountClient, LedgerClient
-from tests.ledger.node.network import OTHER, Network, account_key, until, write_keys
+from tests.ledger.node.life import back_up, put_back, settings_of, signs, traffic
+from tests.ledger.node.network import Network, account_key, until, write_keys
 
 NEWCOMER = bytes(8)
 """Sorts before all others, so that every other authority's place moves."""
@@ -28,36 +25,6 @@ USES = ("vote", "cosign", "log")
 def make_keys() -> tuple[dict[str, bytes], list[keys.PrivateKey]]:
     seeds = {use: os.urandom(32) for use in USES}
     return seeds, [keys.PrivateKey(seeds[use]) for use in USES]
-
-
-@dataclass
-class Traffic:
-    """Transfers, one after another, and how many were final."""
-
-    final: int = 0
-
-    async def flow(self, account: AccountClient) -> None:
-        while True:
-            receipt = await account.call_and_wait("money", "transfer", OTHER, 1)
-            assert receipt.code == 0
-            self.final += 1
-
-    async def goes_on(self, count: int = 2) -> None:
-        wanted = self.final + count
-
-        async def has() -> bool:
-            return self.final >= wanted
-
-        await until(has, f"{count} more transfers are final")
-
-
-@contextlib.asynccontextmanager
-async def traffic(network: Network, client: LedgerClient) -> AsyncIterator[Traffic]:
-    made = Traffic()
-    flowing = asyncio.create_task(made.flow(network.account(client)))
-    yield made
-    assert not flowing.done(), flowing
-    flowing.cancel()
 
 
 async def decide(network: Network, client: LedgerClient, function: str, *arguments: cbor.Value) -> None:
@@ -93,7 +60,7 @@ async def join(network: Network, client: LedgerClient, fifth: int, own: list[key
     await sits_at(network, fifth, None)
     assert "went on from a snapshot" in network.log(fifth)
     account = AccountClient(client, network.genesis.chain_id, NEWCOMER, ACCOUNT_KEY)
-    call = membership.join(settings.load(network.directory(fifth) / "node.toml"), NEWCOMER)
+    call = membership.join(settings_of(network, fifth), NEWCOMER)
     assert (await client.wait_final(await account.submit(call))).code == 0
     for node, index in ((fifth, 0), (0, 1), (1, 2), (2, 3), (3, 4)):
         await sits_at(network, node, index)
@@ -108,7 +75,7 @@ def hold_next_keys(network: Network, node: int, seeds: dict[str, bytes]) -> None
 
 async def rotate(network: Network, client: LedgerClient, node: int, new: list[keys.PrivateKey]) -> None:
     authority = network.genesis.authorities.members[node].id
-    request = membership.rotation(settings.load(network.directory(node) / "node.toml"), authority)
+    request = membership.rotation(settings_of(network, node), authority)
     _, *arguments = request.call("minutes").arguments
     await decide(network, client, "rotate_keys", *arguments)
     members = (await client.query("authorities", "list_sets"))[0]["members"]
@@ -125,7 +92,7 @@ async def assert_well(network: Network, height: int) -> None:
         assert "Traceback" not in network.log(node)
 
 
-async def test_a_fifth_authority_joins_one_rotates_its_keys_and_one_leaves_while_transactions_flow(
+async def test_one_joins_one_rotates_keys_one_comes_back_from_a_backup_and_one_leaves_while_transactions_flow(
     network: Network,
 ) -> None:
     (seeds, own), (new_seeds, new) = make_keys(), make_keys()
@@ -139,15 +106,19 @@ async def test_a_fifth_authority_joins_one_rotates_its_keys_and_one_leaves_while
     await network.ready(*range(4))
     async with network.client(0) as client, traffic(network, client) as flowing:
         await flowing.goes_on()
+        old = back_up(network, 3)
         await join(network, client, fifth, own)
         await flowing.goes_on()
         await rotate(network, client, 1, new)
         await flowing.goes_on()
         await sits_at(network, 1, 2)
-        network.stop(3)  # with one of five away, the newcomer's votes and those of the new keys decide
+        network.stop(3, signal.SIGKILL)  # with one of five away, the newcomer's votes and those of the new keys decide
+        put_back(network, 3, old)
         await flowing.goes_on()
         network.start(3)
         await network.ready(3)
+        await signs(network, 3)
+        assert "may have forgotten" in network.log(3)
         await decide(network, client, "remove", network.genesis.authorities.members[3].id)
         await sits_at(network, 3, None)
         await flowing.goes_on()

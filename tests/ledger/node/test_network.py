@@ -14,6 +14,7 @@ import pytest
 from ledger.checkpoint import parse_note
 from ledger.node.network.sync import WINDOW_BLOCKS
 from ledger.remote.client import AccountClient
+from tests.ledger.node.life import observes
 from tests.ledger.node.network import NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
 
 EVERYONE = tuple(range(len(NAMES)))
@@ -99,11 +100,6 @@ async def test_nodes_killed_in_mid_vote_come_back_and_sign_nothing_twice(network
     await assert_same_history(network, *EVERYONE)
     await assert_well(network)
     assert [network.stop(place) for place in EVERYONE] == [0, 0, 0, 0]
-
-
-async def observes(network: Network, place: int) -> bool:
-    async with network.client(place) as client:
-        return (await client.status()).observes
 
 
 @pytest.fixture

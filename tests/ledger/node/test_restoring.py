@@ -10,47 +10,17 @@ import pytest
 
 from ledger import transaction
 from ledger.members import membership
-from ledger.node import settings
 from ledger.node.chain import Chain
-from ledger.node.recovery import backup, memory, resuming
+from ledger.node.recovery import memory, resuming
 from ledger.node.recovery.memory import DATABASE
 from ledger.node.recovery.resuming import Permission, ResumeError
-from ledger.node.settings import NodeSettings
 from ledger.node.storage.store import Store
 from ledger.remote.client import LedgerClient, NotFinalError
 from ledger.runtime import Runtime
+from tests.ledger.node.life import back_up, observes, put_back, settings_of, signs, traffic
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, until
-from tests.ledger.node.test_membership import traffic
-from tests.ledger.node.test_network import observes
 
 EVERYONE = tuple(range(len(NAMES)))
-
-
-def nothing(_done: int, _total: int) -> None:
-    """Nobody watches."""
-
-
-def settings_of(network: Network, place: int) -> NodeSettings:
-    return settings.load(network.directory(place) / "node.toml")
-
-
-def back_up(network: Network, place: int) -> Path:
-    """Back a node up, running or not, and return the folder."""
-    target = network.root / f"backup of {network.names[place]}"
-    backup.make(settings_of(network, place), target, with_keys=False, progress=nothing)
-    return target
-
-
-def put_back(network: Network, place: int, source: Path) -> None:
-    shutil.rmtree(network.directory(place) / "data")
-    backup.restore(settings_of(network, place), source, nothing)
-
-
-async def signs(network: Network, place: int) -> None:
-    async def does() -> bool:
-        return not await observes(network, place)
-
-    await until(does, f"{network.names[place]} signs again")
 
 
 async def assert_well(network: Network) -> None:

@@ -16,8 +16,8 @@ from ledger.node.recovery.memory import DATABASE
 from ledger.node.storage.pruned_rows import Kept
 from ledger.node.storage.store import Store
 from ledger.remote.client import RefusedError
+from tests.ledger.node.life import traffic
 from tests.ledger.node.network import OTHER, PATIENCE_S, START_TIMEOUT_S, Network, account_key, make_network, until
-from tests.ledger.node.test_membership import traffic
 
 MANY = 150
 """Accounts enough that a snapshot has parts for some seconds."""
