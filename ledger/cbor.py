@@ -1,10 +1,10 @@
 """Deterministic CBOR (RFC 8949 §4.2) for all that the ledger hashes or signs: arrays, integers, byte and text strings.
 
-One value has one encoding: `decode` encodes again what it read and refuses anything that does not come out the same,
-so non-minimal integers, indefinite lengths, duplicate keys and trailing bytes never get past it. Before cbor2 sees the
-bytes, their heads are walked: its tags would compute huge powers, compile patterns, and share one list a billion times.
+One value has one encoding: `decode` refuses anything that `encode` would not have written so, thus non-minimal
+integers, indefinite lengths, maps, floats and trailing bytes never get past it.
 
-The encoder is our own: for the short arrays of a ledger cbor2 takes four times as long to set itself up and write them.
+Both are our own. For the short arrays of a ledger cbor2 takes four times as long to set itself up and write them; and
+what it reads would have to be encoded again to see whether it was canonical. It reads only what this node wrote.
 """
 
 from __future__ import annotations
@@ -19,8 +19,16 @@ from ledger.errors import MalformedError
 
 MAX_DEPTH: Final = 16
 MAX_INTEGER: Final = 2**128 - 1
-_BYTES, _TEXT, _ARRAY = 2, 3, 4
+_MAX_INTEGER_BYTES: Final = 16
+_UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY = range(5)
+_POSITIVE_TAG, _NEGATIVE_TAG = 0xC2, 0xC3
+_SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None}
 _ARGUMENT_BYTES: Final = {24: 1, 25: 2, 26: 4, 27: 8}
+_LONG_ARGUMENTS: Final = (
+    *[(0, 0)] * 24, (1, 24), (2, 2**8), (4, 2**16), (8, 2**32),
+    *[(0, 1)] * 4,
+)  # fmt: skip
+"""By a head's low five bits: how many bytes its argument has, and the least that is not written shorter."""
 
 Value = Any
 """A nested list or tuple of `int`, `bytes`, `str`, `bool` and `None`."""
@@ -39,13 +47,13 @@ def encode(value: Value) -> bytes:
 def decode(data: bytes) -> Value:
     """Return the value that *data* canonically encodes; raises MalformedError for anything else."""
     try:
-        _check_heads(data)
-        value = cbor2.loads(data)
-        again = encode(value)
-    except (cbor2.CBORError, TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        (value,), end = _read(data, 0, 1, 0)
+    except IndexError as error:
+        raise MalformedError("not decodable as CBOR: it ends too early") from error
+    except ValueError as error:
         raise MalformedError(f"not decodable as CBOR: {error}") from error
-    if again != data:
-        raise MalformedError("CBOR is not in its canonical form")
+    if end != len(data):
+        raise MalformedError(f"not decodable as CBOR: one value of {end} bytes in {len(data)}")
     return value
 
 
@@ -76,30 +84,57 @@ def read_byte_string(data: bytes, start: int, end: int) -> bytes:
     return data[place:end]
 
 
-def _check_heads(data: bytes) -> None:
-    """Refuse maps, floats, indefinite lengths and all tags but those of big integers, in one walk without recursion."""
-    place = 0
-    while place < len(data):
-        step = _STEPS[data[place]]
-        place += step or _measure_long_string(data, place)
+def _read(data: bytes, place: int, count: int, depth: int) -> tuple[list[Value], int]:
+    """Return the *count* values from *place* on, which lie *depth* arrays deep, and where they end.
+
+    Raises ValueError for what `_write` would not have written so, IndexError where *data* ends first; a last value that
+    is cut off ends behind *data*. One function, for it is called for all that comes in.
+    """
+    values: list[Value] = []
+    for _ in range(count):
+        head = data[place]
+        kind, argument = head >> 5, head & 31
+        place += 1
+        if argument > 23:
+            width, least = _LONG_ARGUMENTS[argument]
+            argument = int.from_bytes(data[place : place + width], "big")
+            place += width
+            if argument < least or kind > _ARRAY:
+                raise ValueError(f"head 0x{head:02x} is not canonical, or has no place in a ledger format")
+        if kind == _BYTES:
+            values.append(data[place : place + argument])
+            place += argument
+        elif kind == _UINT and depth <= MAX_DEPTH:
+            values.append(argument)
+        elif kind == _TEXT:
+            values.append(data[place : place + argument].decode())
+            place += argument
+        elif kind == _ARRAY and depth <= MAX_DEPTH:
+            items, place = _read(data, place, argument, depth + 1)
+            values.append(items)
+        else:
+            value, place = _read_rarer(data, head, argument, place, depth)
+            values.append(value)
+    return values, place
 
 
-def _measure_long_string(data: bytes, place: int) -> int:
-    head = data[place]
-    size = _ARGUMENT_BYTES.get(head & 31, 0)
-    if head >> 5 not in (_BYTES, _TEXT) or not size:
-        raise ValueError(f"a head 0x{head:02x} has no place in a ledger format")
-    return 1 + size + int.from_bytes(data[place + 1 : place + 1 + size], "big")
+def _read_rarer(data: bytes, head: int, argument: int, place: int, depth: int) -> tuple[Value, int]:
+    """Return the value of *head*, which is no string, array or positive integer of 64 bits, and where it ends."""
+    if head in _SIMPLE:
+        return _SIMPLE[head], place
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH}")
+    return (-1 - argument, place) if head >> 5 == _NEGATIVE else _read_big_integer(data, head, place)
 
 
-def _step(head: int) -> int:
-    """Return how far it is from *head* to the next one; 0 where that takes a closer look."""
-    kind, info = head >> 5, head & 31
-    if kind in (_BYTES, _TEXT):
-        return 1 + info if info < 24 else 0
-    if kind in (0, 1, 4):
-        return 1 + _ARGUMENT_BYTES.get(info, 0) if info < 28 else 0
-    return 1 if head in (0xC2, 0xC3, 0xF4, 0xF5, 0xF6) else 0  # big integers, false, true, null
+def _read_big_integer(data: bytes, head: int, place: int) -> tuple[int, int]:
+    """Return the integer of more than 64 bits whose tag is *head*, and where it ends."""
+    size = data[place] - _BYTES_HEADS[0][0]
+    value = int.from_bytes(data[place + 1 : place + 1 + size], "big") if 8 < size <= _MAX_INTEGER_BYTES else 0
+    value = -1 - value if head == _NEGATIVE_TAG else value
+    if head not in (_POSITIVE_TAG, _NEGATIVE_TAG) or not data[place + 1] or not 2**64 <= abs(value) <= MAX_INTEGER:
+        raise ValueError(f"head 0x{head:02x} is not canonical, or has no place in a ledger format")
+    return value, place + 1 + size
 
 
 def _write(values: Sequence[Value], parts: list[bytes], depth: int) -> None:
@@ -132,13 +167,15 @@ def _write(values: Sequence[Value], parts: list[bytes], depth: int) -> None:
 
 
 def _encode_integer(value: int) -> bytes:
+    if 2**16 <= value < 2**32:  # times and energies, most of all
+        return (0x1A << 32 | value).to_bytes(5, "big")
     if not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise ValueError("integer beyond 128 bits")
     kind, argument = (0, value) if value >= 0 else (1, -1 - value)
     if argument < 2**64:
         return _make_head(kind, argument)
     size = (argument.bit_length() + 7) // 8
-    return (b"\xc3" if kind else b"\xc2") + _BYTES_HEADS[size] + argument.to_bytes(size, "big")
+    return bytes((_NEGATIVE_TAG if kind else _POSITIVE_TAG,)) + _BYTES_HEADS[size] + argument.to_bytes(size, "big")
 
 
 def _make_head(kind: int, argument: int) -> bytes:
@@ -153,4 +190,3 @@ _COMMON: Final = 256
 _UINTS, _BYTES_HEADS, _TEXT_HEADS, _ARRAY_HEADS = (
     tuple(_make_head(kind, argument) for argument in range(_COMMON)) for kind in (0, _BYTES, _TEXT, _ARRAY)
 )
-_STEPS: Final = tuple(map(_step, range(256)))
