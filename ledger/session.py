@@ -73,6 +73,7 @@ class Session:
         if refusal is None:
             outcome = Outcome(item, Code.DONE, "", tuple(context.events))
             self._records.extend(context.records)
+            self._hooks.hook_work = context.hook_work
         else:
             self.overlay.roll_back(mark)
             outcome = Outcome(item, refusal.code, refusal.text, paid)

@@ -3,15 +3,18 @@
 A calendar is a list of periods, such as `mon-fri 09:00-22:00 5800000/2200000` (retail/feed-in in µAIP per kWh). Days
 are `daily`, a weekday, a range of weekdays, or a date (a holiday, say). The first period that holds an epoch's start
 gives its tariffs; where none does, those of the parameters hold. A book freezes the tariffs of its epoch as it opens.
+
+Parameters change at a height, tariffs with an epoch: the module notes from which one on each change counts, so that an
+epoch which had begun before keeps its tariffs, whenever it is reported and whether or not anybody traded in it.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from ledger.codes import Code, Refusal
 from ledger.genesis import Parameters
@@ -22,6 +25,8 @@ from ledger.state import Reader, Table
 
 MAX_PERIODS: Final = 64
 MAX_CALENDARS: Final = 64
+MAX_BASES: Final = 64
+"""So many changes of the parameters' tariffs are remembered; the oldest then holds for all epochs before it."""
 MAX_NOTICE_S: Final = 400 * 86_400
 MAX_WALKED_EPOCHS: Final = 96
 """Longer spans are judged by all periods of their calendars: a meter back after a month costs a block no more."""
@@ -77,9 +82,26 @@ class Calendar:
     periods: tuple[tuple[int | None, ...], ...]
 
 
-CALENDARS: Final = Table("tariffs.calendars", Calendar)
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the parameters give every epoch from `from_epoch` on where no calendar does."""
 
-module = Module("tariffs", tables=(CALENDARS,))
+    from_epoch: int
+    retail_uaip_per_kwh: int
+    feed_in_uaip_per_kwh: int
+
+    @property
+    def tariffs(self) -> Tariffs:
+        """The two of them."""
+        return Tariffs(self.retail_uaip_per_kwh, self.feed_in_uaip_per_kwh)
+
+
+CALENDARS: Final = Table("tariffs.calendars", Calendar)
+BASES: Final = Table("tariffs.bases", Base)
+
+_Dated = TypeVar("_Dated", Calendar, Base)
+
+module = Module("tariffs", tables=(CALENDARS, BASES))
 
 
 @decision(module)
@@ -100,7 +122,10 @@ def set_calendar(context: Context, utc_offset_min: UtcOffset, periods: Periods, 
 
 @decision(module)
 def end_calendar(context: Context, from_epoch: Epoch) -> Refusal | None:
-    """Have the parameters' tariffs hold at all times from *from_epoch* on, until a calendar agreed for later begins."""
+    """Have the parameters' tariffs hold at all times from *from_epoch* on; calendars agreed for later fall with it."""
+    for key, row in context.state.scan(CALENDARS):
+        if row.from_epoch > from_epoch:
+            context.state.delete(CALENDARS, key)
     return _put(context, from_epoch, 0, [])
 
 
@@ -155,32 +180,62 @@ def find_worst(view: Reader, parameters: Parameters, first: int, last: int) -> T
 
     Of a span of more than `MAX_WALKED_EPOCHS` epochs, those of all periods of its calendars.
     """
-    base = Tariffs(parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh)
-    calendars: list[Calendar] = []
-    for _, row in view.scan(CALENDARS):
-        if row.from_epoch <= last:
-            calendars.append(row)
-        if row.from_epoch <= first:
-            break
-    return _find_worst(tuple(calendars), base, parameters.epoch_s, first, last) if calendars else base
+    calendars = tuple(_in_span([row for _, row in view.scan(CALENDARS)], first, last))
+    bases = tuple(_in_span(_list_bases(view, parameters), first, last))
+    return _find_worst(calendars, bases, parameters.epoch_s, first, last)
 
 
 @lru_cache(maxsize=MAX_REMEMBERED)
-def _find_worst(calendars: tuple[Calendar, ...], base: Tariffs, epoch_s: int, first: int, last: int) -> Tariffs:
-    """Return the worst tariffs of a span whose *calendars* are these, the newest first.
+def _find_worst(
+    calendars: tuple[Calendar, ...], bases: tuple[Base, ...], epoch_s: int, first: int, last: int
+) -> Tariffs:
+    """Return the worst tariffs of a span whose *calendars* and *bases* are these, the newest first.
 
     After an outage hundreds of meters report one span: walking it once a meter would hold up the block for seconds.
     """
     read = [(row, _periods(row)) for row in calendars]
-    if last - first < MAX_WALKED_EPOCHS:
-        found = [_pick(read, epoch, epoch_s) or base for epoch in range(first, last + 1)]
+    if calendars and last - first < MAX_WALKED_EPOCHS:
+        found = [_pick(read, epoch, epoch_s) or _base_at(bases, epoch) for epoch in range(first, last + 1)]
     else:
         periods = [period for _, of_calendar in read for period in of_calendar]
-        found = [base, *(Tariffs(one.retail_uaip_per_kwh, one.feed_in_uaip_per_kwh) for one in periods)]
+        found = [base.tariffs for base in bases]
+        found += [Tariffs(one.retail_uaip_per_kwh, one.feed_in_uaip_per_kwh) for one in periods]
     return Tariffs(
         max(one.retail_uaip_per_kwh for one in found),
         min(one.feed_in_uaip_per_kwh for one in found),
     )
+
+
+def _in_span(rows: list[_Dated], first: int, last: int) -> list[_Dated]:
+    """Return those of *rows*, the newest first, that are in force in one of the epochs *first* to *last*."""
+    begun = [row for row in rows if row.from_epoch <= last]
+    later = sum(row.from_epoch > first for row in begun)
+    return begun[: later + 1]
+
+
+def _list_bases(view: Reader, parameters: Parameters) -> list[Base]:
+    """Return what the parameters gave, the newest first, the oldest from the first epoch on."""
+    rows = [row for _, row in view.scan(BASES)] or [_base(parameters, 0)]
+    return [*rows[:-1], replace(rows[-1], from_epoch=0)]
+
+
+def _base(parameters: Parameters, from_epoch: int) -> Base:
+    return Base(from_epoch, parameters.retail_uaip_per_kwh, parameters.feed_in_uaip_per_kwh)
+
+
+def _base_at(bases: tuple[Base, ...], epoch: int) -> Tariffs:
+    return next(row for row in bases if row.from_epoch <= epoch).tariffs
+
+
+def _note_base(context: Context) -> None:
+    """Note tariffs that the parameters of this block changed: they hold for epochs that start at its time or later."""
+    rows, epoch_ms = list(context.state.scan(BASES)), context.parameters.epoch_s * 1000
+    base = _base(context.parameters, -(-context.time_ms // epoch_ms) if rows else 0)
+    if rows and rows[0][1].tariffs == base.tariffs:
+        return
+    if len(rows) >= MAX_BASES:
+        context.state.delete(BASES, rows[-1][0])
+    context.state.put(BASES, _key(base.from_epoch), base)
 
 
 def _pick(calendars: list[tuple[Calendar, list[Period]]], epoch: int, epoch_s: int) -> Tariffs | None:
@@ -212,7 +267,7 @@ def _put(context: Context, from_epoch: int, utc_offset_min: int, periods: list[P
 
 
 def _key(from_epoch: int) -> bytes:
-    """Return the key of the calendar in force from *from_epoch* on: the newest comes first."""
+    """Return the key of the calendar or base in force from *from_epoch* on: the newest comes first."""
     return (2**64 - 1 - from_epoch).to_bytes(8, "big")
 
 
@@ -253,3 +308,6 @@ def _write_days(period: Period) -> str:
 
 def _read_minute(text: str) -> int:
     return int(text[:2]) * 60 + int(text[3:])
+
+
+module.begin = _note_base

@@ -7,7 +7,7 @@ import pytest
 from ledger.codes import Code
 from ledger.modules import requests
 from ledger.modules.requests import REQUESTS, RequestStatus, totals
-from tests.ledger.chain_kit import Chain, make_chain
+from tests.ledger.chain_kit import Chain, lines_of, make_chain
 from tests.ledger.code_kit import E, buy, must_refuse, sell
 from tests.ledger.reached_by_oracle import add_operators, ask, ask_operators
 
@@ -163,3 +163,25 @@ def test_a_market_maker_has_an_overdue_book_cleared_once_in_a_block(
     chain.decide("governance", "resume", "market")
     chain.must("maker", "oracle", "perform_upkeep")
     assert chain.ask("oracle", "check_upkeep") == {"is_due": False, "epoch": None}
+
+
+def test_a_book_cleared_by_request_counts_to_what_its_block_has_room_for(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With room for two, the two orders cleared by request leave none for the settlement that is due: it comes next."""
+    maker = chain.add_person("maker", 8100)
+    chain.must("admin", "registry", "register_market_maker", maker.id, maker.key.public_key)
+    chain.must("user0", *sell(chain))
+    chain.must("user1", *buy(chain))
+    monkeypatch.setattr("ledger.modules.market.auction.MAX_CLEARINGS_PER_BLOCK", 0)
+    monkeypatch.setattr("ledger.modules.market.tables.MAX_HOOK_WORK_PER_BLOCK", 2)
+    chain.to_epoch(E)
+    chain.report(*(meter.boundary(E, 0, 0) for meter in chain.meters))
+    cleared = chain.to_epoch(
+        E + 1,
+        chain.sign("maker", "market", "match_orders"),
+        chain.sign("gateway", "market", "report_intervals", [meter.boundary(E + 1, 0, 0) for meter in chain.meters]),
+    )
+    assert [receipt.code for receipt in cleared.receipts] == [Code.DONE] * 2
+    assert [line.epoch for line in lines_of(cleared)] == []
+    assert [line.epoch for line in lines_of(chain.block())] == [E, E]

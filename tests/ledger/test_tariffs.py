@@ -68,6 +68,65 @@ def test_no_calendar_is_dropped_before_another_is_in_force(monkeypatch: pytest.M
     assert [row["from_epoch"] for row in chain.ask("tariffs", "list_calendars")] == [first + 200, first + 100]
 
 
+def test_ending_the_calendar_ends_what_was_agreed_for_later_too() -> None:
+    chain = make_chain()
+    first, period = START_EPOCH + 10, ["daily 00:00-24:00 5000000/3000000"]
+    for number, ahead in enumerate((0, 20)):
+        chain.decide("tariffs", "set_calendar", 0, period, first + ahead, reference=str(number))
+    chain.decide("tariffs", "end_calendar", first + 10, reference="end")
+    assert of_epoch(chain, first + 9) == (5_000_000, 3_000_000)
+    assert of_epoch(chain, first + 10) == of_epoch(chain, first + 20) == (RETAIL, FEED_IN)
+
+
+@pytest.mark.parametrize("has_calendar", [False, True])
+@pytest.mark.parametrize("is_whole_gap", [False, True])
+def test_a_change_of_parameters_leaves_epochs_that_have_begun_as_they_were(
+    has_calendar: bool, is_whole_gap: bool
+) -> None:
+    """In the midst of an epoch: those begun before keep the old tariffs, however late they are reported."""
+    chain = make_chain(settle_deadline_s=0, settle_deadline_blocks=1)
+    meter, changed = chain.add_based_meter("user0", 0), START_EPOCH + 3
+    if has_calendar:  # of other days: the parameters' tariffs hold all the same
+        chain.decide("tariffs", "set_calendar", 0, ["2031-01-01 00:00-24:00 9000000/1000000"], START_EPOCH + 1)
+    chain.to_epoch(changed)
+    chain.decide("governance", "set_parameter", "retail_uaip_per_kwh", 7_000_000, chain.state.header.height + 13)
+    while of_epoch(chain, changed + 1) == (RETAIL, FEED_IN):
+        chain.block()
+    assert (chain.epoch, of_epoch(chain, changed)) == (changed, (RETAIL, FEED_IN))
+    chain.to_epoch(changed + 2)
+    boundaries = range(changed + 1, changed + 3) if is_whole_gap else range(START_EPOCH + 1, changed + 3)
+    readings = [meter.boundary(at, (at - START_EPOCH) * 100, 0) for at in boundaries]
+    assert chain.report(*readings) == [Code.DONE] * len(readings)
+    chain.block()
+    lines = sorted((line for one in chain.executions for line in lines_of(one)), key=lambda line: line.epoch)
+    old, new = lines[:-1], lines[-1]
+    assert [line.grid_cost_aaip for line in old] == [line.import_wh * RETAIL * NANO for line in old]
+    assert sum(line.import_wh for line in old) == (changed + 1 - START_EPOCH) * 100
+    assert (new.epoch, new.grid_cost_aaip) == (changed + 1, 100 * 7_000_000 * NANO)
+
+
+def test_an_epoch_that_starts_as_the_change_does_has_the_new_tariffs_and_one_passed_over_the_old() -> None:
+    chain = make_chain()
+    chain.decide("governance", "set_parameter", "retail_uaip_per_kwh", 7_000_000, chain.state.header.height + 13)
+    while chain.state.header.height < 13:
+        chain.block()
+    chain.to_epoch(START_EPOCH + 5, offset_s=0)
+    assert [of_epoch(chain, START_EPOCH + ahead)[0] for ahead in (3, 4, 5)] == [RETAIL, RETAIL, 7_000_000]
+
+
+def test_of_many_changes_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tariffs, "MAX_BASES", 2)
+    chain = make_chain()
+    for number, retail in enumerate((5_000_000, 6_000_000)):
+        height = chain.state.header.height + 13
+        chain.decide("governance", "set_parameter", "retail_uaip_per_kwh", retail, height, reference=str(number))
+        while chain.state.header.height < height:
+            chain.block()
+        chain.to_epoch(chain.epoch + 1)
+    assert [row.retail_uaip_per_kwh for _, row in chain.state.scan(tariffs.BASES)] == [6_000_000, 5_000_000]
+    assert of_epoch(chain, START_EPOCH) == (5_000_000, FEED_IN)
+
+
 def test_orders_keep_within_the_tariffs_of_their_epoch_as_its_book_opened() -> None:
     chain = make_chain()
     for number in range(2):

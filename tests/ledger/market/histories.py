@@ -9,6 +9,7 @@ from random import Random
 from ledger.codes import Code
 from ledger.modules import money
 from ledger.modules.market.tables import ORDERS
+from ledger.modules.tariffs import tariffs_at
 from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, TestMeter, lines_of, make_chain
 
 USERS, EPOCHS = 4, 7
@@ -26,6 +27,8 @@ class History:
     registers: dict[bytes, list[int]]
     done: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     withheld: list[bytes] = field(default_factory=list)
+    tariffs: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Retail and feed-in of each epoch, as they were agreed when it began."""
 
     def settled_wh(self, meter: TestMeter) -> list[int]:
         """Return the import and export that lines booked for *meter*."""
@@ -88,6 +91,8 @@ def _report(history: History, random: Random, epoch: int, silent: float) -> None
         else:
             history.done["silent"] += 1
     chain.to_epoch(epoch)
+    agreed = tariffs_at(chain.state, chain.runtime.look(chain.state).parameters, epoch)
+    history.tariffs[epoch] = (agreed.retail_uaip_per_kwh, agreed.feed_in_uaip_per_kwh)
     if late:
         assert set(chain.report(*late)) == {Code.DONE}
     if readings:

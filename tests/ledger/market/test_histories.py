@@ -7,6 +7,7 @@ from collections import Counter
 from ledger.modules import money
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.market.tables import EPOCHS
+from ledger.modules.tariffs import tariffs_at
 from ledger.records import LineFlag
 from tests.ledger.chain_kit import lines_of
 from tests.ledger.market.histories import History, find_locks, play
@@ -34,6 +35,7 @@ def test_histories_with_faults_book_every_wh_once_and_leave_nothing_locked() -> 
         for meter in history.chain.meters:
             assert history.settled_wh(meter) == history.registers[meter.id], seed
         assert find_locks(history) == 0, seed
+        assert history.tariffs == {epoch: tariffs_now(history, epoch) for epoch in history.tariffs}, seed
         supply = measure_supply(history.chain.state)
         total = [sum(registers[place] for registers in history.registers.values()) for place in range(2)]
         assert [supply.import_wh, supply.export_wh] == total, seed
@@ -44,6 +46,13 @@ def test_histories_with_faults_book_every_wh_once_and_leave_nothing_locked() -> 
 def test_a_history_played_twice_ends_in_the_same_state() -> None:
     first, second = play(3), play(3)
     assert first.chain.state.header.state_root == second.chain.state.header.state_root
+
+
+def tariffs_now(history: History, epoch: int) -> tuple[int, int]:
+    """Return the tariffs at which a late line of *epoch* would be booked now."""
+    state = history.chain.state
+    agreed = tariffs_at(state, history.chain.runtime.look(state).parameters, epoch)
+    return agreed.retail_uaip_per_kwh, agreed.feed_in_uaip_per_kwh
 
 
 def count_settled(history: History) -> Counter[str]:
