@@ -30,6 +30,10 @@ class ProofRefusedError(LedgerError):
     """A proof that does not hold; the text says which part failed."""
 
 
+class NotCosignedError(ProofRefusedError):
+    """A proof whose checkpoint those whose keys are given did not sign as they must."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What opens a settlement line's leaf: salt (32 bytes), encoded record, meter key, the two boundary readings."""
@@ -117,7 +121,7 @@ def verify(data: bytes, verifiers: Sequence[VerifierKey]) -> ProvenLine:
 def check_cosigned(
     note: Checkpoint, signatures: Sequence[SignatureLine], verifiers: Sequence[VerifierKey]
 ) -> tuple[str, ...]:
-    """Return the names of the quorum that cosigned *note*; raises ProofRefusedError unless exactly one did, in order.
+    """Return the names of the quorum that cosigned *note*; raises NotCosignedError unless exactly one did, in order.
 
     The first of *signatures* is that of the log's server.
     """
@@ -126,12 +130,12 @@ def check_cosigned(
     log_line, *lines = signatures
     logs = [key for key in verifiers if key.type is SignatureType.LOG and key.name == note.origin]
     if not any(checkpoint.is_signed(note, log_line, key) for key in logs):
-        raise ProofRefusedError("checkpoint: the log signature is not by a listed log key")
+        raise NotCosignedError("checkpoint: the log signature is not by a listed log key")
     if len(lines) != quorum:
-        raise ProofRefusedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}")
+        raise NotCosignedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}")
     places = [_signer(note, line, cosigners) for line in lines]
     if any(first >= second for first, second in pairwise(places)):
-        raise ProofRefusedError("cosignatures: they repeat or do not stand in the order of the listed keys")
+        raise NotCosignedError("cosignatures: they repeat or do not stand in the order of the listed keys")
     return tuple(cosigners[place].name for place in places)
 
 
@@ -139,7 +143,7 @@ def _signer(note: Checkpoint, line: SignatureLine, cosigners: Sequence[VerifierK
     for place, key in enumerate(cosigners):
         if checkpoint.is_signed(note, line, key):
             return place
-    raise ProofRefusedError(f"cosignatures: the one by {line.name!r} is bad, or by nobody who is listed")
+    raise NotCosignedError(f"cosignatures: the one by {line.name!r} is bad, or by nobody who is listed")
 
 
 def _check_inclusion(proof: Proof) -> None:

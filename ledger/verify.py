@@ -6,13 +6,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from ledger import checkpoint, proof, reading, receipt_proof, trust
 from ledger.checkpoint import VerifierKey
 from ledger.errors import LedgerError, MalformedError
+
+_OTHER_ERA: Final = (
+    ". If the authorities changed since the chain began, say how: `--genesis` with `--handovers FILE`, which any node's"
+    " /v1/handovers gives"
+)
 
 
 class UnreadableFileError(LedgerError):
@@ -52,7 +57,8 @@ def verify(
         verifiers = _read_keys(authorities) if authorities else _keys_of_era(data, genesis, handovers)
         shown = _verify_line(data, verifiers) if _is_line(data) else _verify_receipt(data, verifiers)
     except proof.ProofRefusedError as error:
-        raise proof.ProofRefusedError(f"{file} is refused: {error}") from error
+        is_other_era = isinstance(error, proof.NotCosignedError) and handovers is None
+        raise proof.ProofRefusedError(f"{file} is refused: {error}{_OTHER_ERA if is_other_era else ''}") from error
     typer.echo(json.dumps(shown[1]) if as_json else shown[0])
 
 

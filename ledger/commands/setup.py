@@ -25,8 +25,10 @@ def init(
     """
     from ledger.members import founding  # noqa: PLC0415 - see `ledger.commands`
 
-    founding.make_institution(folder, name, _require_address(address))
+    entry = founding.make_institution(folder, name, _require_address(address))
     typer.echo(f"{folder / founding.ENTRY}: give it to the other institutions; the *.key files stay here")
+    typer.echo(f"account {entry.id.hex()} is {name}'s; its key is {folder / 'account.key'}")
+    typer.echo("next, with all institutions' entries: `campusgrid ledger genesis` (one of you), then `begin` (each)")
 
 
 def make_genesis(
@@ -50,6 +52,9 @@ def make_genesis(
     rules = founding.make_genesis(name, institution.load_all(entries), grid, admin)
     founding.write(out, genesis.dumps(rules))
     typer.echo(f"{out}: chain {rules.chain_id.hex()}")
+    for account in rules.accounts:
+        typer.echo(f"account {account.id.hex()} is {founding.describe_account(rules, account)}")
+    typer.echo(f"next: give {out} to the other institutions alone; then each: `campusgrid ledger begin`")
 
 
 def begin(

@@ -22,8 +22,15 @@ def snapshot() -> None:
 def export_snapshot(
     file: Annotated[Path, typer.Argument(help="The file to write; it must not exist.")],
     config: Config = Path("node.toml"),
+    wait: Annotated[
+        float,
+        typer.Option(min=0, max=86_400, help="Seconds to wait for a block with a transaction, where one is needed."),
+    ] = 60.0,
 ) -> None:
     """Write a snapshot of the newest block to a file; the node may run meanwhile.
+
+    A block without a transaction has none: then the newest one that the node made by itself is written, or, where it
+    made none yet, the next block with a transaction is waited for.
 
     The file holds all accounts and what salts receipts: hand it to authorities alone. For example:
 
@@ -31,7 +38,7 @@ def export_snapshot(
     """
     from ledger.node.snapshots import commands as snapshot_commands  # noqa: PLC0415 - see `ledger.commands`
 
-    manifest = snapshot_commands.export(config, file)
+    manifest = snapshot_commands.export(config, file, wait, lambda text: typer.echo(text, err=True))
     typer.echo(
         f"snapshot of block {manifest.height}, {manifest.header.id.hex()}: {file.stat().st_size} bytes in {file}"
     )
@@ -72,5 +79,6 @@ def prune(
     days = {"bodies_days": bodies_days, "receipts_days": receipts_days, "index_days": index_days}
     done = snapshot_commands.prune(config, {name: value for name, value in days.items() if value is not None})
     for kept, height in done.up_to.items():
-        typer.echo(f"{kept}: gone up to block {height}")
+        gone = f"gone up to block {height}" if height else "nothing is gone"
+        typer.echo(f"{kept}: {gone}; {done.why_no_more[kept]}")
     typer.echo(f"{done.bytes_before} bytes before, {done.bytes_after} now")

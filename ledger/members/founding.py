@@ -84,6 +84,12 @@ def make_genesis(
     )  # fmt: skip
 
 
+def describe_account(rules: Genesis, account: GenesisAccount) -> str:
+    """Return whose *account* of a new chain is, as `make_genesis` made it."""
+    names = {member.id: f"{member.name}'s" for member in rules.authorities.members}
+    return names.get(account.id, "the utility's" if account.id == rules.grid_account else "the administrator's")
+
+
 def set_up(folder: Path, rules: Genesis, entries: Sequence[Entry], *, api: str, joins: bool) -> Path:
     """Complete an institution's *folder* for its node on the chain of *rules* with all *entries*; return node.toml.
 

@@ -28,9 +28,14 @@ from ledger.node.service import Node
 from ledger.node.settings import NodeSettings
 
 _PR_SET_PDEATHSIG: Final = 1
+_INIT: Final = 1
 SWITCH_INTERVAL_S: Final = 0.001
 
 log = structlog.get_logger("process")
+
+
+class ParentEndedError(LedgerError):
+    """The process with which this one was to end is gone already."""
 
 
 def run(config: Path, *, exit_with_parent: bool = False, log_levels: LogLevels | None = None) -> None:
@@ -51,9 +56,9 @@ async def _serve(settings: NodeSettings, config: Path) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     async with AsyncExitStack() as opened:
-        public = [opened.enter_context(bind(address)) for address in settings.api.addresses]
-        node = Node.open(settings)
+        node = Node.open(settings)  # first: a node that runs here already holds the ports, too
         opened.push_async_callback(node.close)
+        public = [opened.enter_context(bind(address)) for address in settings.api.addresses]
         _spare_the_collector()
         _let_the_loop_in()
         own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
@@ -118,8 +123,13 @@ def _let_the_loop_in() -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent's thread that started this process ends."""
-    parent = os.getppid()
+    """Ask the kernel for SIGTERM when the parent's thread that started this process ends.
+
+    Raises ParentEndedError where it ended before: the kernel has then given this process to process 1.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        raise SystemExit(0)
+    if os.getppid() == _INIT:
+        raise ParentEndedError(
+            "--exit-with-parent: the process that started this one has ended already; where that is process 1, which"
+            " ends last, leave the option out"
+        )

@@ -14,12 +14,12 @@ from ledger.codes import Refusal
 from ledger.errors import LedgerError
 from ledger.modules import find_call
 from ledger.node.settings import read_key
-from ledger.remote.client import AccountClient, LedgerClient
+from ledger.remote.client import AccountClient, LedgerClient, NotFinalError
 from ledger.transaction import ACCOUNT_ID_BYTES, Call
 
 
 class CallError(LedgerError):
-    """What was written is no call; the text says what to write."""
+    """What was written is no call, or not final yet; the text says what to write or do."""
 
 
 def read_call(name: str, written: Sequence[str]) -> Call:
@@ -52,6 +52,11 @@ async def send(call: Call, account: str, key: Path, url: str) -> dict[str, Any]:
     async with LedgerClient([url]) as client:
         chain_id = (await client.status()).chain_id
         sender = AccountClient(client, chain_id, bytes.fromhex(account), private_key)
-        receipt = await sender.call_and_wait(call.module, call.function, *call.arguments)
+        try:
+            receipt = await sender.call_and_wait(call.module, call.function, *call.arguments)
+        except NotFinalError as error:
+            id_ = error.transaction_id.hex()
+            text = f"{error}; do not send it again, ask later: `curl {url.rstrip('/')}/v1/transactions/{id_}`"
+            raise CallError(f"{text}; `campusgrid ledger why-stuck --url {url}` says what holds it up") from error
     shown: dict[str, Any] = TypeAdapter(Receipt).dump_python(receipt, mode="json")
     return shown

@@ -32,7 +32,11 @@ PASS_VALID_S: Final = 600
 
 
 class NotFinalError(LedgerError):
-    """A transaction was not final in time; it may become so later."""
+    """A transaction was not final in time; it may become so later. `transaction_id` is its id."""
+
+    def __init__(self, transaction_id: bytes, status: str, waited_s: float) -> None:
+        super().__init__(f"transaction {transaction_id.hex()} is {status} after {waited_s:g} s")
+        self.transaction_id = transaction_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class LedgerClient(Nodes):
                 self._sent.pop(transaction_id, None)
                 return found
             if time.monotonic() + pause_s > deadline:
-                raise NotFinalError(f"transaction {transaction_id.hex()} is {found.status} after {timeout_s} s")
+                raise NotFinalError(transaction_id, found.status, timeout_s)
             if found.status == "unknown" and transaction_id in self._sent:
                 await self.submit(self._sent[transaction_id])
             await asyncio.sleep(pause_s)

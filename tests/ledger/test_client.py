@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
 import httpx
 import pytest
 
-from ledger.remote.client import ClientError, LedgerClient
+from ledger.remote import caller
+from ledger.remote.caller import CallError
+from ledger.remote.client import AccountClient, ClientError, LedgerClient, NotFinalError
 
 EPOCH: dict[str, object] = {
     "phase": "open", "price_uaip_per_kwh": None, "price_interval": None, "matched_wh": 0, "orders": 0, "import_wh": 0,
@@ -44,3 +50,23 @@ async def test_a_node_that_has_no_time_is_left_for_the_next(status: int) -> None
     async with answering(answer, "http://one") as client:
         with pytest.raises(ClientError, match=f"http://one answered {status}"):
             await client.calls()
+
+
+async def test_a_call_that_is_not_final_yet_says_how_to_ask_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def waits(*_: object) -> None:
+        raise NotFinalError(bytes(32), "pending", 30.0)
+
+    async def status(_: object) -> SimpleNamespace:
+        return SimpleNamespace(chain_id=bytes(8))
+
+    monkeypatch.setattr(AccountClient, "call_and_wait", waits)
+    monkeypatch.setattr(LedgerClient, "status", status)
+    (tmp_path / "account.key").write_text("07" * 32)
+    call = caller.read_call("money.transfer", ["to=" + "0" * 16, "amount_aaip=1"])
+    later = (
+        f"is pending after 30 s; do not send it again, ask later: `curl http://one/v1/transactions/{bytes(32).hex()}`"
+    )
+    with pytest.raises(CallError, match=re.escape(later)):
+        await caller.send(call, "0" * 16, tmp_path / "account.key", "http://one/")

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from ledger import genesis, keys
+from ledger.cli import app
 from ledger.errors import LedgerError
 from ledger.genesis import Genesis
 from ledger.members import founding, institution
@@ -68,9 +70,12 @@ async def test_four_institutions_start_a_ledger_by_the_readme_alone(
     grid, admin = (line.split()[0] for line in ledger("keys", "make", tmp_path / "g", tmp_path / "a").splitlines())
     rules, _ = found(tmp_path)
     entries = [tmp_path / name / "entry.json" for name in NAMES]
-    ledger(
+    told = ledger(
         "genesis", *entries, "--name", "campus", "--grid-key", grid, "--admin-key", admin, "--out", tmp_path / "g.json"
     )
+    made = genesis.load(tmp_path / "g.json")
+    assert f"account {made.grid_account.hex()} is the utility's" in told
+    assert all(f"account {one.id.hex()} is {one.name}'s" in told for one in made.authorities.members)
     edited = (tmp_path / "g.json").read_text().replace('"heartbeat_ms": 60000', '"heartbeat_ms": 500')
     (tmp_path / "g.json").write_text(edited)
     for name, port in zip(NAMES, ports[4:], strict=True):
@@ -124,6 +129,13 @@ def test_what_was_made_is_what_a_node_starts_with_and_secrets_stay_where_they_ar
     memory.note_loss(store)
     assert memory.is_whole(store)
     store.close()
+
+
+def test_init_says_which_account_it_made_and_what_comes_next(tmp_path: Path) -> None:
+    arguments = ["init", str(tmp_path / "erc"), "--name", "ERC", "--address", "erc.example:30333"]
+    told = CliRunner().invoke(app, arguments).output
+    assert f"account {institution.load(tmp_path / 'erc' / 'entry.json').id.hex()} is ERC's" in told
+    assert "campusgrid ledger genesis" in told
 
 
 def test_nothing_is_overwritten_and_what_does_not_fit_is_refused(tmp_path: Path) -> None:

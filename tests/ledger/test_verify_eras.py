@@ -71,6 +71,8 @@ def test_a_checkpoint_counts_if_those_of_its_own_time_cosigned_it(files: tuple[P
     early = receipt(GOOD[0].header.log_size - 1, OLD_KEYS, "ERC", "MEA", "PEA")
     assert "verified" in run(files, early)
     assert "verified" in run(files, early, handed_over=False)
+    with pytest.raises(LedgerError, match="`--genesis` with `--handovers FILE`"):
+        run(files, later, handed_over=False)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ledger import genesis, snapshot
 from ledger.errors import LedgerError
@@ -20,10 +21,13 @@ from ledger.node.snapshots import storing as snapshot_storing
 from ledger.node.snapshots.file import SnapshotFile
 from ledger.node.snapshots.making import NoSnapshotError
 from ledger.node.snapshots.offer import heights, snapshot_path
-from ledger.node.storage.database import StoreError
+from ledger.node.storage.database import StoreError, claim
 from ledger.node.storage.pruned_rows import Kept
 from ledger.node.storage.store import Store
 from ledger.snapshot import Manifest
+
+POLL_S: Final = 0.02
+"""A block with a transaction is the newest one for a moment only, where others follow it."""
 
 
 class SnapshotFileError(LedgerError):
@@ -32,17 +36,19 @@ class SnapshotFileError(LedgerError):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Up to which block each kind is gone, and how long the database was before and after."""
+    """Up to which block each kind is gone, why no more, and how long the database was before and after."""
 
     up_to: Mapping[Kept, int]
+    why_no_more: Mapping[Kept, str]
     bytes_before: int
     bytes_after: int
 
 
-def export(config: Path, file: Path) -> Manifest:
+def export(config: Path, file: Path, wait_s: float = 0.0, tell: Callable[[str], None] = lambda _: None) -> Manifest:
     """Write a snapshot of the newest block of the node that *config* describes; it may run meanwhile.
 
-    Where that block holds no transaction, the newest snapshot that the node made is written instead.
+    Where that block holds no transaction, the newest snapshot that the node made is written instead. Where it made
+    none, a running node has *wait_s* to decide a block with one; *tell* is told so.
     """
     settings = node_settings.load(config)
     database = settings.data_dir / DATABASE
@@ -52,7 +58,7 @@ def export(config: Path, file: Path) -> Manifest:
         raise StoreError(f"there is no database {database}: this node never ran")
     reader = Store.open_reader(database)
     try:
-        return _make_or_copy(reader, settings.data_dir, file)
+        return _make_in_time(reader, settings.data_dir, file, wait_s, tell)
     except OSError as error:
         raise SnapshotFileError(f"cannot write {file}: {error.strerror}") from error
     finally:
@@ -91,9 +97,36 @@ def prune(config: Path, days: Mapping[str, int]) -> Pruned:
             _prune_all(store, kept, last)
         store.compact()
         up_to = {kept: store.pruned(kept) for kept in Kept}
+        reasons = {kept: pruning.why_no_more(store, keep, kept, oldest, now_ms) for kept in Kept}
     finally:
         store.close()
-    return Pruned(up_to, before, path.stat().st_size)
+    return Pruned(up_to, reasons, before, path.stat().st_size)
+
+
+def _make_in_time(reader: Store, data_dir: Path, file: Path, wait_s: float, tell: Callable[[str], None]) -> Manifest:
+    deadline_s, is_told = time.monotonic() + wait_s, False
+    while True:
+        version = reader.data_version()
+        try:
+            return _make_or_copy(reader, data_dir, file)
+        except NoSnapshotError as error:
+            if not _is_running(data_dir):
+                raise NoSnapshotError(f"{error}. The node does not run: start it first") from error
+            if not is_told and wait_s:
+                tell(f"{error}. Waiting {wait_s:g} s for a block with one")
+            is_told = True
+            while reader.data_version() == version:
+                if time.monotonic() > deadline_s:
+                    raise
+                time.sleep(POLL_S)
+
+
+def _is_running(data_dir: Path) -> bool:
+    try:
+        claim(data_dir / DATABASE).close()
+    except StoreError:
+        return True
+    return False
 
 
 def _make_or_copy(reader: Store, data_dir: Path, file: Path) -> Manifest:

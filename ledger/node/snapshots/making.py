@@ -61,7 +61,7 @@ def _first_receipt(store: Store, head: Head) -> tuple[bytes, int]:
     if found is None or found[1].record is None:
         raise NoSnapshotError(
             f"the newest block, {height}, holds no transaction, and only a transaction's receipt shows that the"
-            " snapshot's secret is the chain's: send one, then try again"
+            " snapshot's secret is the chain's: send one (`campusgrid ledger call`), then export again at once"
         )
     return found[1].record, found[0]
 

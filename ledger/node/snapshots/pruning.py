@@ -33,8 +33,21 @@ def last_height(store: Store, keep: KeepSettings, kept: Kept, oldest_snapshot: i
     newest block stays whole.
     """
     limit = oldest_snapshot if kept is Kept.BODIES else store.height() - 1
-    days = {Kept.BODIES: keep.bodies_days, Kept.RECEIPTS: keep.receipts_days, Kept.INDEX: keep.index_days}[kept]
-    return min(limit, store.newest_before(now_ms - days * _DAY_MS))
+    return min(limit, store.newest_before(now_ms - _days(keep, kept) * _DAY_MS))
+
+
+def why_no_more(store: Store, keep: KeepSettings, kept: Kept, oldest_snapshot: int, now_ms: int) -> str:
+    """Return why *kept* may go no further than `last_height` says."""
+    old = store.newest_before(now_ms - _days(keep, kept) * _DAY_MS)
+    if kept is not Kept.BODIES or old <= oldest_snapshot:
+        return f"what is younger than {_days(keep, kept)} days stays, and so does the newest block"
+    if oldest_snapshot:
+        return f"what a peer needs that begins with the oldest snapshot here, of block {oldest_snapshot}, stays"
+    return "there is no snapshot here that a peer could begin with: set `every_blocks` under [snapshots], run the node"
+
+
+def _days(keep: KeepSettings, kept: Kept) -> int:
+    return {Kept.BODIES: keep.bodies_days, Kept.RECEIPTS: keep.receipts_days, Kept.INDEX: keep.index_days}[kept]
 
 
 def step(store: Store, kept: Kept, last: int) -> bool:

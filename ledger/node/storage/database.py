@@ -190,7 +190,8 @@ def claim(path: Path) -> IO[bytes]:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise StoreError(f"another process runs on {path}: stop it, or give this node its own data_dir") from error
+        text = f"another process runs on {path}, a node or a command"
+        raise StoreError(f"{text}: stop it or wait for it, or give this node a data_dir of its own") from error
     return lock
 
 

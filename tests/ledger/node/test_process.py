@@ -79,10 +79,8 @@ def test_missing_and_damaged_files_are_named(network: Network) -> None:
 def test_a_running_node_shares_its_data_with_nobody_and_ends_within_two_seconds(network: Network) -> None:
     network.start(0)
     asyncio.run(network.ready(0))
-    text = (network.directory(0) / "node.toml").read_text()
-    elsewhere = text.replace(f"port = {network.api_ports[0]}", f"port = {network.api_ports[3]}")
-    (network.directory(0) / "node.toml").write_text(elsewhere)
-    assert "another process runs on" in refusal(network)
+    again = run_command("run", "--config", str(network.directory(0) / "node.toml"))
+    assert_one_clear_line(again, "another process runs on", "data_dir")
     shown = json.loads(run_command("status", "--url", network.urls[0], "--json").stdout)
     assert (shown["name"], shown["height"], shown["alarm"]) == (NAMES[0], 0, None)
     started = time.monotonic()
@@ -105,6 +103,22 @@ def test_a_node_ends_with_the_process_that_started_it(network: Network) -> None:
         parent.kill()
         parent.wait()
     asyncio.run(until(lambda: has_ended(child), "the orphan ends", 5))
+
+
+def test_a_node_whose_parent_ended_before_it_could_ask_ends_too() -> None:
+    orphan = (
+        "import os, sys, time\n"
+        "from ledger.node import process\n"
+        "while os.getppid() == int(sys.argv[1]): time.sleep(0.01)\n"
+        "process._INIT = os.getppid()  # in a session with a reaper of its own it is not process 1\n"
+        "try: process.die_with_parent()\n"
+        "except process.ParentEndedError: print('ends')\n"
+    )
+    parent = "import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
+    ended = subprocess.run(
+        [sys.executable, "-c", parent, orphan], capture_output=True, text=True, timeout=EXIT_TIMEOUT_S, check=True
+    )
+    assert ended.stdout == "ends\n", ended.stderr
 
 
 async def has_ended(process_id: int) -> bool:

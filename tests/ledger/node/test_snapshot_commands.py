@@ -127,6 +127,8 @@ def test_pruning_frees_the_disk_and_keeps_headers_certificates_and_the_log(
     place = make_place(chain, tmp_path / "old")
     nothing = snapshot_commands.prune(place.config, {"bodies_days": 0, "receipts_days": 10**5, "index_days": 10**5})
     assert nothing.up_to[Kept.BODIES] == 0, "without a snapshot nobody could come any more"
+    assert "no snapshot here" in nothing.why_no_more[Kept.BODIES]
+    assert "younger than 100000 days" in nothing.why_no_more[Kept.RECEIPTS]
     (place.data / FOLDER).mkdir()
     height = chain.state.header.height
     make_snapshot(place.data / DATABASE, place.data / FOLDER / f"{height}{SUFFIX}").close()
@@ -160,6 +162,36 @@ def lines(store: Store) -> list[SettlementLine]:
     epochs = range(START_EPOCH - 2, START_EPOCH + 4)
     leaves = [leaf for epoch in epochs for leaf in store.settlement_leaves(epoch)]
     return [records.decode_settlement_line(leaf.record) for leaf in leaves if leaf.record is not None]
+
+
+def test_an_export_waits_for_a_block_that_can_be_certified_where_a_node_makes_blocks(tmp_path: Path) -> None:
+    chain = make_chain()
+    chain.block()
+    place, file, told = make_place(chain, tmp_path / "node"), tmp_path / "one.snapshot", list[str]()
+    with pytest.raises(LedgerError, match=r"holds no transaction.*The node does not run: start it first"):
+        snapshot_commands.export(place.config, file, 60, told.append)
+    store = place.open()
+    with pytest.raises(LedgerError, match="holds no transaction"):
+        snapshot_commands.export(place.config, file)
+
+    def decide_one_more(text: str) -> None:
+        told.append(text)
+        proposed, execution = chain.runtime.build(
+            chain.state, height=chain.state.header.height + 1, time_ms=chain.state.header.time_ms + 1, proposer=0,
+            evidence=(), last_commit=chain.commit(),
+            transactions=[chain.sign("user1", "money", "transfer", chain.people["user2"].id, 1)],
+        )  # fmt: skip
+        chain.state.apply(execution)
+        commit = chain.commit()
+        assert commit is not None
+        with store.transaction():
+            store.save(decide(Candidate(proposed, proposed.encode(), execution), commit))
+
+    manifest = snapshot_commands.export(place.config, file, 60, decide_one_more)
+    store.close()
+    assert manifest.header == chain.state.header
+    assert len(told) == 1
+    assert "Waiting 60 s" in told[0]
 
 
 def test_the_commands_say_what_they_did(chain: Chain, tmp_path: Path) -> None:
