@@ -35,10 +35,10 @@ def routes(source: Source) -> APIRouter:
 
     @router.get("/checkpoint", response_class=PlainTextResponse)
     async def read_checkpoint() -> str:
-        provable = source.provable
-        if provable is None:
+        shown = source.public_checkpoint
+        if shown is None:
             raise not_found("no_checkpoint", "no checkpoint has a quorum of cosignatures yet")
-        return provable.note(source.log_key)
+        return shown.note(source.log_key)
 
     @router.get("/handovers", response_class=CborResponse)
     async def read_handovers() -> Response:

@@ -6,16 +6,20 @@ import math
 import time
 from collections.abc import Iterator
 
+from fastapi import APIRouter
+from fastapi.responses import Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
 from ledger.api import views
+from ledger.api.readonly import ReadOnlySource
 from ledger.node.chain import Chain
 from ledger.node.reporting.health import ChainHealth, is_signing, measure_chain, measure_lag
 from ledger.node.reporting.metrics import PREFIX
 from ledger.node.service import Node
+from ledger.node.storage.store import Store
 
 
 async def render(node: Node) -> bytes:
@@ -24,6 +28,25 @@ async def render(node: Node) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Numbers(node, chain))
     return generate_latest(node.observer.metrics.registry) + generate_latest(registry) + modules.encode()
+
+
+async def render_reader(source: ReadOnlySource) -> bytes:
+    """Return all metrics of a process that answers beside its node as text."""
+    chain, modules = await source.ledger.run(_measure)
+    registry = CollectorRegistry()
+    registry.register(_ReaderNumbers(source, await source.disk.read(Store.height), chain))
+    return generate_latest(registry) + modules.encode()
+
+
+def reader_routes(source: ReadOnlySource) -> APIRouter:
+    """Return the route of those metrics."""
+    router = APIRouter()
+
+    @router.get("/metrics")
+    async def read_metrics() -> Response:
+        return Response(await render_reader(source), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    return router
 
 
 def _measure(chain: Chain) -> tuple[ChainHealth, str]:
@@ -39,7 +62,7 @@ class _Numbers(Collector):
         """Yield what is known when asked."""
         yield from self._consensus()
         yield from self._peers()
-        yield from self._chain_numbers()
+        yield _missed_votes(self._chain)
         node, days_left = self._node, self._node.room.days_left
         dropped = node.driver.dropped_jobs + node.admission.dropped_gossip
         yield _counter("dropped_events", "Messages and transactions dropped on a full queue.", dropped)
@@ -59,6 +82,12 @@ class _Numbers(Collector):
             "in_progress_seconds", "How long the height in progress has been tried; 0 while nothing is to decide.",
             time.monotonic() - observer.height_since_s if is_held else 0,
         )  # fmt: skip
+        failures = GaugeMetricFamily(
+            f"{PREFIX}_witness_failures", "Times in a row that a witness did not cosign.", labels=["witness"]
+        )
+        for one in self._node.witnessing.witnesses:
+            failures.add_metric([one.key.name], one.failures)
+        yield failures
         yield _gauge("alarm", "1 after an alarm: the node signs no more.", int(driver.alarm is not None))
         yield _gauge("signing", "1 while the node takes part in deciding.", int(is_signing(self._node)))
 
@@ -88,14 +117,28 @@ class _Numbers(Collector):
         yield faults
         yield cut_offs
 
-    def _chain_numbers(self) -> Iterator[Metric]:
-        missed = CounterMetricFamily(
-            f"{PREFIX}_missed_votes", "Certificates in blocks that lacked an authority's precommit.",
-            labels=["authority"],
-        )  # fmt: skip
-        for one in self._chain.missed_votes:
-            missed.add_metric([one.name], one.missed_votes)
-        yield missed
+
+class _ReaderNumbers(Collector):
+    def __init__(self, source: ReadOnlySource, newest: int, chain: ChainHealth) -> None:
+        self._source, self._newest, self._chain = source, newest, chain
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is known when asked."""
+        height, provable = self._source.heads.height, self._source.provable
+        yield _gauge("height", "The newest decided block.", height)
+        yield _gauge("reader_lag_blocks", "Blocks in the node's database that are not read yet.", self._newest - height)
+        size = provable.checkpoint.size if provable else 0
+        yield _gauge("reader_checkpoint_size", "Leaves of the log that are provable here.", size)
+        yield _missed_votes(self._chain)
+
+
+def _missed_votes(chain: ChainHealth) -> Metric:
+    missed = CounterMetricFamily(
+        f"{PREFIX}_missed_votes", "Certificates in blocks that lacked an authority's precommit.", labels=["authority"]
+    )
+    for one in chain.missed_votes:
+        missed.add_metric([one.name], one.missed_votes)
+    return missed
 
 
 def _counter(name: str, text: str, value: float) -> Metric:

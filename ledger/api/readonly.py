@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -29,6 +30,7 @@ from ledger.node.mempool import PoolCode, PoolRefusal
 from ledger.node.recovery.memory import DATABASE
 from ledger.node.service import SIGNATURE_THREADS
 from ledger.node.settings import NodeSettings, read_key
+from ledger.node.signers import witnessing
 from ledger.node.signers.cosigning import Provable, decode_provable
 from ledger.node.storage.disk import DiskReader
 from ledger.node.storage.store import Store, StoreError
@@ -53,6 +55,7 @@ class ReadOnlySource:
         self.ledger = Ledger(Chain(Runtime(rules, pool=self._pool), state))
         self.heads = Heads(state.header.height)
         self.provable: Provable | None = None
+        self._witnessed: Provable | None = None
         self._settings = settings
         self._node = node
         self._log_keys = [read_key(one.log) for one in (settings.keys, settings.next_keys) if one is not None]
@@ -102,6 +105,11 @@ class ReadOnlySource:
         """The log key of the node's authority that is in force, else the first that node.toml names."""
         members = {member.log_key for member in self._authorities.members if member.name == self._settings.name}
         return next((key for key in self._log_keys if key.public_key in members), self._log_keys[0])
+
+    @property
+    def public_checkpoint(self) -> Provable | None:
+        """The checkpoint that outsiders are shown."""
+        return witnessing.served(self.provable, self._witnessed, time.time())
 
     async def describe(self) -> NodeStatus:
         """Return where the ledger stands as seen here; what only the node knows of itself is blank."""
@@ -161,6 +169,7 @@ class ReadOnlySource:
         self._authorities = await self.ledger.run(lambda chain: chain.state.authority_set)
         stored = await self.disk.read(lambda store: store.meta("provable"))
         self.provable = decode_provable(stored) if stored is not None else None
+        self._witnessed = await self.disk.read(witnessing.stored)
 
     async def _restore(self) -> None:
         state = await self.disk.read(_read_state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from ledger.node.mempool import PoolRefusal
 from ledger.node.recovery.memory import DATABASE
 from ledger.node.reporting import status
 from ledger.node.service import Node
+from ledger.node.signers import witnessing
 from ledger.node.signers.cosigning import Provable
 from ledger.node.storage.disk import DiskReader
 from ledger.node.storage.store import Store
@@ -34,7 +36,7 @@ class Source(Protocol):
     """What the routes know of whoever answers them. They read in the chain's thread or the store's, never in the loop.
 
     `log_key` signs checkpoints as whoever serves them, `provable` is the newest that a quorum has cosigned.
-    `shows_intervals`: to anybody.
+    `public_checkpoint` is the one that outsiders are shown, with its witnesses. `shows_intervals`: to anybody.
     """
 
     @property
@@ -54,6 +56,9 @@ class Source(Protocol):
 
     @property
     def provable(self) -> Provable | None: ...
+
+    @property
+    def public_checkpoint(self) -> Provable | None: ...
 
     @property
     def log_key(self) -> keys.PrivateKey: ...
@@ -91,6 +96,11 @@ class NodeSource:
     def provable(self) -> Provable | None:
         """The newest checkpoint that a quorum has cosigned."""
         return self._node.cosigning.provable
+
+    @property
+    def public_checkpoint(self) -> Provable | None:
+        """The checkpoint that outsiders are shown."""
+        return witnessing.served(self.provable, self._node.witnessing.witnessed, time.time())
 
     @property
     def log_key(self) -> keys.PrivateKey:

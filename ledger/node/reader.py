@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 
 from ledger import logs
-from ledger.api import server
+from ledger.api import metrics, server
 from ledger.api.app import make_app
 from ledger.api.readonly import ReadOnlySource
 from ledger.api.sockets import bind
@@ -46,7 +46,9 @@ async def _serve(settings: NodeSettings, address: Address, node: str) -> None:
         listener = opened.enter_context(bind(address))
         source = await ReadOnlySource.open(settings, node)
         opened.push_async_callback(source.close)
-        api = server.make_server(make_app(source, settings.api))
+        app = make_app(source, settings.api)
+        app.include_router(metrics.reader_routes(source), prefix="/v1")
+        api = server.make_server(app)
         following = asyncio.create_task(source.follow())
         serving = asyncio.create_task(api.serve(sockets=[listener]))
         log.info("reading beside the node", name=settings.name, height=source.heads.height, node=node)

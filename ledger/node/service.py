@@ -39,6 +39,7 @@ from ledger.node.reporting.results import MAX_RESULT_BYTES, Result, decode_resul
 from ledger.node.settings import NodeSettings, SettingsError
 from ledger.node.signers import identity as node_identity
 from ledger.node.signers.cosigning import Cosigning, decode_provable
+from ledger.node.signers.witnessing import Witnessing
 from ledger.node.snapshots.arrival import Arrival
 from ledger.node.snapshots.copying import Copy
 from ledger.node.snapshots.offer import Snapshots
@@ -103,6 +104,7 @@ class Node:
         self.pruner = Pruner(disk, settings.keep, self.snapshots)
         self.observer.metrics.name_authorities(member.name for member in position.authorities.members)
         disk.on_synced = self.observer.metrics.sync_seconds.observe
+        self.witnessing = Witnessing(settings.witnesses, disk, lambda: self.cosigning.provable, lambda: self.log_key)
         self.room = Room(settings.data_dir)
         self._pool = pool
         self._heard: dict[str, int] = {}
@@ -141,6 +143,7 @@ class Node:
                 group.create_task(self._report())
                 group.create_task(self.admission.run())
                 group.create_task(self.pruner.run())
+                group.create_task(self.witnessing.run())
                 group.create_task(self.driver.run())
                 group.create_task(self._bring_in_permission())
         except BaseExceptionGroup as group_fault:

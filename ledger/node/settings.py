@@ -6,10 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, Field, HttpUrl, ValidationError, ValidationInfo
 
-from ledger import keys
-from ledger.errors import LedgerError
+from ledger import checkpoint, keys
+from ledger.checkpoint import SignatureType, VerifierKey
+from ledger.errors import LedgerError, MalformedError
 from ledger.logs import LogLevels, parse_levels
 from ledger.node.addresses import PEER_PORT, Address, ApiSettings, Section, SocketAddress, resolve, split_address
 from ledger.node.signers import hsm
@@ -94,6 +95,28 @@ class KeepSettings(Section):
     index_days: int = Field(3_650, ge=0, le=10**6)
 
 
+def _read_witness_key(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        key = checkpoint.parse_key(value)
+    except MalformedError as error:
+        raise ValueError(str(error)) from error
+    if key.type is not SignatureType.COSIGNATURE:
+        raise ValueError("a witness has a cosigner key (type 0x04)")
+    return key
+
+
+class WitnessSettings(Section):
+    """A witness (c2sp.org/tlog-witness) that is asked for cosignatures: its URL, to which `/add-checkpoint` comes.
+
+    Its key is written `name+hash+base64`, as it prints it when it starts.
+    """
+
+    url: HttpUrl
+    key: Annotated[VerifierKey, BeforeValidator(_read_witness_key)]
+
+
 class NodeSettings(Section):
     """The whole of node.toml.
 
@@ -117,6 +140,7 @@ class NodeSettings(Section):
     snapshots: SnapshotSettings = SnapshotSettings()
     keep: KeepSettings = KeepSettings()
     peers: tuple[PeerAddress, ...]
+    witnesses: Annotated[tuple[WitnessSettings, ...], Field(max_length=16)] = ()
 
     @property
     def operator(self) -> Address | Path:
@@ -129,6 +153,11 @@ def load(path: Path) -> NodeSettings:
     try:
         with path.open("rb") as file:
             values = tomllib.loads(file.read(MAX_SETTINGS_BYTES).decode())
+    except FileNotFoundError as error:
+        text = f"there are no settings {path}: name a node's with --config"
+        raise SettingsError(
+            f"{text}; `campusgrid ledger init`, then `begin`, make a folder with a node.toml"
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"cannot read the settings {path}: {error}") from error
     try:

@@ -9,7 +9,7 @@ from typing import Final
 from ledger import cbor, checkpoint, keys
 from ledger.authority import AuthoritySet
 from ledger.block import Header
-from ledger.checkpoint import Checkpoint, SignatureLine, SignatureType, VerifierKey
+from ledger.checkpoint import KEY_HASH_BYTES, TIME_BYTES, Checkpoint, SignatureLine, SignatureType, VerifierKey
 from ledger.node.network.wire import CosignatureReport
 from ledger.node.storage.store import Signed, SignedType
 
@@ -19,7 +19,7 @@ MAX_EARLY_COSIGNATURES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Provable:
-    """A checkpoint with exactly a quorum of cosignatures, in set order."""
+    """A checkpoint with exactly a quorum of cosignatures, in set order; those of witnesses may follow."""
 
     checkpoint: Checkpoint
     lines: tuple[SignatureLine, ...]
@@ -28,6 +28,11 @@ class Provable:
         """Return the signed note under which whoever has *log_key* serves the checkpoint."""
         own = checkpoint.sign_as_log(self.checkpoint, log_key)
         return checkpoint.note(self.checkpoint, (own, *self.lines))
+
+    def is_fresh(self, now_s: float, fresh_s: int) -> bool:
+        """Tell whether anybody cosigned within the last *fresh_s* seconds, as they say themselves."""
+        times = (int.from_bytes(line.data[KEY_HASH_BYTES:][:TIME_BYTES], "big") for line in self.lines)
+        return now_s - max(times) < fresh_s
 
     def encode(self) -> bytes:
         """Return what the store keeps."""

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
@@ -26,6 +27,7 @@ from ledger.errors import LedgerError
 from ledger.monitor import fork
 from ledger.node.recovery.memory import DATABASE
 from ledger.node.settings import NodeSettings, read_key
+from ledger.node.signers import witnessing
 from ledger.node.signers.cosigning import Provable, decode_provable
 from ledger.node.storage.database import StoreError
 from ledger.node.storage.store import Store
@@ -60,16 +62,11 @@ def export(settings: NodeSettings, folder: Path, progress: Progress) -> Archived
     path = settings.data_dir / DATABASE
     if not path.exists():
         raise StoreError(f"there is no database {path}: this node never ran")
-    with closing(Store.open_reader(path)) as store, _faults_told(folder):
-        stored = store.meta("provable")
-        if stored is None:
-            raise ArchiveError("no checkpoint has a quorum of cosignatures yet: run this again in a few seconds")
-        provable = decode_provable(stored)
-        with _claimed(folder):
-            root = TrustRoot(rules.chain_id, rules.authorities)
-            _require_same_ledger(folder / PREFIX, trust.dumps(root).encode())
-            _require_older(folder / PREFIX / CHECKPOINT, store, provable)
-            return _Archive(folder / PREFIX, store, progress).write(root, provable, provable.note(log_key))
+    with closing(Store.open_reader(path)) as store, _faults_told(folder), _claimed(folder):
+        root = TrustRoot(rules.chain_id, rules.authorities)
+        _require_same_ledger(folder / PREFIX, trust.dumps(root).encode())
+        provable = _choose(folder / PREFIX / CHECKPOINT, store)
+        return _Archive(folder / PREFIX, store, progress).write(root, provable, provable.note(log_key))
 
 
 class _Archive:
@@ -143,18 +140,23 @@ def _require_same_ledger(root: Path, trusted: bytes) -> None:
         raise ArchiveError(f"{root} has files in it and is no archive: name another folder")
 
 
-def _require_older(path: Path, store: Store, provable: Provable) -> None:
-    """Refuse an archive whose checkpoint the node's log does not continue."""
+def _choose(path: Path, store: Store) -> Provable:
+    """Return the checkpoint to write, with witnesses if possible; refuse an archive that the log does not continue."""
+    stored = store.meta("provable")
+    if stored is None:
+        raise ArchiveError("no checkpoint has a quorum of cosignatures yet: run this again in a few seconds")
+    newest = decode_provable(stored)
+    shown = witnessing.served(newest, witnessing.stored(store), time.time()) or newest
     if not path.exists():
-        return
+        return shown
     known = fork.parse_note(path.read_text(encoding="utf-8")).checkpoint
-    size = provable.checkpoint.size
-    if known.size > size:
-        text = f"{path} is of {known.size} leaves, this node's log has {size}"
+    if known.size > newest.checkpoint.size:
+        text = f"{path} is of {known.size} leaves, this node's log has {newest.checkpoint.size}"
         raise ArchiveError(f"{text}: let the node catch up, or take the one that the archive was made from")
     if tiles.root(known.size, store.tree_hashes) != known.root:
         text = f"{path} is of another history than this node's log"
         raise ArchiveError(f"{text}: keep both, verify the node (`campusgrid ledger verify-db`), tell the others")
+    return shown if known.size <= shown.checkpoint.size else newest
 
 
 @contextmanager

@@ -13,56 +13,20 @@ from threading import Thread
 import pytest
 from typer.testing import CliRunner
 
-from ledger import block, cbor, checkpoint, files, genesis, merkle, tiles, trust
-from ledger.checkpoint import Checkpoint
+from ledger import block, cbor, files, merkle, tiles, trust
 from ledger.cli import app
 from ledger.monitor.memory import WitnessMemory
 from ledger.monitor.remote_log import RemoteLog
 from ledger.monitor.watcher import ChainSigners, Watcher
 from ledger.node import settings
-from ledger.node.recovery.memory import DATABASE
-from ledger.node.signers.cosigning import Provable
 from ledger.node.storage import archive
 from ledger.node.storage.archive import Archived, ArchiveError
-from ledger.node.storage.store import Store
-from tests.ledger.chain_kit import AUTHORITY_NAMES, Chain, key_of, make_chain
-from tests.ledger.snapshot_kit import store_chain
-
-TIME_S = 1_700_000_000
+from tests.ledger.chain_kit import Chain, make_chain
+from tests.ledger.node.provable import Place, cosign
 
 
-def cosign(store: Store, chain: Chain, size: int, root: bytes) -> None:
-    """Make the checkpoint provable, as a quorum's cosignatures do."""
-    note = Checkpoint(checkpoint.origin(chain.genesis.chain_id), size, root)
-    lines = [
-        checkpoint.cosign(note, checkpoint.cosigner_name(note.origin, name), key_of(1001 + 10 * place), TIME_S)
-        for place, name in enumerate(AUTHORITY_NAMES[:3])
-    ]
-    with store.transaction():
-        store.set_meta("provable", Provable(note, tuple(lines)).encode())
-
-
-class Place:
-    """A node's folder with a chain in its database, provable up to any block."""
-
-    def __init__(self, chain: Chain, folder: Path) -> None:
-        folder.mkdir()
-        genesis.dump(chain.genesis, folder / "genesis.json")
-        (folder / "log.key").write_text(key_of(1002).seed.hex())
-        keys = '[keys]\nvote = "v"\ncosign = "c"\nlog = "log.key"\n[tls]\nca = "ca"\ncert = "cert"\nkey = "key"\n'
-        text = 'name = "ERC"\ngenesis = "genesis.json"\ndata_dir = "data"\npeers = []\n'
-        (folder / "node.toml").write_text(text + keys)
-        self.config, self.chain = folder / "node.toml", chain
-        self.store = store_chain(chain, folder / "data" / DATABASE)
-
-    def prove(self, height: int) -> int:
-        header = self.store.header(height)
-        assert header is not None
-        cosign(self.store, self.chain, header.log_size, header.log_root)
-        return header.log_size
-
-    def export(self, folder: Path) -> Archived:
-        return archive.export(settings.load(self.config), folder, lambda *_: None)
+def export(place: Place, folder: Path) -> Archived:
+    return archive.export(settings.load(place.config), folder, lambda *_: None)
 
 
 @contextlib.contextmanager
@@ -102,7 +66,7 @@ def place(chain: Chain, tmp_path: Path) -> Iterator[Place]:
 def test_a_watcher_follows_the_archive_from_a_web_server(place: Place, tmp_path: Path) -> None:
     folder, newest = tmp_path / "archive", place.chain.state.header.height
     first = place.prove(newest - 2)
-    assert place.export(folder).size == first
+    assert export(place, folder).size == first
     with (
         web_server(folder) as url,
         WitnessMemory(tmp_path / "seen") as memory,
@@ -111,18 +75,18 @@ def test_a_watcher_follows_the_archive_from_a_web_server(place: Place, tmp_path:
         watcher = Watcher(log, ChainSigners(trust.load(folder / "v1" / "trust.json"), memory), memory)
         assert watcher.look() == f"begins with {first} leaves"
         size = place.prove(newest)
-        done = place.export(folder)
+        done = export(place, folder)
         assert (done.size, done.height, done.missing) == (size, newest, 0)
         assert watcher.look() == f"grew from {first} to {size} leaves"
         for tile in tiles.tiles_of(size, 0):
             assert tuple(map(merkle.leaf_hash, log.entries(tile))) == log.tile(tile)
     assert not (folder / "v1" / "tile" / "0" / "000.p").exists(), "a whole tile takes the partial one's place"
-    assert place.export(folder).written == 0, "nothing is new"
+    assert export(place, folder).written == 0, "nothing is new"
 
 
 def test_headers_are_there_with_their_precommits_and_the_genesis_secret_is_not(place: Place, tmp_path: Path) -> None:
     place.prove(place.chain.state.header.height)
-    height = place.export(tmp_path / "archive").height
+    height = export(place, tmp_path / "archive").height
     bundle = (tmp_path / "archive" / "v1" / "headers" / tiles.write_place(0, height)).read_bytes()
     found = [cbor.decode(entry) for entry in tiles.split_bundle(bundle, height)]
     for number, fields in enumerate(found, 1):
@@ -150,35 +114,35 @@ def test_an_archive_that_was_cut_short_is_gone_on_with(
     with monkeypatch.context() as patched:
         patched.setattr(files, "replace", replace)
         with pytest.raises(ArchiveError, match="make room, then run this again"):
-            place.export(tmp_path / "archive")
+            export(place, tmp_path / "archive")
     assert not (tmp_path / "archive" / "v1" / "checkpoint").exists(), "it comes last"
-    whole_written = place.export(tmp_path / "other").written
-    assert place.export(tmp_path / "archive").written == whole_written - 4
+    whole_written = export(place, tmp_path / "other").written
+    assert export(place, tmp_path / "archive").written == whole_written - 4
 
 
 def test_what_is_no_archive_of_this_ledger_is_refused(place: Place, tmp_path: Path) -> None:
     folder, newest = tmp_path / "archive", place.chain.state.header.height
     with pytest.raises(ArchiveError, match="no checkpoint has a quorum"):
-        place.export(folder)
+        export(place, folder)
     size = place.prove(newest)
-    place.export(folder)
+    export(place, folder)
     other = Place(make_chain(users=5), tmp_path / "other-node")
     with contextlib.closing(other.store):
         cosign(other.store, other.chain, 0, merkle.EMPTY_ROOT)
         with pytest.raises(ArchiveError, match="another ledger"):
-            other.export(folder)
+            export(other, folder)
     place.prove(newest - 1)
     with pytest.raises(ArchiveError, match=f"is of {size} leaves"):
-        place.export(folder)
+        export(place, folder)
     cosign(place.store, place.chain, size, bytes(32))
-    place.export(tmp_path / "lying")
+    export(place, tmp_path / "lying")
     place.prove(newest)
     with pytest.raises(ArchiveError, match="another history"):
-        place.export(tmp_path / "lying")
+        export(place, tmp_path / "lying")
     (tmp_path / "site" / "v1").mkdir(parents=True)
     (tmp_path / "site" / "v1" / "index.html").write_text("hello")
     with pytest.raises(ArchiveError, match="is no archive"):
-        place.export(tmp_path / "site")
+        export(place, tmp_path / "site")
 
 
 def test_the_command_says_what_it_wrote_and_what_is_not_here(place: Place, tmp_path: Path) -> None:

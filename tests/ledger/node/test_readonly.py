@@ -63,6 +63,10 @@ async def test_a_reader_answers_as_its_node_takes_submissions_and_dies_unnoticed
         height = receipts[-1].height
         assert height is not None
         await assert_same_answers(node, reading, height)
+        async with httpx.AsyncClient() as http:
+            numbers = (await http.get(f"{reader.url}/v1/metrics")).text
+        assert "campusgrid_ledger_reader_lag_blocks 0.0" in numbers
+        assert 'campusgrid_ledger_missed_votes_total{authority="ERC"}' in numbers
         heard = await heard_of(reading, receipts[0].height or 0)
         assert heard == ["1", "2", "3"]
         assert await asyncio.to_thread(run_campusgrid, ["ledger", "status", "--url", reader.url]) == 0

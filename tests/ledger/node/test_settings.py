@@ -52,7 +52,7 @@ def test_a_fault_in_the_file_is_one_line(made: Network, before: str, after: str,
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+    with pytest.raises(SettingsError, match=r"nowhere\.toml.*`campusgrid ledger init`"):
         settings.load(tmp_path / "nowhere.toml")
 
 
