@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ledger.billed_fees import Fee, read_fees
 from ledger.errors import LedgerError
 
 MAX_BILLED_EPOCHS: Final = 100_000
@@ -25,9 +26,9 @@ MAX_BILLED_EPOCHS: Final = 100_000
 EPOCHS_PER_REQUEST: Final = 500
 PROOF_WAIT_S: Final = 30.0
 _COLUMNS: Final = (
-    "epoch", "start", "meter", "import_wh", "export_wh", "bought_wh", "sold_wh", "received_wh", "delivered_wh",
+    "kind", "epoch", "start", "meter", "import_wh", "export_wh", "bought_wh", "sold_wh", "received_wh", "delivered_wh",
     "price_uaip_per_kwh", "market_income_aaip", "market_cost_aaip", "grid_income_aaip", "grid_cost_aaip",
-    "penalty_aaip", "net_aaip", "flags", "proof",
+    "penalty_aaip", "fee_aaip", "net_aaip", "flags", "height", "transaction", "proof",
 )  # fmt: skip
 _SUMMED: Final = tuple(name for name in _COLUMNS if name.endswith(("_wh", "_aaip")))
 
@@ -45,7 +46,11 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """An account's settlement lines, first to last; amounts are aAIP, `net_aaip` is what the account gained."""
+    """An account's settlement lines and then its fees, first to last each; amounts are aAIP.
+
+    `net_aaip` is what the account gained. A line's `proof` is text for a settlement, bytes for the receipt of a fee,
+    None for a fee that has none.
+    """
 
     account: str
     first_epoch: int
@@ -65,10 +70,11 @@ def bill(
     key: Annotated[Path | None, typer.Option(help="The account's key file: nodes show lines to their account.")] = None,
     form: Annotated[Format, typer.Option("--format", help="csv, with a line of totals, or json.")] = Format.CSV,
 ) -> None:
-    """Print an account's bill: a line for each meter and settled epoch, each with its proof.
+    """Print an account's bill: a line for each meter and settled epoch, and for each fee paid, each with its proof.
 
-    The proof (base64 in CSV) is the file that `campusgrid verify` checks off-line; a line whose proof does not open to
-    it is refused. Amounts are aAIP (10^-18 AIP), exact. Order fees are paid on entry and stand in receipts, not here.
+    The proof (base64 in CSV, for fees in JSON too) is the file that `campusgrid verify` checks off-line; a line whose
+    proof does not open to it is refused. Amounts are aAIP (10^-18 AIP), exact. A fee stands with the epoch in which it
+    was paid; that of an order which rolled over is no transaction's, so that its block's height stands for a proof.
 
         campusgrid bill 00000000000000a1 --from 2026-11-01 --to 2026-11-30 --url http://127.0.0.1:9933
 
@@ -99,7 +105,8 @@ def write_csv(made: Bill) -> str:
     writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for line in made.lines:
-        writer.writerow(line | {"proof": base64.b64encode(line["proof"].encode()).decode()})
+        proof = line["proof"].encode() if isinstance(line["proof"], str) else line["proof"] or b""
+        writer.writerow(line | {"proof": _base64(proof)})
     writer.writerow({"epoch": "total"} | made.totals())
     return stream.getvalue()
 
@@ -119,7 +126,12 @@ def write_json(made: Bill) -> str:
 
 
 def _with_digits(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: str(value) if name.endswith("_aaip") else value for name, value in values.items()}
+    shown = {name: str(value) if name.endswith("_aaip") else value for name, value in values.items()}
+    return {name: _base64(value) if isinstance(value, bytes) else value for name, value in shown.items()}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _read_moment(text: str, epoch_s: int, days_on: int) -> int:
@@ -149,6 +161,8 @@ async def _read_bill(url: str, user: str, first: str, last: str, key: Path | Non
                     raise BillError(f"{url} shows settlement lines to their account alone: give its key with --key")
                 lines += [(line, which) for line, which in _number(epoch.lines) if line.account.hex() == user]
         billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line, which)) for line, which in lines]
+        fees = await read_fees(client, user, start * epoch_s * 1000, (end + 1) * epoch_s * 1000)
+        billed += [_fee_line(fee, epoch_s, await _fetch_receipt(client, fee)) for fee in fees]
     return Bill(user, start, end, tuple(billed))
 
 
@@ -165,17 +179,8 @@ def _number(lines: Iterable[Any]) -> list[tuple[Any, int]]:
 async def _fetch_proof(client: Any, line: Any, which: int) -> str:
     """Return the proof file of *line*, which must open to this very line; waits for a checkpoint that covers it."""
     from ledger import proof, records  # noqa: PLC0415 - as above
-    from ledger.remote.client import RefusedError  # noqa: PLC0415
 
-    deadline = asyncio.get_running_loop().time() + PROOF_WAIT_S
-    while True:
-        try:
-            raw: bytes = await client.proof(line.epoch, line.meter, which)
-            break
-        except RefusedError as error:
-            if error.code != "not_provable_yet" or asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(0.5)
+    raw = await _wait_for(lambda: client.proof(line.epoch, line.meter, which))
     opened = records.decode_settlement_line(proof.parse(raw).opening.record)
     differing = [one.name for one in fields(opened) if getattr(opened, one.name) != getattr(line, one.name)]
     if differing:
@@ -184,10 +189,60 @@ async def _fetch_proof(client: Any, line: Any, which: int) -> str:
     return raw.decode()
 
 
-def _bill_line(line: Any, epoch_s: int, proof_text: str) -> dict[str, Any]:
-    start = datetime.fromtimestamp(line.epoch * epoch_s, UTC)
+async def _fetch_receipt(client: Any, fee: Fee) -> bytes | None:
+    """Return the proof of the receipt that says *fee*, None where a block took it by itself."""
+    from ledger import receipt_proof  # noqa: PLC0415 - as above
+
+    if fee.transaction is None:
+        return None
+    transaction = fee.transaction
+    raw = await _wait_for(lambda: client.transaction_proof(transaction))
+    if not fee.stands_in(receipt_proof.parse(raw).events):
+        raise BillError(f"the proof of transaction {transaction.hex()} does not say its {fee.kind}; ask another node")
+    return raw
+
+
+async def _wait_for(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
+    """Return what *fetch* does once a checkpoint covers it."""
+    from ledger.remote.client import RefusedError  # noqa: PLC0415 - as above
+
+    deadline = asyncio.get_running_loop().time() + PROOF_WAIT_S
+    while True:
+        try:
+            return await fetch()
+        except RefusedError as error:
+            if error.code != "not_provable_yet" or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+
+
+def _fee_line(fee: Fee, epoch_s: int, proof: bytes | None) -> dict[str, Any]:
     made = {
-        "start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
+        "kind": fee.kind,
+        "epoch": fee.time_ms // 1000 // epoch_s,
+        "start": _show_time(fee.time_ms // 1000),
+        "meter": fee.meter,
+        "price_uaip_per_kwh": None,
+        "fee_aaip": fee.fee_aaip,
+        "net_aaip": -fee.fee_aaip,
+        "height": fee.height,
+        "transaction": fee.transaction.hex() if fee.transaction else None,
+        "proof": proof,
+    }
+    return {name: made.get(name, 0) for name in _COLUMNS}
+
+
+def _show_time(time_s: int) -> str:
+    return f"{datetime.fromtimestamp(time_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _bill_line(line: Any, epoch_s: int, proof_text: str) -> dict[str, Any]:
+    made = {
+        "kind": "settlement",
+        "start": _show_time(line.epoch * epoch_s),
+        "fee_aaip": 0,
+        "height": None,
+        "transaction": None,
         "meter": line.meter.hex(),
         "net_aaip": line.market_income_aaip + line.grid_income_aaip
         - line.market_cost_aaip - line.grid_cost_aaip - line.penalty_aaip,

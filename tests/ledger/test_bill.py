@@ -21,9 +21,11 @@ def make_line(epoch: int, cost_aaip: int) -> dict[str, Any]:
         0,
     )
     return {
-        "epoch": epoch, "start": "2026-11-01T00:00:00Z", "meter": "ee" * 8, "import_wh": 7, **numbers,
+        "kind": "settlement", "epoch": epoch, "start": "2026-11-01T00:00:00Z", "meter": "ee" * 8, "import_wh": 7,
+        **numbers,
         "price_uaip_per_kwh": None, "grid_income_aaip": 0, "grid_cost_aaip": cost_aaip, "penalty_aaip": 0,
-        "net_aaip": -cost_aaip, "flags": 0, "proof": "c2sp.org/tlog-proof@v1\n",
+        "fee_aaip": 0, "net_aaip": -cost_aaip, "flags": 0, "height": None, "transaction": None,
+        "proof": "c2sp.org/tlog-proof@v1\n",
     }  # fmt: skip
 
 

@@ -236,7 +236,7 @@ def _enter(context: Context, wish: Wish, book: EpochRow, locked_aaip: int, agent
     context.emit(
         "market", "order_created", order=order_id, account=context.sender, meter=wish.meter, epoch=wish.epoch,
         side=wish.side.value, price_uaip_per_kwh=wish.price_uaip_per_kwh, quantity_wh=wish.quantity_wh,
-        locked_aaip=locked_aaip,
+        locked_aaip=locked_aaip, fee_aaip=context.parameters.order_fee_aaip,
     )  # fmt: skip
     return None
 

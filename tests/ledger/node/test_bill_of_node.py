@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli import run as run_campusgrid
-from ledger import checkpoint, keys, proof
+from ledger import checkpoint, keys, proof, receipt_proof
 from ledger.records import LineFlag
 from ledger.remote.client import LedgerClient
 from ledger.trial_reading import link_to, sign_boundary
@@ -129,6 +129,14 @@ def test_a_trade_is_explained_and_billed_with_proofs_that_hold(
     (own,) = json.loads(capsys.readouterr().out)["lines"]
     assert (own["sold_wh"], own["delivered_wh"]) == (600, 500)
     assert proof.verify(own["proof"].encode(), verifiers).line.account == USER
+
+    assert run_campusgrid(["bill", USER.hex(), "--from", str(epoch - 10), "--to", str(epoch - 1), *url]) == 0
+    *_, fee, total = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (fee["kind"], fee["meter"]) == ("order fee", SELLER_METER.hex())
+    assert fee["fee_aaip"] == total["fee_aaip"] == str(PARAMETERS.order_fee_aaip)
+    assert fee["net_aaip"] == str(-PARAMETERS.order_fee_aaip)
+    proven = receipt_proof.verify(base64.b64decode(fee["proof"]), bytes.fromhex(fee["transaction"]), verifiers)
+    assert proven.record.transaction_id[:8] == sold
 
     asyncio.run(hold_and_release(market, epoch + 1))
     assert run_campusgrid(["bill", USER.hex(), "--from", str(epoch + 1), "--to", str(epoch + 1), *url]) == 0
