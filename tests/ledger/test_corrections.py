@@ -64,8 +64,10 @@ def test_what_was_delivered_after_all_earns_what_it_would_have_earned_in_time(ex
 def test_no_gap_of_several_epochs_and_no_reading_without_export_corrects_anything() -> None:
     chain = settle_without_seller()
     chain.to_epoch(E + 2)
+    between = chain.meters[0].boundary(E + 1, 0, 1000)
     assert chain.report(chain.meters[0].boundary(E + 2, 0, 1000)) == [Code.DONE]
     assert [line.flags for line in lines_of(chain.executions[-1])] == [LineFlag.GAP]
+    assert chain.report(between) == [Code.READING_OUTDATED]  # it comes too late: the gap has it in already
     chain = settle_without_seller()
     assert [line.flags for line in correct(chain, 0)] == [LineFlag.GAP]
     assert list(chain.state.scan(SHORTFALLS))

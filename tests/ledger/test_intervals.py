@@ -9,11 +9,13 @@ from ledger.modules import grid, meters, money
 from ledger.modules.anchors import BLOCKS
 from ledger.modules.kinds import MAX_TEXT_CHARACTERS, Text
 from ledger.modules.market import tables
+from ledger.modules.market.queries import held_intervals
 from ledger.modules.meters import MeterStatus
 from ledger.records import LineFlag, SettlementLine
-from tests.ledger.chain_kit import START_EPOCH, WH, Chain, TestMeter, lines_of, make_chain
+from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, WH, Chain, TestMeter, lines_of, make_chain
 
 E = START_EPOCH + 1
+DAY = 86_400 // EPOCH_S
 RETAIL, FEED_IN, NANO = 4_500_000, 2_200_000, 10**9
 
 
@@ -102,9 +104,16 @@ def test_an_impossible_step_mints_nothing_until_an_admin_and_an_authority_releas
     chain.must("authority", "market", "release_energy", meter.id, E)
     assert grid.supply(chain.state).minted_agrid == (2636 + 7) * WH
     assert chain.run("authority", "market", "release_energy", meter.id, E).code is Code.ALREADY_APPROVED
+    chain.to_epoch(E + 50 * DAY)  # nobody hurries: it waits for the other one for ever
+    (waiting,) = chain.ask("market", "list_held")
+    assert (waiting["meter"], waiting["first_epoch"], waiting["epoch"]) == (meter.id, E, E)
+    assert waiting["approved_by_admin"] is None
+    assert waiting["approved_by_authority"] == chain.people["authority"].id
+    assert held_intervals(chain.runtime.look(chain.state)) == 1
     chain.must("admin", "market", "release_energy", meter.id, E)
     (line,) = last_lines(chain)
     assert (line.export_wh, line.flags) == (2638, LineFlag.GAP | LineFlag.RELEASED)
+    assert chain.ask("market", "list_held") == []
     assert grid.supply(chain.state).minted_agrid == (2636 + 2638 + 7) * WH
     assert not list(chain.state.scan(tables.HELD))
 

@@ -5,6 +5,10 @@ remembered. The line that books the late interval is then followed by one with t
 and the grid account alone: retail and penalty back, less the feed-in that the late line paid for the same energy. There
 is one for a meter and epoch: within 35 days of its end by itself, later by Q approvals. A buyer's late line bills what
 he imported as it is.
+
+Readings are taken in the order of epochs: where the meter's next boundary but one comes first, a gap interval over both
+epochs is booked, the one between is outdated, and the sale stays uncorrected. So a gateway that caught up reports every
+boundary it has, the oldest first; what it then held back was its own to lose.
 """
 
 from __future__ import annotations
