@@ -11,7 +11,7 @@ every one for ever; walking them from genesis needs neither blocks nor a node th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ledger import block, cbor, checkpoint
@@ -49,7 +49,7 @@ class Handover:
     def fields(self) -> list[cbor.Value]:
         """Return the certificate as nested arrays."""
         members = [member.fields() for member in self.authorities.members]
-        return [list(astuple(self.header)), self.commit.fields(), members]
+        return [self.header.fields(), self.commit.fields(), members]
 
 
 @dataclass(frozen=True, slots=True)

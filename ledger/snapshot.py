@@ -15,7 +15,7 @@ Whoever holds a snapshot knows the state and the secret: it goes from authority 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Final
@@ -72,7 +72,7 @@ class Manifest:
     def encode(self) -> bytes:
         """Return the canonical bytes."""
         return cbor.encode([
-            _VERSION, self.header.chain_id, list(astuple(self.header)), self.commit.fields(),
+            _VERSION, self.header.chain_id, self.header.fields(), self.commit.fields(),
             [one.fields() for one in self.handovers], b"".join(self.state_hashes), b"".join(self.log_hashes),
             self.secret, self.receipt, self.place, list(self.path),
         ])  # fmt: skip

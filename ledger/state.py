@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from heapq import merge
 from operator import attrgetter
@@ -84,7 +84,7 @@ class Head:
     def encode(self) -> bytes:
         """Return the canonical bytes that a node stores beside the rows."""
         log = [self.frontier.size, list(self.frontier.peaks)]
-        return cbor.encode([list(astuple(self.header)), *log, self.secret])
+        return cbor.encode([self.header.fields(), *log, self.secret])
 
 
 def decode_head(data: bytes) -> Head:

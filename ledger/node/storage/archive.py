@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -117,7 +117,7 @@ class _Archive:
         for height in range(tile.first + 1, tile.first + tile.width + 1):
             header, commit = self._store.header(height), self._store.commit(height)
             if header is not None and commit is not None:
-                yield cbor.encode([list(astuple(header)), commit.fields()])
+                yield cbor.encode([header.fields(), commit.fields()])
 
     def _replace(self, path: Path, data: bytes) -> None:
         if path.exists() and path.read_bytes() == data:
