@@ -50,10 +50,10 @@ def select_lacking(status: Status, tally: Tally, valid_round: int) -> tuple[Mess
 
 
 def _candidates(status: Status, tally: Tally, valid_round: int) -> Iterator[Message]:
-    recent = range(status.round - REPORTED_ROUNDS + 1, status.round + 1)
-    newest = max((message.statement.round for message in tally.mine), default=0)
+    oldest = status.round - REPORTED_ROUNDS
+    newest = max([message.statement.round for message in tally.mine], default=0)
     for message in tally.mine:
-        if message.statement.round in recent or message.statement.round == newest:
+        if oldest < message.statement.round <= status.round or message.statement.round == newest:
             yield message
     proposal = tally.proposal(status.round)
     if proposal is not None:

@@ -32,6 +32,10 @@ class Added:
     conflict: Message | None = None
 
 
+_TAKEN, _HELD = Added(taken=True), Added(taken=False)
+"""What nearly every message comes to, made once."""
+
+
 @dataclass(slots=True)
 class Ahead:
     """Messages of rounds (or a height) not reached: of each sender those of its highest round, one per slot."""
@@ -44,12 +48,14 @@ class Ahead:
         held = self._by_sender.get(message.sender, {})
         top = _top_round(held)
         if message.statement.round < top:
-            return Added(taken=False)
+            return _HELD
         if message.statement.round > top:
             held = self._by_sender[message.sender] = {}
         earlier = held.setdefault(message.statement.slot, arrival).message
         conflict = earlier if earlier.statement != message.statement else None
-        return Added(taken=earlier is message, conflict=conflict)
+        if conflict is not None:
+            return Added(taken=False, conflict=conflict)
+        return _TAKEN if earlier is message else _HELD
 
     def rounds(self) -> list[int]:
         """Return the highest round of each sender, descending."""
@@ -171,7 +177,7 @@ class Tally:
         values = self._votes.setdefault((vote.round, vote.kind), {})
         backers = values.get(vote.block_id, {})
         if message.sender in backers:
-            return Added(taken=False)
+            return _HELD
         has_voted = message.sender in self._voters.get((vote.round, vote.kind), ())
         earlier = (held[message.sender] for held in values.values() if message.sender in held)
         conflict = next(earlier, None) if has_voted else None
@@ -182,7 +188,7 @@ class Tally:
         self._voters.setdefault((vote.round, vote.kind), set()).add(message.sender)
         if vote.block_id is not None and len(votes) == self.quorum:
             self._note_quorum(vote.kind, vote.round, vote.block_id)
-        return Added(taken=True, conflict=conflict)
+        return Added(taken=True, conflict=conflict) if conflict is not None else _TAKEN
 
     def _note_quorum(self, kind: Kind, round_: int, block_id: bytes) -> None:
         quorums = self.prevote_quorums if kind == Kind.PREVOTE else self.precommit_quorums

@@ -57,6 +57,8 @@ class Network:
         self.receivers: dict[str, Receiver] = {}
         self.faults: Counter[str] = Counter()
         self._schedule, self._timeline, self._random = schedule, timeline, random
+        self._longest_delay_ms = 0 if schedule.rounds else HEALED_DELAY_MS
+        """The longest delay of a message that nothing happens to."""
 
     @property
     def is_healed(self) -> bool:
@@ -100,9 +102,8 @@ class Network:
         return False
 
     def _delay_ms(self, frame: Frame) -> int:
-        schedule, longest_ms = self._schedule, _longest_delay_ms(self._schedule)
-        is_proposal = isinstance(frame, MessageFrame) and frame.kind == Kind.PROPOSAL
-        if is_proposal and schedule.proposal_delay_ms:
+        schedule, longest_ms = self._schedule, self._longest_delay_ms
+        if schedule.proposal_delay_ms and isinstance(frame, MessageFrame) and frame.kind == Kind.PROPOSAL:
             longest_ms = schedule.proposal_delay_ms
         elif schedule.slow_percent and self._happens(schedule.slow_percent):
             self.faults["delayed"] += 1
@@ -111,8 +112,3 @@ class Network:
 
     def _happens(self, percent: int) -> bool:
         return self._random.random() * 100 < percent
-
-
-def _longest_delay_ms(schedule: Schedule) -> int:
-    """Return the longest delay of a message that nothing happens to."""
-    return 0 if schedule.rounds else HEALED_DELAY_MS

@@ -48,6 +48,7 @@ class Node:
         self.name, self.member, self.keys = identity.name, identity.member, identity.keys
         self.key, self.index = identity.keys[0], None if identity.member else 0
         self.disk = Disk(power=self._risk_power)
+        self.clock = world.schedule.clock(identity.member)
         self.life = 0
         self.machine: Machine | None = None
         self.application: Application = world.new_application()
@@ -106,7 +107,7 @@ class Node:
 
     def clock_ms(self) -> int:
         """Return the node's wall clock."""
-        return EPOCH_MS + self.world.schedule.clock(self.member).read_ms(self.world.timeline.now_ms)
+        return EPOCH_MS + self.clock.read_ms(self.world.timeline.now_ms)
 
     def feed(self, event: ev.Event) -> None:
         """Hand *event* to the core and perform what it asks for."""
@@ -189,13 +190,14 @@ class Node:
         machine = self.machine
         if machine is None:
             return
-        before = self.world.witness.look(self)
+        witness, queue = self.world.witness, self._queue
+        before = witness.look(self)
         asked = machine.handle(event, self.clock_ms())
-        self._queue.extend(asked)
-        self.world.witness.check_event(self, before, event, asked)
-        while perform and self._queue:
+        queue.extend(asked)
+        witness.check_event(self, before, event, asked)
+        while perform and queue:
             self._risk_power()
-            self._perform(self._queue.popleft())
+            self._perform(queue.popleft())
 
     def _perform(self, effect: do.Effect) -> None:
         match effect:

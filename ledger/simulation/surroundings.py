@@ -53,7 +53,7 @@ class Surroundings:
         self.timeline = Timeline()
         self.network = Network(schedule, self.timeline, self.random)
         self.membership = membership_of(schedule)
-        self.has_chance_to_crash = bool(schedule.crash_permille)
+        self.may_crash = bool(schedule.crash_permille) or schedule.crash_at is not None
         self._make_application, self._make_machine = make_application, make_machine
         self._verified: dict[bytes, tuple[Message, AuthoritySet]] = {}
         self._opportunities: Counter[str] = Counter()
@@ -63,11 +63,6 @@ class Surroundings:
         bad_keys = {key.public_key for member in schedule.habits for key in keys_of(member, schedule)}
         correct = {str(member) for member in range(schedule.count + 1) if member not in schedule.habits}
         self.witness = Witness(self.chain_id, self.signatures.is_signed_by, correct, bad_keys)
-
-    @property
-    def may_crash(self) -> bool:
-        """Whether power can fail at all."""
-        return self.has_chance_to_crash or self.schedule.crash_at is not None
 
     @property
     def may_report(self) -> bool:

@@ -30,6 +30,10 @@ MAX_TIME_AHEAD_MS = 30_000
 """No decided block's time is further than this from the true time: a wrong clock, and the drift the core allows."""
 
 
+_AFTER_MESSAGES = (do.Decide, do.SetTimer)
+"""What comes of messages only, and seldom enough to count them."""
+
+
 class Violation(AssertionError):  # noqa: N818 - what a run shows
     """A promise that a run broke."""
 
@@ -91,9 +95,9 @@ class Witness:
         if before is None or before.height != at.number or before.locked is not at.locked:
             self._check_lock(node, before, at)
         for effect in asked:
-            if isinstance(effect, do.Cast) and effect.statement.kind == Kind.PREVOTE:
+            if isinstance(effect, do.Cast):
                 self._check_prevote(node, effect.statement, before, at)
-            elif isinstance(effect, do.Decide | do.SetTimer):
+            elif isinstance(effect, _AFTER_MESSAGES):
                 bound = len(at.authorities) * (MESSAGES_PER_SENDER_AND_ROUND * (round_ + 1) + MESSAGES_AHEAD)
                 self._require(len(at.tally) <= bound, node, "the tally grew beyond its bound")
 
@@ -102,7 +106,8 @@ class Witness:
         statement = message.statement
         if node.name in self._correct:
             said = self._said.setdefault((node.name, statement.slot), statement)
-            self._require(said == statement, node, f"signed {said} and {statement}")
+            if said != statement:
+                raise Violation(f"{node.name}: signed {said} and {statement}")
             if statement.kind == Kind.PRECOMMIT and statement.block_id is not None:
                 key = (node.name, statement.height)
                 self._last_lock[key] = max(self._last_lock.get(key, FRESH), statement.round)
@@ -180,7 +185,7 @@ class Witness:
         self._require(at.locked.round >= floor, node, "a lock lies below a precommit that was signed")
 
     def _check_prevote(self, node: Watched, vote: Statement, before: Look | None, at: Height) -> None:
-        if before is None or before.height != at.number or vote.block_id is None:
+        if vote.kind != Kind.PREVOTE or vote.block_id is None or before is None or before.height != at.number:
             return
         locked = before.locked
         if locked.round == FRESH or locked.block_id == vote.block_id:

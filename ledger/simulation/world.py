@@ -89,14 +89,21 @@ class World(Surroundings):
                 timeline.step()
         goal = max([0, *self.witness.chain]) + HEIGHTS_AFTER_HEALING
         healed_at_round, self.witness.max_round = self.witness.max_round, 0
-        while any(node.disk.height <= goal for node in self.correct):
+        behind = self._find_behind(goal)
+        while behind is not None:
             timeline.step()
             if timeline.now_ms > schedule.faulty_ms + PATIENCE_MS:
                 heights = {node.name: node.disk.height for node in self.correct}
                 raise Violation(f"not every correct node decided height {goal}: in progress are {heights}")
+            if behind.disk.height > goal:
+                behind = self._find_behind(goal)
         if self.witness.max_round > healed_at_round + ROUNDS_AFTER_HEALING:
             raise Violation(f"height {goal} took until round {self.witness.max_round} after healing")
         self.witness.max_round = max(healed_at_round, self.witness.max_round)
+
+    def _find_behind(self, goal: int) -> Node | None:
+        """Return a correct node that has not decided height *goal*: while it has not, no other need be looked at."""
+        return next((node for node in self.correct if node.disk.height <= goal), None)
 
     def _plan(self) -> None:
         schedule, timeline = self.schedule, self.timeline

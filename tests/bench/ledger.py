@@ -25,4 +25,5 @@ def measure() -> Iterator[Row]:
     if report.violations or report.gaps():
         raise ValueError(f"the batch failed: {report.violations} {report.gaps()}")
     rate = round(CORES * report.schedules / report.cpu_seconds, 1)
-    yield at_least("ledger.simulated_schedules", rate, "schedules/s on two cores", SCHEDULES_PER_SECOND)
+    unit = f"schedules/s on two cores, by processor time; {report.schedules / report.seconds:.1f}/s on the clock"
+    yield at_least("ledger.simulated_schedules", rate, unit, SCHEDULES_PER_SECOND)
