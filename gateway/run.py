@@ -39,7 +39,7 @@ from gateway.store.queries import Queries
 from gateway.store.readings import ReadingStore
 from gateway.store.retention import RetentionStore
 from ledger.liveness import Notifier, watch
-from ledger.remote.client import AccountClient, LedgerClient
+from ledger.remote.client import AccountClient, LedgerClient, ViewingKey
 
 DRAIN_S: Final = 3.0
 """How long the batch in hand may take at the end; what is not committed by then the broker still holds."""
@@ -151,7 +151,7 @@ async def _assemble(settings: GatewaySettings, listening: socket.socket, pipelin
     pipeline = pipeline_type(link, verifier, store, receipts, enrolment, settings.epoch_s)
     checks = CheckStore(database)
     checker = Checker(enrolment, calendar, checks)
-    client = LedgerClient(settings.ledger.urls)
+    client = LedgerClient(settings.ledger.urls, ViewingKey(gateway_id, account_key))
     account = AccountClient(client, genesis.chain_id, gateway_id, account_key)
     reporter = Reporter(
         client, account, outbox, settings.epoch_s, lambda: follower.agreed_time, checker.catch_up, genesis

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from starlette.datastructures import Headers
 
-from ledger import viewing_pass
+from ledger import cbor, viewing_pass
 from ledger.api.problems import ProblemError
 from ledger.api.source import Source
 from ledger.errors import MalformedError
@@ -24,8 +24,13 @@ from ledger.modules.registry.tables import DELEGATIONS
 from ledger.node.chain import Chain
 
 SEES_ALL: Final = Role.ADMIN | Role.GATEWAY | Role.AUTHORITY | Role.GRID
-MEASURED: Final = frozenset({"import_wh", "export_wh"})
-"""Values of events that name a meter: what was measured there."""
+MEASURED: Final = frozenset({
+    "import_wh", "export_wh", "import_before_wh", "export_before_wh", "corrected_wh", "returned_aaip", "paid_aaip",
+})  # fmt: skip
+"""Values of events that name a meter: what was measured there, or follows from it at a known price."""
+RESULT: Final = "result"
+_INTERVAL_VALUES: Final = 2
+"""The oracle answers for a meter with [import, export], and with one value for what no meter measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +46,28 @@ class Viewer:
 
     def shown(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return an event's *values* without what was measured at a meter, unless all may be seen."""
-        if self.sees_all or "meter" not in values:
+        if self.sees_all:
             return values
-        return {name: value for name, value in values.items() if name not in MEASURED}
+        hidden = {RESULT} if _is_interval(values.get(RESULT)) else set()
+        if "meter" in values:
+            hidden |= MEASURED
+        return {name: value for name, value in values.items() if name not in hidden}
+
+    def answered(self, answer: Any) -> Any:
+        """Return a query's *answer*; the oracle's for a meter is shown to whoever asked for it."""
+        if isinstance(answer, dict) and _is_interval(answer.get(RESULT)) and not self.may_see(answer.get("requester")):
+            return answer | {RESULT: None}
+        return answer
+
+
+def holds_measured(events: bytes) -> bool:
+    """Tell whether a stranger would be shown some of a transaction's encoded *events* in part only."""
+    found = (dict(pairs) for _, _, pairs in cbor.decode(events))
+    return any(Viewer().shown(values) != values for values in found)
+
+
+def _is_interval(result: Any) -> bool:
+    return isinstance(result, list | tuple) and len(result) == _INTERVAL_VALUES
 
 
 async def find_viewer(source: Source, headers: Headers) -> Viewer:

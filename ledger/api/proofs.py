@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from ledger import checkpoint, keys, merkle, records, tiles
+from ledger import block, checkpoint, keys, merkle, records, tiles, transaction
+from ledger.api import access
 from ledger.api.access import Viewer, find_viewer
 from ledger.api.parameters import CborResponse, EpochNumber, Hash, Id
 from ledger.api.problems import ProblemError, not_found, pruned
@@ -18,7 +20,7 @@ from ledger.api.source import Source
 from ledger.modules import meters
 from ledger.node.signers.cosigning import Provable
 from ledger.node.storage.pruned_rows import Kept
-from ledger.node.storage.store import Store
+from ledger.node.storage.store import Store, TransactionResult
 from ledger.proof import Opening, Proof
 from ledger.receipt_proof import ReceiptProof
 
@@ -108,8 +110,9 @@ def routes(source: Source) -> APIRouter:
         raise not_found("unknown_line", f"there is no line {which} of epoch {epoch} and meter {meter}")
 
     @router.get("/proofs/transactions/{transaction_id}", response_class=CborResponse)
-    async def read_receipt_proof(transaction_id: Hash) -> Response:
+    async def read_receipt_proof(request: Request, transaction_id: Hash) -> Response:
         wanted, provable, log_key = bytes.fromhex(transaction_id), source.provable, source.log_key
+        await _require_sender(source, request, wanted)
         found = await source.disk.read(lambda store: prove_receipt(store, wanted, provable, log_key))
         if isinstance(found, bytes):
             return CborResponse(found)
@@ -127,6 +130,23 @@ async def _refuse_pruned(source: Source, epoch: int) -> None:
     header = await source.disk.read(lambda store: store.header(gone))
     if header is not None and header.time_ms >= (epoch + 1) * source.genesis.parameters.epoch_s * 1000:
         raise pruned(f"this node has settlement lines from block {gone + 1} on; ask another for epoch {epoch}")
+
+
+async def _require_sender(source: Source, request: Request, transaction_id: bytes) -> None:
+    """Refuse (403) who may not see what was measured at a meter, where the proof would show it: it shows all events."""
+    result = await source.disk.read(lambda store: store.result(transaction_id))
+    if result is None or not access.holds_measured(result.events):
+        return
+    viewer = await find_viewer(source, request.headers)
+    if not viewer.may_see(await source.disk.read(partial(_find_sender, result=result))):
+        text = "the events of this transaction say what was measured at a meter: they are proven to its sender, admins,"
+        raise ProblemError(HTTPStatus.FORBIDDEN, "not_yours", f"{text} gateways and authorities; show a viewing pass")
+
+
+def _find_sender(store: Store, result: TransactionResult) -> bytes | None:
+    """Return the account that sent a transaction, None where its block's body is not here any more."""
+    found = store.decided(result.height)
+    return None if found is None else transaction.decode(block.decode(found[0]).transactions[result.place]).sender
 
 
 async def _require_owner(source: Source, viewer: Viewer, epoch: int, meter: bytes, which: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from ledger.api import views
+from ledger.api.access import Viewer, find_viewer
 from ledger.api.problems import ProblemError, not_found
 from ledger.api.source import Source
 from ledger.codes import Refusal
@@ -34,7 +35,10 @@ def routes(source: Source) -> APIRouter:
         if isinstance(definition, Refusal):
             raise not_found(definition.code.name.lower(), definition.text)
         arguments = _read_arguments(definition, request)
-        return await source.ledger.run(lambda chain: _ask(chain, definition, arguments))
+        height, answer = await source.ledger.run(lambda chain: _ask(chain, definition, arguments))
+        if Viewer().answered(answer) is not answer:
+            answer = (await find_viewer(source, request.headers)).answered(answer)
+        return {"height": height, "result": views.show_answer(definition, answer)}
 
     return router
 
@@ -51,9 +55,9 @@ def _read_arguments(definition: QueryDefinition, request: Request) -> tuple[Any,
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_arguments", str(error)) from error
 
 
-def _ask(chain: Chain, definition: QueryDefinition, arguments: tuple[Any, ...]) -> dict[str, Any]:
+def _ask(chain: Chain, definition: QueryDefinition, arguments: tuple[Any, ...]) -> tuple[int, Any]:
     look = chain.runtime.look(chain.state)
     answer = definition.ask(look, arguments)
     if isinstance(answer, Refusal):
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, answer.code.name.lower(), answer.text)
-    return {"height": look.height, "result": views.show_answer(definition, answer)}
+    return look.height, answer

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import httpx
 import pytest
@@ -202,6 +203,7 @@ async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
     assert proven.line.import_wh == 5
     assert [one.raw for one in proven.readings if one] == list(readings)
     await assert_shown_to_its_owner_alone(running, first, capsys)
+    await assert_proven_to_its_sender_alone(running, rebased.id)
     supply = await client.supply()
     assert supply.conserved.energy
     assert supply.conserved.money
@@ -232,6 +234,24 @@ async def assert_shown_to_its_owner_alone(network: Network, epoch: int, capsys: 
         file.write_text(account_key(USER).seed.hex())
         assert await asyncio.to_thread(run_campusgrid, ["bill", USER.hex(), *epochs, "--key", str(file)]) == 0
         assert f"{epoch}," in capsys.readouterr().out
+
+
+async def assert_proven_to_its_sender_alone(network: Network, rebased: bytes) -> None:
+    """A transaction whose events say what a meter's registers read is proven to its sender and those who see all."""
+    async with opened(network, network.urls[0], "owners") as source, served(source) as url:
+        for viewer, sees in ((None, False), (USER, False), (ADMIN, True)):
+            key = None if viewer is None else ViewingKey(viewer, account_key(viewer))
+            async with LedgerClient([url], key) as client:
+                await until(partial(_has_checkpoint, client), "the reader has a checkpoint")
+                if sees:
+                    assert await client.transaction_proof(rebased)
+                else:
+                    with pytest.raises(RefusedError, match="not_yours"):
+                        await client.transaction_proof(rebased)
+
+
+async def _has_checkpoint(client: LedgerClient) -> bool:
+    return (await client.status()).checkpoint_size > 0
 
 
 def signed_readings(epoch: int) -> tuple[bytes, ...]:

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from ledger import viewing_pass
+from ledger import cbor, viewing_pass
 from ledger.api import diagnosis, limits, stream
-from ledger.api.access import Viewer
+from ledger.api.access import Viewer, holds_measured
 from ledger.api.problems import install
 from ledger.errors import MalformedError
 from tests.ledger.node.network import OTHER, USER, Network, account_key, until
@@ -251,3 +251,17 @@ def test_what_was_measured_is_left_out_of_events_for_strangers() -> None:
     assert Viewer(sees_all=True).shown(values) == values
     totals = {"epoch": 1, "import_wh": 5}
     assert Viewer().shown(totals) == totals, "no single meter's"
+    rebased = [["registry", "rebased", [["meter", b"m" * 8], ["import_before_wh", 5]]]]
+    assert holds_measured(cbor.encode(rebased))
+    assert not holds_measured(cbor.encode([["market", "reading", [["meter", b"m" * 8], ["code", 0]]]]))
+
+
+def test_what_the_oracle_answers_for_a_meter_is_for_whoever_asked() -> None:
+    event: dict[str, Any] = {"request": b"r" * 8, "result": [5, 3]}
+    assert Viewer().shown(event) == {"request": b"r" * 8}
+    answer = {"requester": USER, "meter": b"m" * 8, "result": [5, 3]}
+    assert Viewer().answered(answer)["result"] is Viewer(OTHER).answered(answer)["result"] is None
+    assert Viewer(USER).answered(answer) == Viewer(sees_all=True).answered(answer) == answer
+    for public in ({"requester": USER, "topic": "feeder", "result": [7]}, {"result": None}, None, "12"):
+        assert Viewer().answered(public) is public
+    assert Viewer().shown({"request": b"r" * 8, "result": [7]})["result"] == [7]
