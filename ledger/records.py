@@ -175,7 +175,7 @@ def leaf(record: Record, salt: bytes) -> bytes:
 
 def leaf_of(kind: RecordKind, record: bytes, salt: bytes) -> bytes:
     """Return the leaf data that commits to an encoded *record*."""
-    return cbor.encode([int(kind), hashlib.sha256(salt + record).digest()])
+    return _LEAF_HEADS[kind] + hashlib.sha256(salt + record).digest()
 
 
 def header_leaf(leaf_fields: list[cbor.Value]) -> bytes:
@@ -196,4 +196,6 @@ def next_secret(secret: bytes, transaction_ids: Iterable[bytes]) -> bytes:
     return digest.digest()
 
 
+_LEAF_HEADS: Final = {kind: cbor.encode([int(kind), bytes(32)])[:-32] for kind in RecordKind}
+"""What comes before the hash in a leaf of each kind."""
 _NUMBERS: Final = tuple(field.name for field in fields(SettlementLine) if field.type == "int")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 BUCKETS: Final = 2**16
 FAN_OUT: Final = 16
@@ -23,11 +23,12 @@ _NODE: Final = b"\x01"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A row's new canonical value; None deletes the row."""
+    """A row's new canonical value; None deletes the row. `row` is the row itself, where it is at hand."""
 
     table: str
     key: bytes
     value: bytes | None
+    row: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

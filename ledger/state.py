@@ -227,7 +227,7 @@ class LedgerState:
 
     def _put_all(self, writes: Iterable[Write]) -> None:
         for write in writes:
-            self._tables.setdefault(write.table, _Rows()).put(write.key, write.value)
+            self._tables.setdefault(write.table, _Rows()).put(write)
 
 
 class Overlay:
@@ -262,7 +262,7 @@ class Overlay:
     def put(self, table: Table[Row], key: bytes, row: Row) -> None:
         """Set the row of *table* under *key*."""
         before = self.get(table, key)
-        if before is None and self._base.value(table.name, key) is None:
+        if before is None and (table.name, key) not in self._touched:
             self._note_added(table.name, key)
         self._change(table, key, before, row)
 
@@ -302,7 +302,7 @@ class Overlay:
 
     def _write(self, table: str, key: bytes) -> Write:
         row = self._rows[table][key]
-        return Write(table, key, None if row is None else self._tables[table].encode(row))
+        return Write(table, key, None if row is None else self._tables[table].encode(row), row)
 
 
 class _Rows:
@@ -321,8 +321,11 @@ class _Rows:
             row = self._decoded[key] = table.decode(value)
         return row
 
-    def put(self, key: bytes, value: bytes | None) -> None:
-        self._decoded.pop(key, None)
+    def put(self, write: Write) -> None:
+        """Set or delete a row; one that is in use stays decoded, as its block left it."""
+        key, value = write.key, write.value
+        if self._decoded.pop(key, None) is not None and write.row is not None:
+            self._decoded[key] = write.row
         is_new = key not in self.values
         if value is None:
             if not is_new:

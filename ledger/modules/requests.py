@@ -91,6 +91,8 @@ def open_request(state: Overlay, key: bytes, row: Request) -> None:
 
 def note_reported(context: Context, meter: bytes, epoch: int, import_wh: int, export_wh: int) -> None:
     """Answer the open requests for *meter*'s intervals up to *epoch*, which it has just reported."""
+    if not totals(context.state).open:
+        return  # as nearly always: one look for all meters
     for key, _ in context.state.scan(BY_METER, meter):
         wanted = int.from_bytes(key[_METER_BYTES : _METER_BYTES + _EPOCH_BYTES], "big")
         if wanted > epoch:

@@ -15,13 +15,13 @@ from ledger.consensus.messages import Vote, sign
 from ledger.execution import Execution, Receipt
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.keys import PrivateKey
-from ledger.modules import find_query
+from ledger.modules import MODULES, find_query
 from ledger.modules.market.supply import measure_supply
 from ledger.modules.module import QueryDefinition
 from ledger.reading import NO_PREVIOUS
 from ledger.records import ClearingRecord, SettlementLine
 from ledger.runtime import Runtime
-from ledger.state import LedgerState, Row, Table, authorities_at
+from ledger.state import AUTHORITY_SETS, LedgerState, Row, Table, authorities_at
 from ledger.transaction import Call
 from ledger.trial_reading import sign_boundary
 
@@ -31,6 +31,7 @@ AIP = 10**18
 AUTHORITY_NAMES = ("ERC", "MEA", "PEA", "EGAT")
 AUTHORITIES = ("authority", "authority1", "authority2", "authority3")
 """The authorities' accounts."""
+TABLES = {table.name: table for table in (*(table for module in MODULES for table in module.tables), AUTHORITY_SETS)}
 WH = 10**15
 """aGRID of one Wh."""
 
@@ -154,6 +155,8 @@ class Chain:
         executed = Runtime(self.genesis).execute(self.state, proposed)
         assert executed == built
         assert len(built.receipts) == len(transactions)
+        for write in executed.writes:
+            assert write.value is None or TABLES[write.table].decode(write.value) == write.row
         self.state.apply(executed)
         self.blocks.append(proposed)
         self.executions.append(executed)
