@@ -10,6 +10,7 @@ what it reads would have to be encoded again to see whether it was canonical. It
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from io import BytesIO
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from ledger.errors import MalformedError
 MAX_DEPTH: Final = 16
 MAX_INTEGER: Final = 2**128 - 1
 _MAX_INTEGER_BYTES: Final = 16
+_MAX_NAME_CHARACTERS: Final = 40
 _UINT, _NEGATIVE, _BYTES, _TEXT, _ARRAY = range(5)
 _POSITIVE_TAG, _NEGATIVE_TAG = 0xC2, 0xC3
 _SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None}
@@ -148,10 +150,7 @@ def _write(values: Sequence[Value], parts: list[bytes], depth: int) -> None:
         elif kind is int and depth <= MAX_DEPTH:
             parts.append(_UINTS[value] if 0 <= value < _COMMON else _encode_integer(value))
         elif kind is str:
-            text = value.encode()
-            size = len(text)
-            parts.append(_TEXT_HEADS[size] if size < _COMMON else _make_head(_TEXT, size))
-            parts.append(text)
+            parts.append(_encode_name(value) if len(value) <= _MAX_NAME_CHARACTERS else _encode_text(value))
         elif (kind is tuple or kind is list) and depth <= MAX_DEPTH:
             size = len(value)
             parts.append(_ARRAY_HEADS[size] if size < _COMMON else _make_head(_ARRAY, size))
@@ -166,16 +165,25 @@ def _write(values: Sequence[Value], parts: list[bytes], depth: int) -> None:
             raise TypeError(f"{kind.__name__} has no place in a ledger format")
 
 
+def _encode_text(value: str) -> bytes:
+    text = value.encode()
+    return _make_head(_TEXT, len(text)) + text
+
+
+_encode_name: Final = lru_cache(maxsize=1_024)(_encode_text)
+"""Modules, calls, events and what they tell of have the same few names again and again."""
+
+
 def _encode_integer(value: int) -> bytes:
-    if 2**16 <= value < 2**32:  # times and energies, most of all
-        return (0x1A << 32 | value).to_bytes(5, "big")
+    if _COMMON <= value < 2**32:  # times and energies, most of all
+        return (0x1A << 32 | value).to_bytes(5, "big") if value >= 2**16 else (0x19 << 16 | value).to_bytes(3, "big")
     if not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise ValueError("integer beyond 128 bits")
     kind, argument = (0, value) if value >= 0 else (1, -1 - value)
     if argument < 2**64:
         return _make_head(kind, argument)
     size = (argument.bit_length() + 7) // 8
-    return bytes((_NEGATIVE_TAG if kind else _POSITIVE_TAG,)) + _BYTES_HEADS[size] + argument.to_bytes(size, "big")
+    return (b"\xc3" if kind else b"\xc2") + _BYTES_HEADS[size] + argument.to_bytes(size, "big")
 
 
 def _make_head(kind: int, argument: int) -> bytes:
@@ -187,6 +195,6 @@ def _make_head(kind: int, argument: int) -> bytes:
 
 _COMMON: Final = 256
 """Heads with a smaller argument are made beforehand."""
-_UINTS, _BYTES_HEADS, _TEXT_HEADS, _ARRAY_HEADS = (
-    tuple(_make_head(kind, argument) for argument in range(_COMMON)) for kind in (0, _BYTES, _TEXT, _ARRAY)
+_UINTS, _BYTES_HEADS, _ARRAY_HEADS = (
+    tuple(_make_head(kind, argument) for argument in range(_COMMON)) for kind in (_UINT, _BYTES, _ARRAY)
 )

@@ -134,7 +134,10 @@ def _bucket_of(row_id: bytes) -> int:
 
 
 def _bucket_hash(rows: dict[bytes, bytes]) -> bytes:
-    return hashlib.sha256(_BUCKET + b"".join(row_id + rows[row_id] for row_id in sorted(rows))).digest()
+    if len(rows) == 1:  # as in most of them
+        ((row_id, value_hash),) = rows.items()
+        return hashlib.sha256(_BUCKET + row_id + value_hash).digest()
+    return hashlib.sha256(_BUCKET + b"".join([row_id + rows[row_id] for row_id in sorted(rows)])).digest()
 
 
 def _node_hash(children: bytes | bytearray) -> bytes:

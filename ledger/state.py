@@ -261,9 +261,12 @@ class Overlay:
 
     def put(self, table: Table[Row], key: bytes, row: Row) -> None:
         """Set the row of *table* under *key*."""
-        before = self.get(table, key)
-        if before is None and (table.name, key) not in self._touched:
-            self._note_added(table.name, key)
+        name = table.name
+        before = self._rows[name].get(key, _UNSET)
+        if before is _UNSET:
+            before = self._base.get(table, key)
+        if before is None and (name, key) not in self._touched:
+            self._note_added(name, key)
         self._change(table, key, before, row)
 
     def delete(self, table: Table[Row], key: bytes) -> None:

@@ -91,14 +91,15 @@ def _decode(raw: bytes) -> tuple[Reading, bytes]:
 
 
 def _refuse_key(context: Context, key: MeterKey, decoded: Reading) -> Refusal | None:
-    name = f"meter {key.meter.hex()}"
     if not context.signatures.is_signed_by(decoded.raw, key.public_key):
-        return Refusal(Code.READING_BAD_SIGNATURE, f"{name} did not sign it")
+        return Refusal(Code.READING_BAD_SIGNATURE, f"meter {key.meter.hex()} did not sign it")
     if key.is_revoked(context.height):
-        return Refusal(Code.READING_KEY_REVOKED, f"{name}: its key is revoked from block {key.revoked_from} on")
+        text = f"meter {key.meter.hex()}: its key is revoked from block {key.revoked_from} on"
+        return Refusal(Code.READING_KEY_REVOKED, text)
     last = key.last_sequence
     if decoded.sequence < key.first_sequence or (last is not None and decoded.sequence > last):
-        return Refusal(Code.READING_KEY_ENDED, f"{name}: reading {decoded.sequence} belongs to another of its keys")
+        text = f"meter {key.meter.hex()}: reading {decoded.sequence} belongs to another of its keys"
+        return Refusal(Code.READING_KEY_ENDED, text)
     return None
 
 
