@@ -163,7 +163,7 @@ def test_a_damaged_part_leaves_the_database_as_it_was(made: SnapshotFile, tmp_pa
 
 def test_a_block_without_a_transaction_has_no_snapshot(tmp_path: Path) -> None:
     store = store_chain(make_chain(), tmp_path / "ledger.sqlite")
-    with pytest.raises(NoSnapshotError, match="send one, then try again"):
+    with pytest.raises(NoSnapshotError, match="then export again at once"):
         make(store, tmp_path / "one.snapshot")
     assert list(tmp_path.glob("one*")) == []
     store.close()
