@@ -59,7 +59,7 @@ async def _serve(settings: NodeSettings, config: Path) -> None:
         node = Node.open(settings)  # first: a node that runs here already holds the ports, too
         opened.push_async_callback(node.close)
         public = [opened.enter_context(bind(address)) for address in settings.api.addresses]
-        _spare_the_collector()
+        spare_the_collector()
         _let_the_loop_in()
         own = opened.enter_context(bind(settings.operator))  # after the lock: the socket of a live node stays
         source, own_source = NodeSource(node), NodeSource(node, for_operator=True)
@@ -106,7 +106,7 @@ async def _reload(node: Node, config: Path, asked: asyncio.Event) -> None:
             log.error("the settings are not taken over: mend them, then send SIGHUP again", reason=str(error))  # noqa: TRY400
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Keep what is there for good out of Python's search for cycles, and search less often.
 
     A block makes tens of thousands of objects that live until it is decided, none of them in a cycle: at the usual
