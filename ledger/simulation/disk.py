@@ -96,15 +96,10 @@ class Disk:
         self._commit(write)
 
     def copy(self) -> Disk:
-        """Return a backup: what is durable now."""
+        """Return a backup: what is durable now, on a disk of its own that has room."""
         return Disk(
-            list(self.chain),
-            dict(self.sign_state),
-            dict(self.blocks),
-            list(self.evidence),
-            list(self.log),
-            self.is_full,
-        )
+            list(self.chain), dict(self.sign_state), dict(self.blocks), list(self.evidence), list(self.log)
+        )  # fmt: skip
 
     def cut_power(self, random: Random, faults: Counter[str]) -> None:
         """Lose what was not committed; of what was being written, all or nothing is there. Count which in *faults*."""
