@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Final, Literal
 
 from ledger import cbor, keys
@@ -25,6 +26,8 @@ FRESH: Final = -1
 MAX_ROUND: Final = 2**31 - 1
 MAX_HEIGHT: Final = 2**63 - 1
 MAX_MESSAGE_BYTES: Final = 256
+_REMEMBERED_CHECKS: Final = 1_024
+"""Less than a megabyte; all messages of a few heights."""
 
 VoteKind = Literal[Kind.PREVOTE, Kind.PRECOMMIT]
 SignatureCheck = Callable[[bytes, bytes, bytes], bool]
@@ -136,8 +139,12 @@ def restore(
     )
 
 
+@lru_cache(_REMEMBERED_CHECKS)
 def is_signed_by(vote_key: bytes, payload: bytes, signature: bytes) -> bool:
-    """Tell whether *signature* is *vote_key*'s over an envelope with *payload*."""
+    """Tell whether *signature* is *vote_key*'s over an envelope with *payload*.
+
+    The newest answers are remembered: a certificate in a block holds precommits that came as messages just before.
+    """
     return keys.verify(vote_key, to_be_signed(keys.key_id(vote_key), payload), signature)
 
 
