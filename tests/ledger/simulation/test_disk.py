@@ -14,7 +14,7 @@ from ledger.consensus.messages import Message, Vote, sign
 from ledger.envelope import Kind
 from ledger.keys import PrivateKey
 from ledger.node.storage.store import Signed, SignedType, Store
-from ledger.simulation.disk import Disk
+from ledger.simulation.disk import Disk, DiskFull
 from ledger.simulation.surroundings import PowerCut
 
 CHAIN = b"simulate"
@@ -51,6 +51,17 @@ def test_what_was_not_committed_is_lost_and_what_was_is_not() -> None:
     assert (disk.log, disk.blocks, len(disk.sign_state)) == ([message(1)], {b"id": b"block"}, 1)
     disk.sign(message(3).statement, message(3))
     assert disk.log == [message(1)]
+
+
+def test_a_backup_taken_while_the_disk_was_full_lies_on_one_with_room() -> None:
+    full = Disk()
+    full.sign(message(0).statement, message(0))
+    full.is_full = True
+    restored = full.copy()
+    with pytest.raises(DiskFull):
+        full.sign(message(3).statement, message(3))
+    restored.sign(message(3).statement, message(3))
+    assert len(restored.sign_state) == 2
 
 
 def test_a_power_cut_in_the_middle_of_a_commit_leaves_all_of_it_or_nothing() -> None:
