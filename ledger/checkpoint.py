@@ -115,6 +115,11 @@ def cosign(checkpoint: Checkpoint, name: str, key: keys.Signer, time_s: int) -> 
     return SignatureLine(name, verifier.hash + time_s.to_bytes(TIME_BYTES, "big") + signature)
 
 
+def read_time_s(line: SignatureLine) -> int:
+    """Return the Unix time that a cosignature states."""
+    return int.from_bytes(line.data[KEY_HASH_BYTES:][:TIME_BYTES], "big")
+
+
 def is_signed(checkpoint: Checkpoint, line: SignatureLine, key: VerifierKey) -> bool:
     """Tell whether *line* is *key*'s signature over *checkpoint*, of the type that the key is for."""
     if line.name != key.name or line.data[:KEY_HASH_BYTES] != key.hash:
@@ -124,7 +129,7 @@ def is_signed(checkpoint: Checkpoint, line: SignatureLine, key: VerifierKey) -> 
         return keys.verify(key.public_key, str(checkpoint).encode(), body)
     if len(body) != TIME_BYTES + keys.SIGNATURE_BYTES:
         return False
-    time_s = int.from_bytes(body[:TIME_BYTES], "big")
+    time_s = read_time_s(line)
     return 0 < time_s <= MAX_TIME_S and keys.verify(
         key.public_key, _cosigned_bytes(checkpoint, time_s), body[TIME_BYTES:]
     )

@@ -9,7 +9,7 @@ from typing import Final
 from ledger import cbor, checkpoint, keys
 from ledger.authority import AuthoritySet
 from ledger.block import Header
-from ledger.checkpoint import KEY_HASH_BYTES, TIME_BYTES, Checkpoint, SignatureLine, SignatureType, VerifierKey
+from ledger.checkpoint import Checkpoint, SignatureLine, SignatureType, VerifierKey
 from ledger.node.network.wire import CosignatureReport
 from ledger.node.storage.store import Signed, SignedType
 
@@ -30,9 +30,8 @@ class Provable:
         return checkpoint.note(self.checkpoint, (own, *self.lines))
 
     def is_fresh(self, now_s: float, fresh_s: int) -> bool:
-        """Tell whether anybody cosigned within the last *fresh_s* seconds, as they say themselves."""
-        times = (int.from_bytes(line.data[KEY_HASH_BYTES:][:TIME_BYTES], "big") for line in self.lines)
-        return now_s - max(times) < fresh_s
+        """Tell whether anybody cosigned less than *fresh_s* seconds from now, as they say themselves."""
+        return any(abs(now_s - checkpoint.read_time_s(line)) < fresh_s for line in self.lines)
 
     def encode(self) -> bytes:
         """Return what the store keeps."""

@@ -126,7 +126,7 @@ class Witnessing:
             path = await self._disk.read(partial(_path, old_size=one.size, size=size))
             status, text = await _post(http, one.url, witness.write_submission(one.size, path, signed))
             if status == HTTPStatus.OK:
-                return _find_line(provable.checkpoint, text, one.key)
+                return _find_line(provable.checkpoint, text, one.key, time.time())
             if status != HTTPStatus.CONFLICT:
                 raise WitnessRefusalError(f"it answered {status}: {text[:200].strip()}")
             known = _read_size(text)
@@ -166,13 +166,15 @@ async def _post(http: httpx.AsyncClient, url: str, body: bytes) -> tuple[int, st
     return answer.status_code, data.decode(errors="replace")
 
 
-def _find_line(note: Checkpoint, text: str, key: VerifierKey) -> SignatureLine:
+def _find_line(note: Checkpoint, text: str, key: VerifierKey, now_s: float) -> SignatureLine:
     try:
         lines = checkpoint.parse_note(f"{note}\n{text}")[1]
     except MalformedError as error:
         raise WitnessRefusalError(f"it answered no cosignature: {error}") from error
     for line in lines:
         if checkpoint.is_signed(note, line, key):
+            if checkpoint.read_time_s(line) > now_s + FRESH_S:
+                raise WitnessRefusalError("its cosignature is of a time to come: look at both clocks")
             return line
     raise WitnessRefusalError(f"its cosignature does not verify with the key of {key.name} in node.toml")
 

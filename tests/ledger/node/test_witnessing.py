@@ -188,6 +188,24 @@ async def test_a_cosignature_by_another_key_than_in_node_toml_is_not_kept(campus
     assert not await campus.satisfies(asking)
 
 
+async def test_a_cosignature_of_a_time_to_come_is_not_kept_and_makes_nothing_fresh(campus: Campus) -> None:
+    """Else one witness with a wrong clock would have old checkpoints served until that time."""
+    campus.place.prove(1)
+    note, now_s = campus.provable, int(time.time())
+    lines = [
+        checkpoint.cosign(note.checkpoint, "witness1.example", KEYS["witness1"], now_s + ahead_s)
+        for ahead_s in (FRESH_S // 2, 2 * FRESH_S)
+    ]
+    for line, failures in zip(lines, (0, 1), strict=True):
+        asking = campus.witnessing()
+        campus.broken["witness1"] = httpx.Response(200, text=str(line))
+        await asking.ask_all(campus.http)
+        assert asking.witnesses[0].failures == failures
+    far = replace(note, lines=(*note.lines, lines[1]))
+    assert far.is_fresh(now_s, FRESH_S)
+    assert not far.is_fresh(now_s + FRESH_S, FRESH_S), "what others signed is old, and that is of a time to come"
+
+
 async def test_one_with_fewer_witnesses_takes_the_place_of_an_old_one_alone(campus: Campus) -> None:
     campus.place.prove(1)
     asking = campus.witnessing()
