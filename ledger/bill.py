@@ -49,13 +49,14 @@ class Bill:
     """An account's settlement lines and then its fees, first to last each; amounts are aAIP.
 
     `net_aaip` is what the account gained. A line's `proof` is text for a settlement, bytes for the receipt of a fee,
-    None for a fee that has none.
+    None for a fee that has none. Without `has_all_fees` the node had given up what tells some of the span's fees.
     """
 
     account: str
     first_epoch: int
     last_epoch: int
     lines: tuple[dict[str, Any], ...]
+    has_all_fees: bool = True
 
     def totals(self) -> dict[str, int]:
         """Return the sum of every energy and amount."""
@@ -87,6 +88,8 @@ def bill(
     require_url(url)
     made = asyncio.run(_read_bill(url, user, first, last, key))
     typer.echo(write_csv(made) if form is Format.CSV else write_json(made), nl=False)
+    if not made.has_all_fees:
+        typer.echo("fees are missing: this node has pruned blocks of the span; ask one that keeps them", err=True)
 
 
 def read_bounds(first: str, last: str, epoch_s: int) -> tuple[int, int]:
@@ -118,6 +121,7 @@ def write_json(made: Bill) -> str:
             "account": made.account,
             "first_epoch": made.first_epoch,
             "last_epoch": made.last_epoch,
+            "has_all_fees": made.has_all_fees,
             "totals": _with_digits(made.totals()),
             "lines": [_with_digits(line) for line in made.lines],
         },
@@ -160,10 +164,11 @@ async def _read_bill(url: str, user: str, first: str, last: str, key: Path | Non
                 if epoch.hidden_lines and viewer is None:
                     raise BillError(f"{url} shows settlement lines to their account alone: give its key with --key")
                 lines += [(line, which) for line, which in _number(epoch.lines) if line.account.hex() == user]
-        billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line, which)) for line, which in lines]
         fees = await read_fees(client, user, start * epoch_s * 1000, (end + 1) * epoch_s * 1000)
-        billed += [_fee_line(fee, epoch_s, await _fetch_receipt(client, fee)) for fee in fees]
-    return Bill(user, start, end, tuple(billed))
+        _require_each_once(fees.known)
+        billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line, which)) for line, which in lines]
+        billed += [_fee_line(fee, epoch_s, await _fetch_receipt(client, fee)) for fee in fees.known]
+    return Bill(user, start, end, tuple(billed), fees.are_all)
 
 
 def _number(lines: Iterable[Any]) -> list[tuple[Any, int]]:
@@ -189,15 +194,23 @@ async def _fetch_proof(client: Any, line: Any, which: int) -> str:
     return raw.decode()
 
 
+def _require_each_once(fees: Iterable[Fee]) -> None:
+    """Raise BillError where a fee stands twice: both lines would have a proof that holds."""
+    billed = [(fee.transaction, fee.kind) for fee in fees if fee.transaction is not None]
+    if len(set(billed)) < len(billed):
+        raise BillError("the node bills the fee of one transaction twice; ask another node")
+
+
 async def _fetch_receipt(client: Any, fee: Fee) -> bytes | None:
     """Return the proof of the receipt that says *fee*, None where a block took it by itself."""
-    from ledger import receipt_proof  # noqa: PLC0415 - as above
+    from ledger import receipt_proof, records  # noqa: PLC0415 - as above
 
     if fee.transaction is None:
         return None
     transaction = fee.transaction
     raw = await _wait_for(lambda: client.transaction_proof(transaction))
-    if not fee.stands_in(receipt_proof.parse(raw).events):
+    opened = receipt_proof.parse(raw)
+    if not fee.stands_in(records.decode_receipt(opened.record), opened.events):
         raise BillError(f"the proof of transaction {transaction.hex()} does not say its {fee.kind}; ask another node")
     return raw
 

@@ -2,16 +2,19 @@
 
 A fee belongs to the epoch in which it was paid, so that bills of spans that follow each other hold each one once. The
 fee of an order that rolled over was taken by the block itself: no receipt of a transaction says so, the block's events
-do, and its line names the block and has no proof.
+do, and its line names the block and has no proof. A node that has given up the span's first blocks, or their events,
+does not know all of its fees; that is said, and what it knows is returned.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger import cbor
+from ledger.records import ReceiptRecord
 
 PAGE: Final = 1_000
 _AMOUNTS: Final = {
@@ -19,63 +22,108 @@ _AMOUNTS: Final = {
     ("money", "fee_paid"): ("call fee", "amount_aaip"),
 }
 """What an event is called on a bill, and which of its values is the fee."""
+_GONE: Final = ("pruned", "unknown_block")
 
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """A fee as an event tells it; `transaction` is None for an order that rolled over, `meter` for a call."""
+    """A fee as an event tells it; `transaction` is None for an order that rolled over, `meter` empty for a call."""
 
     kind: str
+    account: str
     time_ms: int
     height: int
     transaction: bytes | None
     meter: str
     fee_aaip: int
 
-    def stands_in(self, events: bytes) -> bool:
-        """Tell whether *events*, as a receipt commits to them, say this fee; raises MalformedError."""
-        read = [(module, name, dict(values)) for module, name, values in cbor.decode(events)]
-        told = [(_AMOUNTS[module, name], values) for module, name, values in read if (module, name) in _AMOUNTS]
-        return any(kind == self.kind and values[amount] == self.fee_aaip for (kind, amount), values in told)
+    def stands_in(self, record: ReceiptRecord, events: bytes) -> bool:
+        """Tell whether this fee's transaction has *record*, which commits to *events*, and they say just this fee.
+
+        Raises MalformedError.
+        """
+        if record.transaction_id != self.transaction or record.effects_hash != hashlib.sha256(events).digest():
+            return False
+        for module, name, pairs in cbor.decode(events):
+            kind, amount = _AMOUNTS.get((module, name), ("", ""))
+            values = dict(pairs)
+            told = kind, values.get("account", b"").hex(), values.get("meter", b"").hex(), values.get(amount)
+            if told == (self.kind, self.account, self.meter, self.fee_aaip):
+                return True
+        return False
 
 
-async def read_fees(client: Any, account: str, first_ms: int, end_ms: int) -> list[Fee]:
-    """Return the fees that *account* (hex) paid from *first_ms* up to *end_ms*, in order, none of them of 0 aAIP."""
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """The fees of a span that a node knows, in order; `are_all` says whether it knows of the whole span."""
+
+    known: tuple[Fee, ...]
+    are_all: bool
+
+
+async def read_fees(client: Any, account: str, first_ms: int, end_ms: int) -> Fees:
+    """Return the fees that *account* (hex) paid from *first_ms* up to *end_ms*, none of them of 0 aAIP."""
     newest = (await client.status()).height
-    times: dict[int, int] = {}
+    times: dict[int, int | None] = {}
 
-    async def time_of(height: int) -> int:
+    async def time_of(height: int) -> int | None:
         if height not in times:
-            times[height] = (await client.block(height)).time_ms
+            times[height] = await _time_of(client, height)
         return times[height]
 
-    at, end = f"{await _first_height(time_of, newest, first_ms)}.0", await _first_height(time_of, newest, end_ms)
-    fees: list[Fee] = []
+    first, end = [await _first_height(time_of, newest, time_ms) for time_ms in (first_ms, end_ms)]
+    are_all = first == 1 or await time_of(first - 1) is not None
+    fees, at = [], f"{first}.0"
     while int(at.partition(".")[0]) < end:
-        page = await client.events(at, PAGE, account=bytes.fromhex(account))
+        page = await _unless_gone(client.events(at, PAGE, account=bytes.fromhex(account)))
+        if page is None:
+            return Fees((), are_all=False)
         for event in page.events:
-            fee = _read_fee(event, account, await time_of(event.height)) if event.height < end else None
-            fees += [fee] if fee is not None else []
+            told = _read_amount(event, account) if event.height < end else None
+            if told is not None:
+                kind, amount = told
+                meter = event.values.get("meter", "")
+                time_ms = await time_of(event.height) or first_ms
+                fees.append(Fee(kind, account, time_ms, event.height, event.transaction, meter, amount))
         if page.next == at:
             break
         at = page.next
-    return fees
+    return Fees(tuple(fees), are_all)
 
 
-async def _first_height(time_of: Callable[[int], Awaitable[int]], newest: int, time_ms: int) -> int:
-    """Return the first height whose block is not before *time_ms*; one above *newest* where none is."""
+async def _time_of(client: Any, height: int) -> int | None:
+    """Return the time of a block; None where the node has given it up, or came by a snapshot and never had it."""
+    block = await _unless_gone(client.block(height))
+    return None if block is None else int(block.time_ms)
+
+
+async def _unless_gone(asking: Awaitable[Any]) -> Any | None:
+    """Return the answer, None where the node does not have any more what is asked for."""
+    from ledger.remote.nodes import RefusedError  # noqa: PLC0415 - loads httpx, which no --help should wait for
+
+    try:
+        return await asking
+    except RefusedError as error:
+        if error.code not in _GONE:
+            raise
+        return None
+
+
+async def _first_height(time_of: Callable[[int], Awaitable[int | None]], newest: int, time_ms: int) -> int:
+    """Return the first height that is there whose block is not before *time_ms*; one above *newest* where none is."""
     low, high = 1, newest + 1
     while low < high:
         middle = (low + high) // 2
-        if await time_of(middle) < time_ms:
+        found_ms = await time_of(middle)
+        if found_ms is None or found_ms < time_ms:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-def _read_fee(event: Any, account: str, time_ms: int) -> Fee | None:
+def _read_amount(event: Any, account: str) -> tuple[str, int] | None:
+    """Return a fee's kind and amount; orders of before there were fees in events tell none."""
     kind, amount = _AMOUNTS.get((event.module, event.name), ("", ""))
-    if not kind or event.values["account"] != account or not int(event.values[amount]):
-        return None
-    return Fee(kind, time_ms, event.height, event.transaction, event.values.get("meter", ""), int(event.values[amount]))
+    fee_aaip = int(event.values.get(amount, 0))
+    return (kind, fee_aaip) if fee_aaip and event.values["account"] == account else None
