@@ -18,8 +18,8 @@ from ledger.modules.kinds import Height, Integer, Label
 from ledger.modules.module import Context, Look, Module
 from ledger.state import Reader, Table
 
-ALWAYS_ON: Final = ("authorities", "governance")
-"""Modules that cannot be paused: without them nothing could be resumed."""
+ALWAYS_ON: Final = ("authorities", "governance", "tariffs")
+"""Modules that cannot be paused: nothing could be resumed without them, or no agreed tariff would take effect."""
 FIXED_PARAMETERS: Final = ("epoch_s",)
 """Epochs are numbered by their length: it can never change on a chain."""
 MIN_NOTICE_BLOCKS: Final = 10
@@ -66,7 +66,10 @@ module = Module("governance", tables=(DECISIONS, PAUSED, PARAMETERS, SCHEDULED, 
 
 @decision(module)
 def pause(context: Context, name: Label) -> Refusal | None:
-    """Stop the calls and hooks of a module, in an emergency. Modules authorities and governance cannot be paused."""
+    """Stop the calls and hooks of a module, in an emergency.
+
+    Modules authorities, governance and tariffs cannot be paused: their calls are decisions of the same quorum.
+    """
     if not _is_pausable(name):
         return Refusal(Code.NOT_PAUSABLE, f"module {name} cannot be paused")
     if is_paused(context.state, name):

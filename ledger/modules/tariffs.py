@@ -233,7 +233,7 @@ def _note_base(context: Context) -> None:
     base = _base(context.parameters, -(-context.time_ms // epoch_ms) if rows else 0)
     if rows and rows[0][1].tariffs == base.tariffs:
         return
-    if len(rows) >= MAX_BASES:
+    if len(rows) >= MAX_BASES and context.state.get(BASES, _key(base.from_epoch)) is None:
         context.state.delete(BASES, rows[-1][0])
     context.state.put(BASES, _key(base.from_epoch), base)
 

@@ -127,6 +127,27 @@ def test_of_many_changes_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch
     assert of_epoch(chain, START_EPOCH) == (5_000_000, FEED_IN)
 
 
+def test_a_change_within_the_epoch_of_the_last_one_takes_its_place_and_no_other_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tariffs, "MAX_BASES", 2)
+    chain = make_chain()
+    height = chain.state.header.height + 20
+    for due, retail in ((height, 5_000_000), (height + 1, 6_000_000)):
+        chain.decide("governance", "set_parameter", "retail_uaip_per_kwh", retail, due, reference=str(due))
+    while chain.state.header.height < height + 1:
+        chain.block()
+    assert [row.retail_uaip_per_kwh for _, row in chain.state.scan(tariffs.BASES)] == [6_000_000, RETAIL]
+    assert of_epoch(chain, START_EPOCH) == (RETAIL, FEED_IN)
+
+
+def test_tariffs_cannot_be_paused() -> None:
+    """Agreed parameters would go on changing, and nobody would note from which epoch on they count."""
+    chain = make_chain()
+    refused = [chain.run(f"authority{number}", "governance", "pause", "now", "tariffs").code for number in ("", 2, 3)]
+    assert refused == [Code.NOT_PAUSABLE] * 3
+
+
 def test_orders_keep_within_the_tariffs_of_their_epoch_as_its_book_opened() -> None:
     chain = make_chain()
     for number in range(2):
