@@ -28,7 +28,7 @@ def key_id(public_key: bytes) -> bytes:
 
 
 class Signer(Protocol):
-    """A private key wherever it is kept: in memory (`PrivateKey`), or in a token that signs (`node.hsm`)."""
+    """A private key wherever it is kept: in memory (`PrivateKey`), or in a token that signs (`node.signers.hsm`)."""
 
     @property
     def public_key(self) -> bytes:

@@ -3,7 +3,7 @@
 A node that lost data signs nothing until Q others have told it what it may have signed. Where so many lost it that no
 Q others are left, nobody would ever sign again. Then the institutions agree on the newest block that is left and say so
 with the call `record`, signed by Q of them: their nodes take the signed calls themselves as the permission to go on
-(`node.resuming`) and bring them into the chain, where everybody can see for ever where it may have been cut.
+(`node.recovery.resuming`) and bring them into the chain, where everybody can see for ever where it may have been cut.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _resolve_key(value: Any, info: ValidationInfo) -> Any:
 
 
 KeySource = Annotated[Path | hsm.KeyPlace, BeforeValidator(_resolve_key)]
-"""Where a key is: a file with its Ed25519 seed (64 hexadecimal characters), or a PKCS#11 URI (see `node.hsm`)."""
+"""Where a key is: a file with its Ed25519 seed (64 hexadecimal characters), or a PKCS#11 URI (`node.signers.hsm`)."""
 
 
 class KeyFiles(Section):

@@ -37,10 +37,10 @@ from ledger.modules.market.tables import (
 )  # fmt: skip
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context
+from ledger.records import ClearingRecord
 
 if TYPE_CHECKING:
     from ledger.market.clearing import ArrayClearing
-from ledger.records import ClearingRecord
 
 MAX_CLEARINGS_PER_BLOCK: Final = 4
 """After an outage the other books are carried over to the next blocks; so they are where `take_on` has no room."""

@@ -4,11 +4,11 @@ MESSAGE    a consensus message's envelope
 PROPOSAL   [envelope, block]                          STATUS    [status | null, height, provable size, clock, observes]
 WANTED     [height, block id]                         CANDIDATE [block id, block]
 RANGE      [first height, count]                      DECIDED   [block, commit certificate]
-RESULT_WANTED [height, block id]                      RESULT    what a node computed for a block (`node.results`)
+RESULT_WANTED [height, block id]                      RESULT    what a node computed for a block (`node.reporting`)
 TRANSACTIONS [transaction's envelope, …]              COSIGNATURE [log size, authority index, signature bytes]
 ADDRESS    [host, port]: where the sender listens
 
-Those of snapshots are in `snapshot_wire`.
+Those of snapshots are in `node.snapshots.wire`.
 """
 
 from __future__ import annotations

@@ -113,7 +113,10 @@ class Database:
             self._connection.execute("ROLLBACK")
 
     def meta(self, name: str) -> bytes | None:
-        """Return a single value: `head` (a `state.Head`), `provable` (a `Provable`), those of `node.memory`."""
+        """Return a single value: `head` (a `state.Head`), `provable` and `witnessed` (each a `Provable`), or another.
+
+        The others are those of `node.recovery.memory`.
+        """
         row = self._one("SELECT value FROM meta WHERE name = ?", (name,))
         return row[0] if row else None
 
