@@ -35,7 +35,7 @@ log = structlog.get_logger("process")
 
 
 class ParentEndedError(LedgerError):
-    """The process with which this one was to end is gone already."""
+    """The process with which this one was to end is gone already, or its end cannot be noticed."""
 
 
 def run(config: Path, *, exit_with_parent: bool = False, log_levels: LogLevels | None = None) -> None:
@@ -125,10 +125,13 @@ def _let_the_loop_in() -> None:
 def die_with_parent() -> None:
     """Ask the kernel for SIGTERM when the parent's thread that started this process ends.
 
-    Raises ParentEndedError where it ended before: the kernel has then given this process to process 1.
+    Raises ParentEndedError where the kernel cannot, or where the parent ended before: process 1 then has this one, or
+    it changed hands meanwhile. An orphan that another subreaper took in before this call is not noticed.
     """
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() == _INIT:
+    parent = os.getppid()
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
+        raise ParentEndedError(f"--exit-with-parent does not work here: {os.strerror(ctypes.get_errno())}")
+    if parent == _INIT or os.getppid() != parent:
         raise ParentEndedError(
             "--exit-with-parent: the process that started this one has ended already; where that is process 1, which"
             " ends last, leave the option out"
