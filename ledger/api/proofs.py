@@ -133,14 +133,25 @@ async def _refuse_pruned(source: Source, epoch: int) -> None:
 
 
 async def _require_sender(source: Source, request: Request, transaction_id: bytes) -> None:
-    """Refuse (403) who may not see what was measured at a meter, where the proof would show it: it shows all events."""
+    """Refuse (403) who may not see what was measured at a meter, where the proof would show it: it shows all events.
+
+    Who sent a transaction stands in its block's body: 410 where this node has given it up. A stranger has none read.
+    """
+    viewer = await find_viewer(source, request.headers)
+    if viewer.sees_all:
+        return
     result = await source.disk.read(lambda store: store.result(transaction_id))
     if result is None or not access.holds_measured(result.events):
         return
-    viewer = await find_viewer(source, request.headers)
-    if not viewer.may_see(await source.disk.read(partial(_find_sender, result=result))):
-        text = "the events of this transaction say what was measured at a meter: they are proven to its sender, admins,"
-        raise ProblemError(HTTPStatus.FORBIDDEN, "not_yours", f"{text} gateways and authorities; show a viewing pass")
+    if viewer.account is not None:
+        sender = await source.disk.read(partial(_find_sender, result=result))
+        if sender is None:
+            text = f"this node has given up the body of block {result.height}, which says who sent the transaction"
+            raise pruned(f"{text}; ask another for its proof")
+        if viewer.may_see(sender):
+            return
+    text = "the events of this transaction say what was measured at a meter: they are proven to its sender, admins,"
+    raise ProblemError(HTTPStatus.FORBIDDEN, "not_yours", f"{text} gateways and authorities; show a viewing pass")
 
 
 def _find_sender(store: Store, result: TransactionResult) -> bytes | None:

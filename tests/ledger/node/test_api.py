@@ -190,6 +190,8 @@ async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
     rebased = await admin.call_and_wait("registry", "rebase", METER, readings[0])
     assert rebased.code == 0, rebased.text
     assert (await client.meter(METER)).baseline is not None
+    requested = await user.call_and_wait("oracle", "request_energy_data", METER, first)
+    assert requested.code == 0, requested.text
     reported = await user.call_and_wait("market", "report_intervals", readings[1:])
     assert reported.code == 0, reported.text
 
@@ -203,7 +205,8 @@ async def test_a_settlement_line_is_proven_off_line_from_what_the_api_serves(
     assert proven.line.import_wh == 5
     assert [one.raw for one in proven.readings if one] == list(readings)
     await assert_shown_to_its_owner_alone(running, first, capsys)
-    await assert_proven_to_its_sender_alone(running, rebased.id)
+    await assert_proven_to_its_sender_alone(running, rebased.id, {ADMIN})
+    await assert_proven_to_its_sender_alone(running, reported.id, {USER, ADMIN})
     supply = await client.supply()
     assert supply.conserved.energy
     assert supply.conserved.money
@@ -236,18 +239,18 @@ async def assert_shown_to_its_owner_alone(network: Network, epoch: int, capsys: 
         assert f"{epoch}," in capsys.readouterr().out
 
 
-async def assert_proven_to_its_sender_alone(network: Network, rebased: bytes) -> None:
-    """A transaction whose events say what a meter's registers read is proven to its sender and those who see all."""
+async def assert_proven_to_its_sender_alone(network: Network, measured: bytes, seen_by: set[bytes]) -> None:
+    """A transaction whose events say what was measured at a meter is proven to its sender and those who see all."""
     async with opened(network, network.urls[0], "owners") as source, served(source) as url:
-        for viewer, sees in ((None, False), (USER, False), (ADMIN, True)):
+        for viewer in (None, USER, OTHER, ADMIN):
             key = None if viewer is None else ViewingKey(viewer, account_key(viewer))
             async with LedgerClient([url], key) as client:
                 await until(partial(_has_checkpoint, client), "the reader has a checkpoint")
-                if sees:
-                    assert await client.transaction_proof(rebased)
+                if viewer in seen_by:
+                    assert await client.transaction_proof(measured)
                 else:
                     with pytest.raises(RefusedError, match="not_yours"):
-                        await client.transaction_proof(rebased)
+                        await client.transaction_proof(measured)
 
 
 async def _has_checkpoint(client: LedgerClient) -> bool:
