@@ -24,13 +24,15 @@ MAX_OPEN_REQUESTS_PER_ACCOUNT: Final = 16
 MIN_OPERATORS: Final = 3
 RequestId = Annotated[bytes, Bytes(requests.ID_BYTES, requests.ID_BYTES)]
 OracleValue = Annotated[int, Integer(-(2**63), 2**63 - 1)]
-_REQUESTERS: Final = Role.USER | Role.ADMIN | Role.AUTHORITY | Role.GRID | Role.MARKET_MAKER
+_METER_REQUESTERS: Final = Role.USER | Role.ADMIN | Role.AUTHORITY | Role.GRID
+"""Whoever asks for a meter's interval is shown it: those who see all intervals anyway, and users their own."""
+_REQUESTERS: Final = _METER_REQUESTERS | Role.MARKET_MAKER
 
 
 module = Module("oracle", tables=requests.TABLES)
 
 
-@module.call(_REQUESTERS)
+@module.call(_METER_REQUESTERS)
 def request_energy_data(context: Context, meter: MeterId, epoch: Epoch) -> Refusal | None:
     """Ask for a meter's interval of *epoch*; users for their own meters. The request's id heads the transaction's.
 
@@ -39,7 +41,7 @@ def request_energy_data(context: Context, meter: MeterId, epoch: Epoch) -> Refus
     row, mark, name = meters.find(context.state, meter), context.state.get(meters.MARKS, meter), meter.hex()
     if row is None:
         return Refusal(Code.UNKNOWN_METER, f"there is no meter {name}")
-    if not context.roles & ~Role.USER & _REQUESTERS and row.owner != context.sender:
+    if not context.roles & ~Role.USER & _METER_REQUESTERS and row.owner != context.sender:
         return Refusal(Code.NOT_METER_OWNER, f"meter {name} belongs to another account")
     if mark is not None and mark.epoch > epoch:
         return Refusal(Code.ALREADY_REPORTED, f"meter {name} is booked up to epoch {mark.epoch} already")

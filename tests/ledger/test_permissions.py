@@ -41,7 +41,7 @@ MAY: Final[dict[str, set[str]]] = {
     },
     "grid": {"oracle.request_energy_data", "oracle.request_data"},
     "operator0": {"oracle.fulfill_data"},
-    "maker": {"market.match_orders", "oracle.perform_upkeep", "oracle.request_energy_data", "oracle.request_data"},
+    "maker": {"market.match_orders", "oracle.perform_upkeep", "oracle.request_data"},
 }  # fmt: skip
 OPEN: Final = {
     *(f"{token}.{call}" for token in ("grid", "money") for call in (
