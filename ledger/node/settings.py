@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, HttpUrl, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, ValidationError, ValidationInfo
 
 from ledger import checkpoint, keys
 from ledger.checkpoint import SignatureType, VerifierKey
@@ -117,6 +117,16 @@ class WitnessSettings(Section):
     key: Annotated[VerifierKey, BeforeValidator(_read_witness_key)]
 
 
+def _refuse_twins(witnesses: tuple[WitnessSettings, ...]) -> tuple[WitnessSettings, ...]:
+    """Refuse one key in two places: its cosignature would count twice."""
+    seen: set[bytes] = set()
+    for one in witnesses:
+        if one.key.public_key in seen:
+            raise ValueError(f"the key of {one.key.name} stands here twice: leave one of the two out")
+        seen.add(one.key.public_key)
+    return witnesses
+
+
 class NodeSettings(Section):
     """The whole of node.toml.
 
@@ -140,7 +150,7 @@ class NodeSettings(Section):
     snapshots: SnapshotSettings = SnapshotSettings()
     keep: KeepSettings = KeepSettings()
     peers: tuple[PeerAddress, ...]
-    witnesses: Annotated[tuple[WitnessSettings, ...], Field(max_length=16)] = ()
+    witnesses: Annotated[tuple[WitnessSettings, ...], Field(max_length=16), AfterValidator(_refuse_twins)] = ()
 
     @property
     def operator(self) -> Address | Path:

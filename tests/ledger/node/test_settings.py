@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from ledger.checkpoint import SignatureType, VerifierKey
 from ledger.node import settings
 from ledger.node.service import Node
 from ledger.node.settings import SettingsError
 from ledger.node.signers import identity
 from ledger.node.signers.identity import Identity, Seat
+from tests.ledger.chain_kit import key_of
 from tests.ledger.node.network import NAMES, Network, make_network
+
+WITNESSES = (("one.example", 1), ("two.example", 2), ("three.example", 1))
 
 
 @pytest.fixture
@@ -80,6 +84,18 @@ def test_a_peer_named_twice_is_refused(made: Network) -> None:
     file(made).write_text("".join([*peer, *peer[1:]]))
     with pytest.raises(SettingsError, match="peers must name each other authority once"):
         Node.open(settings.load(file(made)))
+
+
+def test_a_witness_whose_key_stands_there_twice_is_refused(made: Network) -> None:
+    """Whatever its names and URLs: its cosignature would count twice."""
+    text = file(made).read_text()
+    keys = [VerifierKey(name, SignatureType.COSIGNATURE, key_of(number).public_key) for name, number in WITNESSES]
+    entries = [f'[[witnesses]]\nurl = "http://{key.name}/"\nkey = "{key}"\n' for key in keys]
+    file(made).write_text("\n".join([text, *entries[:2]]))
+    assert [one.key for one in settings.load(file(made)).witnesses] == keys[:2]
+    file(made).write_text("\n".join([text, *entries]))
+    with pytest.raises(SettingsError, match=r"witnesses: the key of three\.example stands here twice"):
+        settings.load(file(made))
 
 
 def test_a_name_that_is_not_in_the_genesis_is_refused_unless_the_node_joins(made: Network) -> None:
