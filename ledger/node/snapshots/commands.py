@@ -110,15 +110,15 @@ def _make_in_time(reader: Store, data_dir: Path, file: Path, wait_s: float, tell
         try:
             return _make_or_copy(reader, data_dir, file)
         except NoSnapshotError as error:
-            if not _is_running(data_dir):
+            if not is_told and not _is_running(data_dir):
                 raise NoSnapshotError(f"{error}. The node does not run: start it first") from error
             if not is_told and wait_s:
                 tell(f"{error}. Waiting {wait_s:g} s for a block with one")
             is_told = True
-            while reader.data_version() == version:
-                if time.monotonic() > deadline_s:
-                    raise
+            while time.monotonic() < deadline_s and reader.data_version() == version:
                 time.sleep(POLL_S)
+            if time.monotonic() >= deadline_s:
+                raise
 
 
 def _is_running(data_dir: Path) -> bool:

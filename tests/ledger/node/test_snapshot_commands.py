@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -192,6 +193,19 @@ def test_an_export_waits_for_a_block_that_can_be_certified_where_a_node_makes_bl
     assert manifest.header == chain.state.header
     assert len(told) == 1
     assert "Waiting 60 s" in told[0]
+
+
+def test_an_export_ends_in_time_where_blocks_without_a_transaction_keep_coming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = make_chain()
+    chain.block()
+    place, versions = make_place(chain, tmp_path / "node"), itertools.count()
+    store = place.open()
+    monkeypatch.setattr(Store, "data_version", lambda _: next(versions))
+    with pytest.raises(LedgerError, match="holds no transaction"):
+        snapshot_commands.export(place.config, tmp_path / "one.snapshot", 0.1)
+    store.close()
 
 
 def test_the_commands_say_what_they_did(chain: Chain, tmp_path: Path) -> None:
