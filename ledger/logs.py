@@ -19,7 +19,7 @@ from ledger.modules import MODULES
 LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error", "critical")}
 PARTS: Final = frozenset({
     "admission", "api", "arrival", "client", "consensus", "liveness", "node", "peers", "process", "pruning", "reader",
-    "rejoining", "snapshots", "witness", *(module.name for module in MODULES),
+    "rejoining", "snapshots", "witness", "witnesses", *(module.name for module in MODULES),
 })  # fmt: skip
 DEFAULT: Final = "info"
 
