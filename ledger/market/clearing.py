@@ -170,8 +170,8 @@ def _select(values: Int64Array, weights: Int64Array, target: int) -> tuple[int, 
 
     Needs 1 <= target <= the sum of all weights, and weights >= 0.
     """
-    low = values.min()
-    shift = max(0, _bit_length(values.max() - low) - _BIN_BITS)
+    low = int(values.min())
+    shift = max(0, _bit_length(int(values.max()) - low) - _BIN_BITS)
     bins = np.empty(_BINS, np.int64)
     below = 0
     while True:
@@ -211,7 +211,7 @@ def _share_pro_rata(quantities: Int64Array, left: int, total: int) -> Int64Array
     remainders = np.empty_like(quantities)
     for i in range(len(quantities)):
         shares[i], remainders[i] = _divide(quantities[i], left, total)
-    spare = left - shares.sum()
+    spare = left - int(shares.sum())
     if spare > 0:
         _hand_out(shares, remainders, spare)
     return shares
@@ -251,7 +251,7 @@ def _fill_side(side: _SideArrays, margin: int, matched: int, pro_rata: bool, fil
     if left > 0:
         level = np.flatnonzero(prices == margin)
         offered = quantities[level]
-        fills[level] = _share_pro_rata(offered, left, offered.sum()) if pro_rata else _share_by_time(offered, left)
+        fills[level] = _share_pro_rata(offered, left, int(offered.sum())) if pro_rata else _share_by_time(offered, left)
 
 
 @_inner
@@ -281,7 +281,7 @@ def _clear(prices: Int64Array, quantities: Int64Array, bid_count: int, pro_rata:
     fills = np.zeros(len(prices), np.int64)
     bids = (prices[:bid_count], quantities[:bid_count], 1)
     asks = (prices[bid_count:], quantities[bid_count:], -1)
-    demand = bids[1].sum()
+    demand = int(bids[1].sum())
     if demand == 0 or asks[1].sum() == 0:
         return fills, 0, 0, 0, 0, 0
     low, reached = _select(prices, quantities, demand)
