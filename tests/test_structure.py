@@ -69,6 +69,18 @@ def test_imports_follow_the_way_of_a_reading(package: str) -> None:
     assert offences == []
 
 
+def test_what_a_node_keeps_on_its_disk_knows_nothing_of_who_uses_it() -> None:
+    storage = Path("ledger/node/storage")
+    offences = [
+        f"{path} imports {name}"
+        for path in modules("ledger")
+        if path.is_relative_to(storage)
+        for name in imported_names(path)
+        if name.startswith("ledger.node.") and not name.startswith("ledger.node.storage")
+    ]
+    assert offences == []
+
+
 def test_nothing_stands_at_the_top_level_that_the_design_does_not_list() -> None:
     found = {path.parts[0] for path in tracked_files()}
     assert {name for name in found if not name.startswith(".")} <= TOP_LEVEL

@@ -25,8 +25,8 @@ def archive(
 
         campusgrid ledger watch --url http://127.0.0.1:8000 --trust trust.json --memory seen
     """
-    from ledger.node import settings  # noqa: PLC0415 - see `ledger.commands`
-    from ledger.node.storage import archive as archives  # noqa: PLC0415
+    from ledger.node import archive as archives  # noqa: PLC0415 - see `ledger.commands`
+    from ledger.node import settings  # noqa: PLC0415
 
     with bar("opening") as show:
         done = archives.export(settings.load(config), folder, show)

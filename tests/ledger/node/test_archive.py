@@ -18,9 +18,9 @@ from ledger.cli import app
 from ledger.monitor.memory import WitnessMemory
 from ledger.monitor.remote_log import RemoteLog
 from ledger.monitor.watcher import ChainSigners, Watcher
-from ledger.node import settings
-from ledger.node.storage import archive
-from ledger.node.storage.archive import Archived, ArchiveError
+from ledger.node import archive, settings
+from ledger.node.archive import Archived, ArchiveError
+from ledger.node.recovery.memory import DATABASE
 from tests.ledger.chain_kit import Chain, make_chain
 from tests.ledger.node.provable import Place, cosign
 
@@ -118,6 +118,20 @@ def test_an_archive_that_was_cut_short_is_gone_on_with(
     assert not (tmp_path / "archive" / "v1" / "checkpoint").exists(), "it comes last"
     whole_written = export(place, tmp_path / "other").written
     assert export(place, tmp_path / "archive").written == whole_written - 4
+
+
+def test_a_fault_is_told_of_what_it_befell(place: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    place.prove(place.chain.state.header.height)
+    export(place, folder)
+    (folder / "v1" / "checkpoint").unlink()
+    (folder / "v1" / "checkpoint").mkdir()
+    with pytest.raises(ArchiveError, match=r"cannot bring .*archive up to date: .*v1/checkpoint.*; mend that"):
+        export(place, folder)
+    place.store.close()
+    (place.config.parent / "data" / DATABASE).write_bytes(b"no database" * 1_000)
+    with pytest.raises(ArchiveError, match=r"cannot read the database .*ledger\.sqlite: .*verify-db"):
+        export(place, tmp_path / "other")
 
 
 def test_what_is_no_archive_of_this_ledger_is_refused(place: Place, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -62,7 +63,7 @@ def export(settings: NodeSettings, folder: Path, progress: Progress) -> Archived
     path = settings.data_dir / DATABASE
     if not path.exists():
         raise StoreError(f"there is no database {path}: this node never ran")
-    with closing(Store.open_reader(path)) as store, _faults_told(folder), _claimed(folder):
+    with _faults_told(folder, path), closing(Store.open_reader(path)) as store, _claimed(folder):
         root = TrustRoot(rules.chain_id, rules.authorities)
         _require_same_ledger(folder / PREFIX, trust.dumps(root).encode())
         provable = _choose(folder / PREFIX / CHECKPOINT, store)
@@ -174,11 +175,16 @@ def _claimed(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _faults_told(folder: Path) -> Iterator[None]:
+def _faults_told(folder: Path, database: Path) -> Iterator[None]:
     try:
         yield
+    except sqlite3.Error as error:
+        raise ArchiveError(
+            f"cannot read the database {database}: {error}; see what `campusgrid ledger verify-db` says of it, then run"
+            " this again: it goes on"
+        ) from error
     except OSError as error:
         remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         raise ArchiveError(
-            f"cannot write {folder}: {error.strerror}; {remedy}, then run this again: it goes on"
+            f"cannot bring {folder} up to date: {error}; {remedy}, then run this again: it goes on"
         ) from error
