@@ -46,7 +46,7 @@ def gateway(program: Path, config: Path, folder: Path) -> str:
 
 
 def ledger_node(program: Path, config: Path, folder: Path) -> str:
-    """Return the unit of a ledger node that keeps its data in *folder*; a reload reads peers and TLS files again."""
+    """Return the unit of a ledger node that keeps its data in *folder*; a reload reads part of node.toml again."""
     command = f"{program} ledger run --config {config}"
     return _service("campusgrid ledger node", command, [folder], "", "ExecReload=/bin/kill -HUP $MAINPID\n")
 

@@ -49,7 +49,7 @@ from ledger.node.storage.room import Room
 from ledger.node.storage.store import SignedType, Store
 from ledger.runtime import Runtime
 
-RELOADED: Final = ("peers", "tls", "listen", "announce")
+RELOADED: Final = ("peers", "tls", "listen", "announce", "witnesses")
 """The settings that a running node takes over; all others need a restart."""
 REPORT_INTERVAL_S: Final = 0.4
 MAX_PASSED_ON: Final = 1_000
@@ -162,9 +162,9 @@ class Node:
         log.info("node stopped", name=self.identity.name, height=self.driver.position.header.height)
 
     async def reload(self, settings: NodeSettings) -> None:
-        """Take over the peers, addresses and TLS files of *settings*; all else needs a restart. Raises SettingsError.
+        """Take over the peers, addresses, TLS files and witnesses of *settings*; all else needs a restart.
 
-        What cannot be used changes nothing: the node goes on with what it had.
+        Raises SettingsError for what cannot be used, which changes nothing: the node goes on with what it had.
         """
         _check_peers(settings, self.driver.position.authorities, begins=False)
         await self.peers.reload(settings)
@@ -173,7 +173,11 @@ class Node:
         if changed:
             log.warning("restart the node for what else changed in its settings", changed=changed)
         self.standing.named = frozenset(peer.name for peer in settings.peers)
-        log.info("settings read again", peers=sorted(self.standing.named), listen=str(settings.listen))
+        self.witnessing.reload(settings.witnesses)
+        log.info(
+            "settings read again", peers=sorted(self.standing.named), listen=str(settings.listen),
+            witnesses=[one.key.name for one in settings.witnesses],
+        )  # fmt: skip
 
     async def admit(self, raw: bytes) -> Admitted | Refusal | PoolRefusal:
         """Take a client's transaction in and pass it on to the other authorities."""

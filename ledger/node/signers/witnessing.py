@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -67,19 +68,41 @@ class Witnessing:
         log_key: Callable[[], keys.PrivateKey],
         every_s: float = ASK_EVERY_S,
     ) -> None:
-        self.witnesses = [Asked(f"{str(one.url).rstrip('/')}/add-checkpoint", one.key) for one in witnesses]
+        self.witnesses: list[Asked] = []
         self.witnessed: Provable | None = None
         self._disk, self._provable, self._log_key, self._every_s = disk, provable, log_key, every_s
+        self._changed = asyncio.Event()
+        self.reload(witnesses)
+
+    def reload(self, witnesses: Sequence[WitnessSettings]) -> None:
+        """Ask these from now on, soon; what is known of one that was asked before stays."""
+        known = {(one.url, one.key): one for one in self.witnesses}
+        places = [(f"{str(one.url).rstrip('/')}/add-checkpoint", one.key) for one in witnesses]
+        self.witnesses = [known.get(place) or Asked(*place) for place in places]
+        self._changed.set()
 
     async def run(self) -> None:
         """Ask again and again, until cancelled; what was kept before is served at once."""
-        if not self.witnesses:
-            return
         self.witnessed = await self._disk.read(stored)
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
-            while True:
-                await self.ask_all(http)
-                await asyncio.sleep(self._every_s)
+        while True:
+            self._changed.clear()
+            await self.drop_strangers()
+            if self.witnesses:
+                await self._ask_until_changed()
+            else:
+                await self._changed.wait()
+
+    async def drop_strangers(self) -> None:
+        """Serve no longer what a witness signed that node.toml does not name any more."""
+        held = self.witnessed
+        if held is None:
+            return
+        authority = checkpoint.cosigner_name(held.checkpoint.origin, "")
+        others = [line for line in held.lines if not line.name.startswith(authority)]
+        keys_named = [one.key for one in self.witnesses]
+        if not all(any(checkpoint.is_signed(held.checkpoint, line, key) for key in keys_named) for line in others):
+            self.witnessed = None
+            await self._disk.commit(lambda store: store.delete_meta(META))
 
     async def ask_all(self, http: httpx.AsyncClient) -> None:
         """Show the newest provable checkpoint to every witness that has not cosigned it, and keep what came of it."""
@@ -91,9 +114,16 @@ class Witnessing:
         await asyncio.gather(*(self._ask(http, one, provable) for one in due))
         lines = tuple(one.line for one in self.witnesses if one.cosigned == note and one.line is not None)
         found = Provable(note, (*provable.lines, *lines))
-        if due and lines and self._is_better(found):
+        if lines and found != self.witnessed and self._is_better(found):
             self.witnessed, encoded = found, found.encode()
             await self._disk.commit(lambda store: store.set_meta(META, encoded))
+
+    async def _ask_until_changed(self) -> None:
+        async with httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False) as http:
+            while not self._changed.is_set():
+                await self.ask_all(http)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), self._every_s)
 
     def _is_better(self, found: Provable) -> bool:
         """Tell whether as many signed *found* as what is served, which counts for nothing once it is old."""

@@ -87,6 +87,13 @@ class Network:
         with (self.directory(place) / "node.toml").open("a") as file:
             file.write(f"[{section}]\n{text}")
 
+    def rewrite(self, place: int, before: str, after: str) -> None:
+        """Change a running node's settings and have it read them again."""
+        file = self.directory(place) / "node.toml"
+        assert before in file.read_text()
+        file.write_text(file.read_text().replace(before, after))
+        self.processes[place].send_signal(signal.SIGHUP)
+
     def start(self, place: int) -> None:
         compile_kernels()
         command = [*self.programs.get(place, [CAMPUSGRID]), "ledger", "run"]
@@ -104,6 +111,14 @@ class Network:
 
     def log(self, place: int) -> str:
         return (self.directory(place) / "node.log").read_text()
+
+    async def logs(self, place: int, text: str, times: int = 1) -> None:
+        """Wait until a node has logged a text, so many times."""
+
+        async def has() -> bool:
+            return self.log(place).count(text) >= times
+
+        await until(has, f"{self.names[place]} logs {text!r}")
 
     def client(self, *places: int) -> LedgerClient:
         return LedgerClient([self.urls[place] for place in places or range(len(NAMES))])

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import re
-import signal
 import socket
 import ssl
 import time
@@ -27,7 +26,7 @@ from ledger.node.network.wire import CosignatureReport, Frame, FrameType, NodeRe
 from ledger.node.reporting.results import Result
 from ledger.remote.client import LedgerClient
 from ledger.transaction import Call
-from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, until
+from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key
 from tests.ports import free_ports
 
 VICTIM, ROGUE = 0, 3
@@ -109,29 +108,14 @@ def resident_bytes(network: Network, place: int, field: str = "VmHWM") -> int:
     return int(found[1]) * 1024
 
 
-def rewrite(network: Network, place: int, before: str, after: str) -> None:
-    """Change a node's settings and have it read them again."""
-    file = network.directory(place) / "node.toml"
-    assert before in file.read_text()
-    file.write_text(file.read_text().replace(before, after))
-    network.processes[place].send_signal(signal.SIGHUP)
-
-
-async def logged(network: Network, place: int, text: str) -> None:
-    async def is_there() -> bool:
-        return text in network.log(place)
-
-    await until(is_there, f"{network.names[place]} logs {text!r}")
-
-
 async def move(network: Network, place: int, others: tuple[int, ...]) -> None:
     """Let a node listen elsewhere, and tell the others, while all of them run."""
     (port,), old = free_ports(1), network.peer_ports[place]
-    rewrite(network, place, f'listen = "127.0.0.1:{old}"', f'listen = "127.0.0.1:{port}"')
-    await logged(network, place, "settings read again")
+    network.rewrite(place, f'listen = "127.0.0.1:{old}"', f'listen = "127.0.0.1:{port}"')
+    await network.logs(place, "settings read again")
     for other in others:
-        rewrite(network, other, f'address = "127.0.0.1:{old}"', f'address = "127.0.0.1:{port}"')
-        await logged(network, other, "settings read again")
+        network.rewrite(other, f'address = "127.0.0.1:{old}"', f'address = "127.0.0.1:{port}"')
+        await network.logs(other, "settings read again")
     network.peer_ports[place] = port
 
 
@@ -162,9 +146,9 @@ async def test_a_flood_is_bounded_and_cut_off_while_a_node_moves_and_nobody_rest
         print(f"the flooded node grew by {growth / 2**20:.0f} MiB at most, from {before / 2**20:.0f} MiB")
         assert growth < MAX_GROWTH_BYTES
         await asyncio.to_thread(rogue.flood, rogue.malformed(), FLOOD_S / 3)
-        await logged(network, VICTIM, "peer cut off")
-        rewrite(network, 1, "[keys]", "nonsense")
-        await logged(network, 1, "the settings are not taken over")
+        await network.logs(VICTIM, "peer cut off")
+        network.rewrite(1, "[keys]", "nonsense")
+        await network.logs(1, "the settings are not taken over")
         await transfer(network, client)
     for place in correct:
         assert "Traceback" not in network.log(place)

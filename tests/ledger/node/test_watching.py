@@ -6,19 +6,22 @@ import asyncio
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
 from ledger import checkpoint, merkle, tiles, trust
+from ledger.checkpoint import SignatureType, VerifierKey
+from ledger.keys import PrivateKey
 from ledger.monitor import witness
 from ledger.monitor.fork import parse_note
 from ledger.monitor.remote_log import RemoteLog
 from ledger.node.settings import read_key
 from ledger.trust import TrustRoot
-from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, START_TIMEOUT_S, Network, until
+from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, START_TIMEOUT_S, Network, make_network, until
 from tests.ledger.served_log import ServedLog, entries, served
 from tests.ports import free_port
 
@@ -70,6 +73,18 @@ def wait_for(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[Network]:
+    """One running node, which is a ledger by itself, whose settings a test changes."""
+    made = make_network(tmp_path / "campus", names=NAMES[:1])
+    made.start(0)
+    try:
+        asyncio.run(made.ready(0))
+        yield made
+    finally:
+        made.stop(0, signal.SIGKILL)
+
+
 @pytest.fixture(scope="module")
 def lying(running: Network) -> ServedLog:
     """Another history of the same chain, signed by the keys of three real authorities."""
@@ -119,9 +134,7 @@ def test_a_witness_cosigns_the_log_of_real_nodes_and_goes_on_after_a_kill(runnin
     (tmp_path / "witness.key").write_text("07" * 32)
     options = ["--cosign", str(tmp_path / "witness.key"), "--name", WITNESS, "--listen", f"127.0.0.1:{port}"]
     running_witness = [*command(running, running.urls[3]), "--every", "3600", *options]
-    key = checkpoint.VerifierKey(
-        WITNESS, checkpoint.SignatureType.COSIGNATURE, read_key(tmp_path / "witness.key").public_key
-    )
+    key = VerifierKey(WITNESS, SignatureType.COSIGNATURE, read_key(tmp_path / "witness.key").public_key)
     url = f"http://127.0.0.1:{port}/add-checkpoint"
     for _ in range(2):
         process = subprocess.Popen(running_witness, stderr=subprocess.DEVNULL)
@@ -143,3 +156,43 @@ def test_a_witness_cosigns_the_log_of_real_nodes_and_goes_on_after_a_kill(runnin
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+@pytest.fixture
+def witness_key(alone: Network, tmp_path: Path) -> Iterator[tuple[str, VerifierKey]]:
+    """A running witness of that ledger: its URL and its key."""
+    port, key = free_port(), PrivateKey(b"witness." * 4)
+    (tmp_path / "witness.key").write_text(key.seed.hex())
+    options = ["--cosign", str(tmp_path / "witness.key"), "--name", WITNESS, "--listen", f"127.0.0.1:{port}"]
+    process = subprocess.Popen([*command(alone, alone.urls[0]), *options], stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/add-checkpoint"))
+        yield f"http://127.0.0.1:{port}", VerifierKey(WITNESS, SignatureType.COSIGNATURE, key.public_key)
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_a_running_node_takes_other_witnesses_over_and_keeps_those_it_has_where_they_are_no_good(
+    alone: Network, witness_key: tuple[str, VerifierKey]
+) -> None:
+    url, key = witness_key
+    end, named = f"port = {alone.api_ports[0]}\n", f'[[witnesses]]\nurl = "{url}"\nkey = "{key}"\n'
+    await _grow(alone)
+    assert not await _shows(alone, key)
+    alone.rewrite(0, end, end + named)
+    await until(partial(_shows, alone, key), "a new witness is asked")
+    alone.rewrite(0, named, named + named)
+    await alone.logs(0, "stands here twice")
+    size = await _grow(alone)
+    await until(partial(_shows, alone, key, size), "the witness is asked still")
+    alone.rewrite(0, named + named, "")
+    await until(partial(_shows, alone, key, is_shown=False), "what it signed is served no more")
+
+
+async def _shows(network: Network, verifier: VerifierKey, size: int = 0, *, is_shown: bool = True) -> bool:
+    """Tell whether a node serves a checkpoint of at least *size* leaves that a witness has signed, or has not."""
+    async with httpx.AsyncClient() as http:
+        shown = parse_note((await http.get(f"{network.urls[0]}/v1/checkpoint")).text)
+    is_signed = any(checkpoint.is_signed(shown.checkpoint, line, verifier) for line in shown.lines)
+    return is_signed is is_shown and shown.checkpoint.size >= size

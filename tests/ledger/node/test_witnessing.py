@@ -74,11 +74,19 @@ class Campus:
 
     def witnessing(self, **keys: VerifierKey) -> Witnessing:
         """Return what a node that was just started asks them with."""
-        settings = [
-            WitnessSettings.model_validate({"url": f"http://{name}/", "key": str(keys.get(name, one.verifier))})
-            for name, one in self.witnesses.items()
+        return Witnessing(self.settings(*self.witnesses, **keys), self.disk, lambda: self.provable, lambda: LOG_KEY)
+
+    def settings(self, *names: str, **keys: VerifierKey) -> list[WitnessSettings]:
+        """Return `[[witnesses]]` of node.toml with those named."""
+        return [
+            WitnessSettings.model_validate(
+                {
+                    "url": f"http://{name}/",
+                    "key": str(keys.get(name, self.witnesses[name].verifier)),
+                }
+            )
+            for name in names
         ]
-        return Witnessing(settings, self.disk, lambda: self.provable, lambda: LOG_KEY)
 
     async def shown(self, asking: Witnessing) -> fork.SignedCheckpoint:
         """Return the checkpoint that the API shows."""
@@ -222,6 +230,26 @@ async def test_one_with_fewer_witnesses_takes_the_place_of_an_old_one_alone(camp
     same = replace(newest, checkpoint=both.checkpoint)
     assert witnessing.served(same, both, now_s + FRESH_S) == both, "a log that stands still has nothing newer"
     assert witnessing.served(newest, None, now_s) == newest
+
+
+async def test_what_a_witness_signed_that_is_left_out_is_served_no_more(campus: Campus) -> None:
+    campus.place.prove(1)
+    asking = campus.witnessing()
+    await asking.ask_all(campus.http)
+    assert len(campus.asked) == 2
+    asking.reload(campus.settings("witness2"))
+    await asking.drop_strangers()
+    assert asking.witnessed is None
+    assert await campus.disk.read(witnessing.stored) is None, "`serve` shows it no more, either"
+    await asking.ask_all(campus.http)
+    assert [line.name for line in (await campus.shown(asking)).lines[4:]] == ["witness2.example"]
+    assert len(campus.asked) == 2, "what the other one signed is known still"
+    held = asking.witnessed
+    asking.reload(campus.settings("witness1", "witness2"))
+    await asking.drop_strangers()
+    assert asking.witnessed == held
+    await asking.ask_all(campus.http)
+    assert await campus.satisfies(asking)
 
 
 def test_a_witness_has_a_cosigner_key() -> None:
