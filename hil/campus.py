@@ -19,11 +19,12 @@ from typing import Any, Final
 import httpx
 
 from hil import plan
+from hil.ports import LOOPBACK, free_ports
 from hil.readiness import json_from, port_open, until
 from hil.resources.broker import broker_process
 from hil.resources.meter_process import MeterProcess
 from hil.resources.process import ChildProcess
-from hil.tools import LOOPBACK, Tools, free_ports
+from hil.tools import Tools
 from ledger.remote.client import LedgerClient
 from provisioning import baseline, files, layout, meters, roster, settings
 from provisioning.campus import Campus

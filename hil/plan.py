@@ -8,6 +8,7 @@ PV then covers 32 % of the load over the 14 days and 62 % in the three hours fro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -108,7 +109,7 @@ def campus_plan(lines: str, epoch_s: int, ports: PlannedPorts) -> CampusPlan:
     )
 
 
-def ports_from(free: tuple[int, ...], gateway: int) -> PlannedPorts:
+def ports_from(free: Sequence[int], gateway: int) -> PlannedPorts:
     """Return the campus' ports: *gateway* for the dashboard, the others from nine *free* ones."""
     nodes = tuple(AuthorityPorts(api=free[1 + 2 * place], peers=free[2 + 2 * place]) for place in range(4))
     return PlannedPorts(broker=free[0], gateway=gateway, nodes=nodes)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from hil.errors import DemoError
+from hil.ports import LOOPBACK
 from provisioning.toolchain.micropython import find_micropython
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FIRMWARE: Final = ROOT / "firmware"
 TRACE: Final = ROOT / "tests" / "data" / "traces" / "monash-2020-09.csv"
-LOOPBACK: Final = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,3 @@ def require_free(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise DemoError(f"port {port} cannot be used: {error.strerror}. Choose another with --port.") from error
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Return *count* different ports on which nothing listens now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for opened in sockets:
-            opened.bind((LOOPBACK, 0))
-        return tuple(opened.getsockname()[1] for opened in sockets)
-    finally:
-        for opened in sockets:
-            opened.close()

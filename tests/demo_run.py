@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from hil.ports import free_port
 from tests.kernels import compile_kernels
-from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = Path(sys.executable).with_name("campusgrid")
@@ -76,7 +76,10 @@ class Started:
         """Wait until the demo has said *text*."""
         deadline = time.monotonic() + limit_s
         while text not in self.output.read_text():
-            assert self.process.poll() is None, f"the demo ended before it said {text!r}: {self.output.read_text()}"
+            if self.process.poll() is not None:
+                code, errors = self.end()
+                said = self.output.read_text()
+                raise AssertionError(f"the demo ended with {code} before it said {text!r}: {errors or said}")
             assert time.monotonic() < deadline, f"the demo did not say {text!r}: {self.output.read_text()}"
             time.sleep(0.05)
 

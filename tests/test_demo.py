@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from hil.ports import free_port
 from ledger import checkpoint
 from tests.demo_run import COMMAND, ROOT, DemoRun, started
 from tests.ledger.test_proof import assert_every_flipped_bit_is_refused
-from tests.ports import free_port
 
 ALTERED_FILES = 60
 MAX_DURATION_S = 150

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hil.ports import BLOCK, LOOPBACK, free_port, free_ports
 from tests.order import LONGEST
 from tests.parts import BARS_S
-from tests.ports import BLOCK, LOOPBACK, free_port, free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 SOME = 50
-ASK = f"from tests.ports import free_ports; print(*free_ports({SOME}))"
+ASK = f"from hil.ports import free_ports; print(*free_ports({SOME}))"
 
 
 def test_no_two_processes_are_given_the_same_port() -> None:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import httpx
 
+from hil.ports import free_ports
 from provisioning.toolchain import archive, sources
 from provisioning.toolchain.cache import CACHE
 from provisioning.toolchain.errors import ToolchainError
 from tests.bench.measure import AbsentError, spent_s
-from tests.ports import free_ports
 
 FOLDER = CACHE / "bench-peers"
 ETCD_NODES = 3

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Self
 
+from hil.ports import free_port
 from provisioning.certificates import Certificate, issue, make_authority
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
-from tests.ports import free_port
 
 START_LIMIT_S = 15
 

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from hil.ports import free_port
 from ledger import genesis
 from ledger.api.resources import Receipt
 from ledger.authority import Authority, AuthoritySet
@@ -23,7 +24,6 @@ from ledger.remote.client import AccountClient, LedgerClient
 from provisioning import certificates
 from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, wait_for
 from tests.kernels import compile_kernels
-from tests.ports import free_port
 
 
 class LedgerNode:

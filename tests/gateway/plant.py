@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from hil.ports import free_port
 from ledger import envelope, genesis, reading
 from ledger.authority import Authority, AuthoritySet
 from ledger.genesis import Genesis
@@ -29,7 +30,6 @@ from ledger.keys import PrivateKey
 from ledger.reading import Beacon, ClockQuality, Reading, Reason, Status
 from provisioning import broker, certificates
 from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_passwd
-from tests.ports import free_port
 
 EPOCH_S = 5
 BOUND_S = 50.0

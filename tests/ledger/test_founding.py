@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from hil.ports import free_ports
 from ledger import genesis, keys
 from ledger.cli import app
 from ledger.errors import LedgerError
@@ -26,7 +27,6 @@ from ledger.node.storage.store import Store
 from ledger.remote.client import LedgerClient
 from tests.kernels import compile_kernels
 from tests.ledger.node.network import CAMPUSGRID, NAMES, answers, until
-from tests.ports import free_ports
 
 
 def ledger(*arguments: str | Path) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hil.ports import free_ports
 from provisioning.plan import AuthorityPorts, CampusPlan, PlannedLine, PlannedMeter, PlannedPorts, PlannedUser
-from tests.ports import free_ports
 
 
 def small_plan(**changes: Any) -> CampusPlan:

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hil.ports import free_ports
 from hil.readiness import json_from, until
 from hil.resources.process import ChildProcess
 from ledger.genesis import Role
@@ -20,7 +21,6 @@ from provisioning.campus import AAIP_PER_AIP, Campus
 from provisioning.enrolment import Enrolment
 from provisioning.errors import EnrolmentError
 from provisioning.plan import PlannedParameters
-from tests.ports import free_ports
 from tests.provisioning.plans import small_plan
 
 START_S = 60.0

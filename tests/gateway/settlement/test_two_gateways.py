@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hil.ports import free_port
 from ledger import envelope
 from ledger.codes import Code
 from ledger.keys import PrivateKey
 from ledger.remote.client import LedgerClient
 from tests.gateway.ledger_node import LedgerNode
 from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Line, Plant, open_receipt, wait_for
-from tests.ports import free_port
 
 
 async def test_each_stores_every_reading_once_the_ledger_books_once_and_a_receipt_covers_only_its_own_store(

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from hil.ports import free_ports
 from hil.resources.stepped_clock import SteppedClock
 from ledger.genesis import GenesisAccount, Role
 from tests.ledger.faults.links import Links, Passage
 from tests.ledger.faults.schedule import PLACES, TWIN_OF
 from tests.ledger.node.network import NAMES, Network, account_key, make_network, node_toml
-from tests.ports import free_ports
 
 CLIENTS = tuple(bytes.fromhex("cc000000000000") + bytes([number]) for number in range(3))
 BALANCE_AAIP = 10**21

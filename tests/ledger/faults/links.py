@@ -12,7 +12,7 @@ import contextlib
 from dataclasses import dataclass, field
 from enum import Enum
 
-from tests.ports import LOOPBACK, free_port
+from hil.ports import LOOPBACK, free_port
 
 CHUNK_BYTES = 65_536
 

@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from hil.ports import free_ports
 from ledger import genesis, keys
 from ledger.authority import Authority, AuthoritySet
 from ledger.genesis import Genesis, GenesisAccount, Parameters, Role
 from ledger.node.recovery import memory
 from ledger.remote.client import AccountClient, ClientError, LedgerClient
 from tests.kernels import compile_kernels
-from tests.ports import free_ports
 
 NAMES = ("ERC", "MEA", "PEA", "EGAT")
 CAMPUSGRID = str(Path(sys.executable).parent / "campusgrid")

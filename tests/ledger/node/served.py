@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
+from hil.ports import free_port
 from ledger.api import server
 from ledger.api.app import make_app
 from ledger.api.readonly import ReadOnlySource
@@ -14,7 +15,6 @@ from ledger.api.sockets import bind
 from ledger.node import settings
 from ledger.node.addresses import Address
 from tests.ledger.node.network import Network
-from tests.ports import free_port
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.cli import run as run_campusgrid
+from hil.ports import free_port
 from ledger import checkpoint, keys, proof, transaction
 from ledger.remote.client import ClientError, LedgerClient, RefusedError, ViewingKey
 from ledger.transaction import Call
@@ -28,7 +29,6 @@ from tests.ledger.node.network import (
     until,
 )  # fmt: skip
 from tests.ledger.node.served import opened, served
-from tests.ports import free_port
 
 METER = bytes.fromhex("ee00000000000001")
 METER_KEY = keys.PrivateKey(b"m" * 32)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from itertools import count, cycle
 from pathlib import Path
 
+from hil.ports import free_ports
 from ledger import transaction
 from ledger.block import MAX_BLOCK_BYTES, Commit
 from ledger.consensus.effects import Step
@@ -27,7 +28,6 @@ from ledger.node.reporting.results import Result
 from ledger.remote.client import LedgerClient
 from ledger.transaction import Call
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key
-from tests.ports import free_ports
 
 VICTIM, ROGUE = 0, 3
 FLOOD_S = 3.0

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hil.ports import free_port
 from ledger.api.app import make_app
 from ledger.api.limits import MAX_QUERY_BYTES, MAX_RUNNING, Limits, Rates
 from ledger.api.sockets import bind, reachable
@@ -18,7 +19,6 @@ from ledger.node.addresses import ApiSettings
 from ledger.remote import operator
 from ledger.remote.operator import OperatorError
 from tests.ledger.node.network import Network, make_network
-from tests.ports import free_port
 
 
 def written(tmp_path: Path, api: str) -> settings.NodeSettings:

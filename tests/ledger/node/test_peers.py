@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import structlog
 
+from hil.ports import free_ports
 from ledger.authority import AuthoritySet
 from ledger.node import settings
 from ledger.node.chain import Position
@@ -26,7 +27,6 @@ from ledger.node.network.wire import CosignatureReport, Frame, FrameType
 from ledger.node.settings import SettingsError
 from ledger.runtime import Runtime
 from tests.ledger.node.network import NAMES, CertificateAuthority, Network, make_network, until
-from tests.ports import free_ports
 
 
 @dataclass

@@ -19,6 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from gateway.cli import run as run_campusgrid
+from hil.ports import free_port
 from ledger.api import stream
 from ledger.errors import CorruptedError
 from ledger.node.storage.store import StoreError
@@ -26,7 +27,6 @@ from ledger.remote.client import ClientError, LedgerClient
 from ledger.state import LedgerState
 from tests.ledger.node.network import CAMPUSGRID, OTHER, PATIENCE_S, USER, Network, answers, make_network, until
 from tests.ledger.node.served import opened, served
-from tests.ports import free_port
 
 
 @dataclass

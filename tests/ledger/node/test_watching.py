@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hil.ports import free_port
 from ledger import checkpoint, merkle, tiles, trust
 from ledger.checkpoint import SignatureType, VerifierKey
 from ledger.keys import PrivateKey
@@ -23,7 +24,6 @@ from ledger.node.settings import read_key
 from ledger.trust import TrustRoot
 from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, START_TIMEOUT_S, Network, make_network, until
 from tests.ledger.served_log import ServedLog, entries, served
-from tests.ports import free_port
 
 WITNESS = "watcher.example/witness"
 

@@ -1,7 +1,8 @@
-"""Ports of the loopback for tests, which no other test that runs on this machine is given as well.
+"""Ports of the loopback for a virtual campus or a test, which no other one on this machine is given as well.
 
-A port that was bound and let go is anybody's. So a process takes a block of ports for itself: it holds the first of
-them bound as long as it lives, and hands out the others in turn.
+A port that was bound and let go is anybody's: of the range that Linux takes the ports of outgoing connections from,
+one is soon somebody's on a busy machine. So a process takes a block of ports below that range for itself: it holds the
+first of them bound as long as it lives, and hands out the others in turn.
 """
 
 from __future__ import annotations
@@ -10,21 +11,28 @@ import itertools
 import socket
 from collections.abc import Iterator
 from functools import cache
+from typing import Final
 
-LOOPBACK = "127.0.0.1"
-FIRST, END = 12_000, 32_000
+from hil.errors import DemoError
+
+LOOPBACK: Final = "127.0.0.1"
+FIRST: Final = 12_000
+END: Final = 32_000
 """Below the range of Linux from which every outgoing connection is given a port."""
-BLOCK = 200
+BLOCK: Final = 200
 
 
 def free_port() -> int:
-    """Return a port on which nothing listens; it comes again only after all others of the block."""
+    """Return a port on which nothing listens; it comes again only after all others of the block.
+
+    Raises DemoError where the block, or the whole range, is taken.
+    """
     _, turn = _own_block()
     for port in itertools.islice(turn, BLOCK):
         if held := _bind(port):
             held.close()
             return port
-    raise AssertionError(f"all {BLOCK} ports of this process are in use: which test leaves servers behind?")
+    raise DemoError(f"all {BLOCK} ports of this process are in use: what leaves its servers behind (`ss -tlnp`)?")
 
 
 def free_ports(count: int) -> list[int]:
@@ -38,7 +46,7 @@ def _own_block() -> tuple[socket.socket, Iterator[int]]:
     for first in range(FIRST, END, BLOCK):
         if keeper := _bind(first):
             return keeper, itertools.cycle(range(first + 1, first + BLOCK))
-    raise AssertionError(f"all ports from {FIRST} to {END} are taken: which processes bind them (`ss -tlnp`)?")
+    raise DemoError(f"all ports from {FIRST} to {END} are taken: which processes bind them (`ss -tlnp`)?")
 
 
 def _bind(port: int) -> socket.socket | None:
