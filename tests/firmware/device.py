@@ -138,9 +138,20 @@ class Device:
 
     def signal(self, number: signal.Signals) -> int:
         """Send a signal; return the exit status."""
+        self.send(number)
+        assert self._process
+        return self._process.wait(EVENT_LIMIT_S)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
         assert self._process
         self._process.send_signal(number)
-        return self._process.wait(EVENT_LIMIT_S)
+
+    def blocks(self, number: signal.Signals) -> bool:
+        """Tell whether its main thread holds that signal back."""
+        assert self._process
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return bool(int(status.split("SigBlk:")[1].split()[0], 16) >> number - 1 & 1)
 
     def kill(self) -> None:
         """End it as a power cut would, if it still runs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,7 @@ class Esp32(Device):
     def stop(self) -> Event:
         """Press Ctrl-C at its console; return the `stopped` event."""
         assert self._process
-        self._process.send_signal(signal.SIGINT)
+        self.surround("CHIP.is_ctrl_c_pressed = True")
         stopped = self.wait_for(lambda event: event["event"] == "stopped")
         assert self._process.wait(EVENT_LIMIT_S) == 0
         return stopped

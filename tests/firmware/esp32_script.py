@@ -1,7 +1,7 @@
 """Runs under MicroPython: an ESP32 of contract fakes from power to reset, its surroundings told by lines on its stdin.
 
 Argument: a JSON file with flash, table, tty, turning, config, setup and paths; `setup` is run first, with CHIP at hand.
-SIGINT is a Ctrl-C at its console; a reset ends the process.
+A reset ends the process.
 """
 
 import _thread

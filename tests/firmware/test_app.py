@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
@@ -59,7 +60,7 @@ def test_boundary_readings_are_taken_at_the_boundary_and_carry_energy_alone(devi
     assert epochs == list(range(epochs[0], epochs[0] + len(epochs)))
     for reading in boundaries:
         assert reading.epoch is not None
-        assert 0 <= reading.time - reading.epoch * EPOCH_S <= 1
+        assert 0 <= reading.time - reading.epoch * EPOCH_S < EPOCH_S  # how soon, `make bench` measures
         assert reading.registers == ((180, 1234567), (280, 77250))
     assert BEACON in {reading.beacon for reading in boundaries}
     assert boundaries[-1].beacon == OTHER_BEACON
@@ -234,3 +235,15 @@ def test_a_signal_ends_the_meter_and_loses_nothing(
     stopped = device.stop()
     assert stopped["signed"] == len(gateway.readings)
     assert gateway.chain_breaks() == []
+
+
+def test_an_interrupt_waits_for_receipts_and_another_ends_the_meter_at_once(device: Device) -> None:
+    settings = json.loads(device.config.read_text())
+    device.config.write_text(json.dumps({**settings, "drain_s": 3600}))
+    device.start()
+    device.wait_for(is_signed)
+    wait_until(lambda: device.blocks(signal.SIGINT), "SIGINT might interrupt an allocation, or asyncio's queues")
+    device.send(signal.SIGINT)
+    wait_until(lambda: not device.blocks(signal.SIGINT), "SIGINT was not noticed")
+    assert device.signal(signal.SIGINT) == -signal.SIGINT
+    assert device.of_kind("stopped") == []

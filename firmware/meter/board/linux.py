@@ -36,7 +36,10 @@ TARGET = "linux"
 IMAGE_FOLDER = "/meter-image"
 
 _FIFO, _SOCKET, _KIND = 0o010000, 0o140000, 0o170000
-_SIGHUP, _SIG_IGN = 1, 1
+_SIGHUP, _SIGINT = 1, 2
+_SIG_DFL, _SIG_IGN = 0, 1
+_SIG_BLOCK, _SIG_UNBLOCK = 0, 1
+_SIGSET_BYTES, _SIGINFO_BYTES = 128, 128
 _LOCK_EX_NB = 2 | 4
 _F_GETFL, _F_SETFL, _O_NONBLOCK = 3, 4, 0o4000
 _TIMEX_BYTES = 256
@@ -216,6 +219,46 @@ class Uart:
 
 
 async def command_line_ended():
+    """Return when SIGINT comes, or the line `stop`, or the end of the input, on a piped stdin.
+
+    Until then SIGINT interrupts nothing: MicroPython would raise KeyboardInterrupt wherever it happens to be, also in
+    the midst of its allocator or of asyncio's queues, and what goes on after that may hang. Another SIGINT ends the
+    process at once.
+    """
+    ended = asyncio.Event()
+    tasks = [asyncio.create_task(_tell(ended, part)) for part in (_interrupted(), _told_to_stop())]
+    try:
+        await ended.wait()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _tell(event, part):
+    await part
+    event.set()
+
+
+async def _interrupted():
+    """Return at SIGINT; the next one has its default effect."""
+    if not MICROPYTHON:
+        came, loop = asyncio.Event(), asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, came.set)
+        await came.wait()
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        return
+    mask, block = bytearray(_SIGSET_BYTES), _libc().func("i", "sigprocmask", "ipp")
+    mask[0] = 1 << _SIGINT - 1
+    block(_SIG_BLOCK, mask, None)
+    descriptor = _libc().func("i", "signalfd", "ipi")(-1, mask, _O_NONBLOCK)
+    with open(descriptor, "rb", buffering=0) as signals:
+        await asyncio.StreamReader(signals).read(_SIGINFO_BYTES)
+    _libc().func("p", "signal", "ii")(_SIGINT, _SIG_DFL)
+    block(_SIG_UNBLOCK, mask, None)
+
+
+async def _told_to_stop():
     """Return when the line `stop`, or the end of the input, comes on a piped stdin; never where it is not piped."""
     if os.stat("/dev/stdin")[0] & _KIND not in (_FIFO, _SOCKET):
         await asyncio.Event().wait()

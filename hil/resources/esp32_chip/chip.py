@@ -108,12 +108,23 @@ class Chip:
         self.noise = []  # of each draw of random bytes: whether the radio was on
         self.resets = 0
         self.clock_offset_us = 0  # what was set is this much ahead of the host's clock
+        self.is_ctrl_c_pressed = False  # at its console; `heed_console` is where the program notices
 
     def insert_flash(self, path: str, table: str) -> None:
         """Give the chip the flash in file *path* with the partition table in file *table*."""
         self.flash = Flash(path)
         with open(table) as lines:
             self.parts = [part for part in [_part(line) for line in lines] if part]
+
+    def heed_console(self) -> None:
+        """Raise KeyboardInterrupt where Ctrl-C was pressed.
+
+        The chip raises it between any two bytecodes, never in the midst of native code, as MicroPython's unix port does
+        at SIGINT. Here it is raised in a call that a running meter makes many times a second.
+        """
+        if self.is_ctrl_c_pressed:
+            self.is_ctrl_c_pressed = False
+            raise KeyboardInterrupt
 
 
 def now_ms() -> int:

@@ -126,6 +126,7 @@ class WLAN:
 
     def isconnected(self) -> bool:
         """Tell whether there is an address."""
+        CHIP.heed_console()
         _station.advance()
         return _station.has_ip
 
@@ -228,6 +229,7 @@ class _Wired:
 
     def isconnected(self) -> bool:
         """Tell whether there is an address."""
+        CHIP.heed_console()
         return self.status() == ETH_GOT_IP and self._is_active
 
     def ifconfig(self) -> tuple:
