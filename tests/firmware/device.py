@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from signal import Signals
 from typing import Any, Self
 
 from provisioning.toolchain.micropython import find_micropython
@@ -136,18 +136,18 @@ class Device:
         self._process.stdin.close()
         return self._process.wait(EVENT_LIMIT_S)
 
-    def signal(self, number: signal.Signals) -> int:
+    def signal(self, number: Signals) -> int:
         """Send a signal; return the exit status."""
         self.send(number)
         assert self._process
         return self._process.wait(EVENT_LIMIT_S)
 
-    def send(self, number: signal.Signals) -> None:
+    def send(self, number: Signals) -> None:
         """Send a signal."""
         assert self._process
         self._process.send_signal(number)
 
-    def blocks(self, number: signal.Signals) -> bool:
+    def blocks(self, number: Signals) -> bool:
         """Tell whether its main thread holds that signal back."""
         assert self._process
         status = Path(f"/proc/{self._process.pid}/status").read_text()
