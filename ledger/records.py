@@ -36,7 +36,8 @@ class LineFlag(IntFlag):
     step, released. NOT_REPORTED: the meter traded but gave no interval. KEPT: its owner kept the unsold GRID, unpaid.
     KEY_CHANGED: its first reading was signed by the key before the one that the line names; the line before shows it.
     FALSE_BEACON: the reading at its end names a block or an anchor that this chain has not, or has otherwise.
-    CORRECTION: it moves no energy; the late line before it shows what was delivered, and this one pays it back.
+    CORRECTION: it moves no energy; a late line shows what was delivered, in this epoch or with those up to a later one,
+    and this one pays it back.
     """
 
     GAP = 1

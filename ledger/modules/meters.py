@@ -167,6 +167,13 @@ def set_mark(state: Overlay, meter: bytes, mark: Mark) -> None:
         _forget_boundaries(state, meter, before.epoch, mark.epoch)
 
 
+def remember_boundary(state: Overlay, meter: bytes, epoch: int, reading_hash: bytes) -> None:
+    """Remember which reading stands for a boundary before the mark, unless it lies too far back."""
+    mark = state.get(MARKS, meter)
+    if mark is not None and mark.epoch - BOUNDARY_HISTORY < epoch < mark.epoch:
+        state.put(BOUNDARIES, meter + epoch_key(epoch), Boundary(reading_hash))
+
+
 def _forget_boundaries(state: Overlay, meter: bytes, before: int, epoch: int) -> None:
     """Forget what lies too far behind *epoch*, where the mark goes, and did not behind *before*, where it was."""
     first = max(0, before - BOUNDARY_HISTORY + 1)

@@ -1,8 +1,9 @@
 """The market: orders, the auction at gate closure, interval reports, and settlement.
 
 `tables` holds its rows, `orders` and `intervals` its calls, `auction` and `settlement` its hooks; `lines` is the pure
-arithmetic of a settlement, `transfers` carries it out, `corrections` puts right what proved late, `rollovers` enters
-again what stayed unfilled, `retention` forgets, `supply` recomputes what must be conserved.
+arithmetic of a settlement, `transfers` carries it out, `corrections` puts right what proved late, `claims` waits for
+what proves it behind a later boundary, `rollovers` enters again what stayed unfilled, `retention` forgets, `supply`
+recomputes what must be conserved.
 """
 
 from __future__ import annotations

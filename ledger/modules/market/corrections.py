@@ -6,9 +6,8 @@ and the grid account alone: retail and penalty back, less the feed-in that the l
 is one for a meter and epoch: within 35 days of its end by itself, later by Q approvals. A buyer's late line bills what
 he imported as it is.
 
-Readings are taken in the order of epochs: where the meter's next boundary but one comes first, a gap interval over both
-epochs is booked, the one between is outdated, and the sale stays uncorrected. So a gateway that caught up reports every
-boundary it has, the oldest first; what it then held back was its own to lose.
+Where a later boundary came first, a gap interval over several epochs has the energy already; `claims` then shows what
+of it was the epoch's own.
 """
 
 from __future__ import annotations
@@ -22,11 +21,21 @@ from ledger.codes import Code, Refusal
 from ledger.modules.approvals import decision
 from ledger.modules.kinds import Epoch, MeterId
 from ledger.modules.market.lines import Line
-from ledger.modules.market.tables import AAIP_PER_PRICE_WH, SHORTFALLS, EpochRow, Shortfall, module, read_epoch
+from ledger.modules.market.tables import (
+    AAIP_PER_PRICE_WH,
+    SHORTFALLS,
+    UNCORRECTED,
+    EpochRow,
+    Shortfall,
+    Waiting,
+    module,
+    read_epoch,
+)  # fmt: skip
 from ledger.modules.market.transfers import book_lines
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context
 from ledger.records import LineFlag, SettlementLine
+from ledger.state import Overlay
 
 CORRECTION_PERIOD_S: Final = 35 * 86_400
 _TAKEN_AS_UNDELIVERED: Final = LineFlag.NOT_REPORTED | LineFlag.HELD
@@ -48,22 +57,31 @@ def remember_shortfalls(context: Context, book: EpochRow, lines: Sequence[Line])
     for line in lines:
         record = line.record
         if line.shortfall_wh and record.flags & _TAKEN_AS_UNDELIVERED:
-            context.state.put(
-                SHORTFALLS, epoch_key(record.epoch) + record.meter, Shortfall(line.shortfall_wh, returned)
-            )
+            key = epoch_key(record.epoch) + record.meter
+            context.state.put(SHORTFALLS, key, Shortfall(line.shortfall_wh, returned))
+            context.state.put(UNCORRECTED, record.meter + epoch_key(record.epoch), Waiting(context.height))
 
 
 def correct_late(context: Context, first_epoch: int, late: SettlementLine) -> None:
-    """Correct the epoch of a *late* line, if it is of that one alone, which had a shortfall; after 35 days it waits."""
-    key = epoch_key(late.epoch) + late.meter
-    row = context.state.get(SHORTFALLS, key)
-    if row is None or row.late_line is not None or first_epoch != late.epoch or not late.export_wh:
-        return
+    """Correct the epoch of a *late* line, if it is of that one alone and had a shortfall."""
+    row = context.state.get(SHORTFALLS, epoch_key(late.epoch) + late.meter)
+    if row is not None and row.late_line is None and first_epoch == late.epoch and late.export_wh:
+        correct_or_wait(context, row, late)
+
+
+def correct_or_wait(context: Context, row: Shortfall, late: SettlementLine) -> None:
+    """Correct the epoch that *row* is of, now that *late* shows what was delivered; after 35 days it waits."""
     if context.time_s <= (late.epoch + 1) * context.parameters.epoch_s + CORRECTION_PERIOD_S:
         _correct(context, row, late)
         return
-    context.state.put(SHORTFALLS, key, replace(row, late_line=records.encode(late)))
+    context.state.put(SHORTFALLS, epoch_key(late.epoch) + late.meter, replace(row, late_line=records.encode(late)))
     context.emit("market", "correction_waits", meter=late.meter, epoch=late.epoch)
+
+
+def forget_shortfall(state: Overlay, epoch: int, meter: bytes) -> None:
+    """Remove what is remembered of a shortfall: it is corrected, or too old."""
+    state.delete(SHORTFALLS, epoch_key(epoch) + meter)
+    state.delete(UNCORRECTED, meter + epoch_key(epoch))
 
 
 def _correct(context: Context, row: Shortfall, late: SettlementLine) -> None:
@@ -77,7 +95,7 @@ def _correct(context: Context, row: Shortfall, late: SettlementLine) -> None:
     )  # fmt: skip
     line = Line(record, 0, 0, 0, 0, 0, paid_aaip, 0)
     book_lines(context, late.epoch, read_epoch(context.state, late.epoch, context.parameters), [line], {})
-    context.state.delete(SHORTFALLS, epoch_key(late.epoch) + late.meter)
+    forget_shortfall(context.state, late.epoch, late.meter)
     context.emit(
         "market", "corrected", meter=late.meter, epoch=late.epoch, corrected_wh=corrected_wh,
         returned_aaip=returned_aaip, paid_aaip=paid_aaip,

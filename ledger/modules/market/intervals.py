@@ -2,7 +2,8 @@
 
 Continuity is by register: each report is measured from the meter's mark, which only moves on. One epoch on time is an
 interval that serves orders; anything else is a gap interval, booked at once against the grid account. So no energy is
-counted twice, and none is lost: what does not count shows as a flag or as held.
+counted twice, and none is lost: what does not count shows as a flag or as held. A boundary before the mark books
+nothing more, but may prove what its meter delivered of what it sold (`claims`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ledger.errors import CorruptedError
 from ledger.genesis import Role
 from ledger.modules import meters, registry, requests
 from ledger.modules.kinds import Epoch, MeterId, ReadingEnvelopes
+from ledger.modules.market.claims import is_claimed, note_between, open_claims
 from ledger.modules.market.settlement import book_gap
 from ledger.modules.market.tables import HELD, INTERVALS, Held, Interval, module, read_clock, wait_for_settlement
 from ledger.modules.meters import Mark, MeterStatus, epoch_key
@@ -112,7 +114,7 @@ def _refuse(context: Context, checked: CheckedBoundary) -> Refusal | None:
         return Refusal(Code.READING_FORKED, f"{name} signed two readings for the boundary of epoch {checked.epoch}")
     if known is not None:
         return Refusal(Code.READING_REPEATED, f"{name}: this reading counts already")
-    if checked.epoch <= mark.epoch:
+    if checked.epoch <= mark.epoch and not is_claimed(context.state, checked):
         return Refusal(Code.READING_OUTDATED, f"{name} is booked up to epoch {mark.epoch} already")
     if checked.meter.status != MeterStatus.ACTIVE:
         return Refusal(Code.METER_SUSPENDED, f"{name} is suspended")
@@ -127,7 +129,10 @@ def _mark(context: Context, checked: CheckedBoundary) -> Mark:
 
 
 def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
-    """Measure from *mark*, book or hold the result, and move the mark."""
+    """Measure from *mark*, book or hold the result, and move the mark; before it, a reading proves what was sold."""
+    if checked.epoch < mark.epoch:
+        note_between(context, checked)
+        return
     interval = _measure(checked, mark)
     if checked.has_false_beacon:
         interval = replace(interval, flags=interval.flags | int(LineFlag.FALSE_BEACON))
@@ -147,7 +152,7 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
         context.state.put(INTERVALS, epoch_key(epoch) + key, interval)
         wait_for_settlement(context.state, epoch, context.height)
     else:
-        book_gap(context, (mark.epoch, epoch), key, interval, LineFlag.GAP)
+        open_claims(context.state, mark, checked, book_gap(context, (mark.epoch, epoch), key, interval, LineFlag.GAP))
     requests.note_reported(context, key, epoch, interval.import_wh, interval.export_wh)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from ledger.modules.market.claims import give_up_claims
+from ledger.modules.market.corrections import forget_shortfall
 from ledger.modules.market.tables import (
     CLOCK,
     CLOCK_KEY,
@@ -54,6 +56,7 @@ def _drop_epochs(context: Context) -> None:
         dropped = dropped.plus(read_epoch(state, epoch, context.parameters))
         state.delete(EPOCHS, epoch_key(epoch))
         for key, _ in state.scan(SHORTFALLS, epoch_key(epoch)):
-            state.delete(SHORTFALLS, key)
+            forget_shortfall(state, epoch, key[8:])
+        give_up_claims(state, epoch)
     if until > dropped.until:
         state.put(DROPPED, DROPPED_KEY, replace(dropped, until=until))

@@ -10,6 +10,7 @@ from ledger.errors import CorruptedError
 from ledger.keys import thumbprint
 from ledger.market.book import Side
 from ledger.modules import meters
+from ledger.modules.market.claims import judge_settled
 from ledger.modules.market.corrections import correct_late, remember_shortfalls
 from ledger.modules.market.lines import Line, Position, draw_gap_line, draw_lines
 from ledger.modules.market.retention import forget_old
@@ -35,7 +36,7 @@ from ledger.modules.market.tables import (
 from ledger.modules.market.transfers import book_lines
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context, Look
-from ledger.records import LineFlag
+from ledger.records import LineFlag, SettlementLine
 
 MAX_SETTLEMENTS_PER_BLOCK: Final = 4
 """After an outage the other epochs are carried over to the next blocks; so they are where `take_on` has no room."""
@@ -79,16 +80,19 @@ def find_due_ms(look: Look) -> int | None:
     return min(times, default=None)
 
 
-def book_gap(context: Context, span: tuple[int, int], meter_id: bytes, interval: Interval, flags: LineFlag) -> None:
+def book_gap(
+    context: Context, span: tuple[int, int], meter_id: bytes, interval: Interval, flags: LineFlag
+) -> SettlementLine:
     """Book a gap interval over the epochs *span* (first, last) at once, against the grid account alone.
 
-    Where it shows late what a trade took as not delivered, its correction follows.
+    Where it shows late what a trade took as not delivered, its correction follows. Returns its line.
     """
     book, epoch = read_span(context.state, *span, context.parameters), span[1]
     position = _position(context, meter_id, [], interval)
     line = draw_gap_line(epoch, book, position, interval, flags)
     book_lines(context, epoch, book, [line], {})
     correct_late(context, span[0], line.record)
+    return line.record
 
 
 def _settleable_before(context: Context) -> int:
@@ -130,6 +134,7 @@ def _settle(context: Context, epoch: int) -> None:
     for key, _ in context.state.scan(INTERVALS, epoch_key(epoch)):
         context.state.delete(INTERVALS, key)
     context.state.delete(UNSETTLED, epoch_key(epoch))
+    judge_settled(context, epoch)
     _emit(context, epoch, lines)
 
 

@@ -102,7 +102,7 @@ class Closing:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A mark that an epoch waits: for clearing, or for settlement."""
+    """A mark that an epoch waits: for clearing, for settlement, or (of one meter) for a correction."""
 
     since_height: int
 
@@ -149,6 +149,33 @@ class Shortfall:
     late_line: bytes | None = None
 
 
+Point = tuple[int, bytes, bytes, int]
+"""What a boundary reading says to corrections: register 2.8.0, the reading's hash, key id, `records.LineFlag`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A gap interval of several epochs, some of which may still be corrected, under its last epoch ‖ meter.
+
+    `line` is its record, `from_wh` register 2.8.0 at its start, `left_wh` what of its export has corrected nothing yet,
+    `claims` how many of its epochs have a `Claim`.
+    """
+
+    line: bytes
+    from_wh: int
+    left_wh: int
+    claims: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An epoch within the span that ends with `last_epoch`, under epoch ‖ meter, and what is known of its two ends."""
+
+    last_epoch: int
+    early: Point | None
+    late: Point | None
+
+
 @dataclass(frozen=True, slots=True)
 class Dropped:
     """The energy, in Wh, of the epochs whose rows are no longer in the state, those below `until`."""
@@ -190,6 +217,10 @@ HELD: Final = Table("market.held", Held)
 KEEPERS: Final = Table("market.keepers", Keeper)
 UPKEEP: Final = Table("market.upkeep", Upkeep)
 SHORTFALLS: Final = Table("market.shortfalls", Shortfall)
+UNCORRECTED: Final = Table("market.uncorrected", Waiting)
+"""The keys of `SHORTFALLS` the other way round, meter ‖ epoch: which of a meter's epochs have one."""
+SPANS: Final = Table("market.spans", Span)
+CLAIMS: Final = Table("market.claims", Claim)
 DROPPED: Final = Table("market.dropped", Dropped)
 ROLLOVERS: Final = Table("market.rollovers", Rollover)
 CLOCK_KEY: Final = b"clock"
@@ -200,7 +231,7 @@ module = Module(
     "market",
     tables=(
         EPOCHS, ORDERS, ORDER_PLACES, INTERVALS, CLOCK, CLOSINGS, UNCLEARED, UNSETTLED, HELD, KEEPERS, UPKEEP,
-        SHORTFALLS, DROPPED, ROLLOVERS,
+        SHORTFALLS, UNCORRECTED, SPANS, CLAIMS, DROPPED, ROLLOVERS,
     ),
 )  # fmt: skip
 

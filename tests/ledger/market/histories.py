@@ -75,7 +75,7 @@ def _trade(history: History, random: Random, epoch: int) -> None:
 
 
 def _report(history: History, random: Random, epoch: int, silent: float) -> None:
-    """Let all meters measure up to the start of *epoch*; some readings never come, and some an epoch late."""
+    """Let all meters measure up to the start of *epoch*; some readings never come, some late, or behind the next."""
     chain, readings = history.chain, []
     late, history.withheld = history.withheld, []
     for meter in chain.meters:
@@ -86,18 +86,21 @@ def _report(history: History, random: Random, epoch: int, silent: float) -> None
         reading = meter.boundary(epoch, *registers)
         if random.random() >= silent:
             readings.append(reading)
-        elif random.random() < 0.6:
+        elif random.random() < 0.85:
             history.withheld.append(reading)
         else:
             history.done["silent"] += 1
     chain.to_epoch(epoch)
     agreed = tariffs_at(chain.state, chain.runtime.look(chain.state).parameters, epoch)
     history.tariffs[epoch] = (agreed.retail_uaip_per_kwh, agreed.feed_in_uaip_per_kwh)
-    if late:
+    if late and random.random() < 0.4:
         assert set(chain.report(*late)) == {Code.DONE}
+        late = []
     if readings:
         codes = chain.report(*random.sample(readings, len(readings)))
         assert set(codes) == {Code.DONE}
+    for code in chain.report(*late) if late else ():
+        history.done[f"behind: {code.name}"] += 1
 
 
 def find_locks(history: History) -> int:

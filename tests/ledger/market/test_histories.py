@@ -6,14 +6,18 @@ from collections import Counter
 
 from ledger.modules import money
 from ledger.modules.market.supply import measure_supply
-from ledger.modules.market.tables import EPOCHS
+from ledger.modules.market.tables import CLAIMS, EPOCHS, SHORTFALLS, SPANS, UNCORRECTED
+from ledger.modules.meters import epoch_key
 from ledger.modules.tariffs import tariffs_at
 from ledger.records import LineFlag
 from tests.ledger.chain_kit import lines_of
 from tests.ledger.market.histories import History, find_locks, play
 
 SEEDS = range(8)
-MUST_HAPPEN = {"DONE", "cancelled", "silent", "SELF_CROSS", "BALANCE_TOO_LOW", "IN_ARREARS", "ABOVE_RATED_POWER"}
+MUST_HAPPEN = {
+    "DONE", "cancelled", "silent", "SELF_CROSS", "BALANCE_TOO_LOW", "IN_ARREARS", "ABOVE_RATED_POWER", "behind: DONE",
+    "behind: READING_OUTDATED",
+}  # fmt: skip
 MUST_SETTLE = {
     "sold",
     "undelivered",
@@ -24,6 +28,7 @@ MUST_SETTLE = {
     "owed",
     "two tariffs",
     "corrected",
+    "corrected within a gap",
     "rolled over",
 }
 
@@ -35,6 +40,7 @@ def test_histories_with_faults_book_every_wh_once_and_leave_nothing_locked() -> 
         for meter in history.chain.meters:
             assert history.settled_wh(meter) == history.registers[meter.id], seed
         assert find_locks(history) == 0, seed
+        check_corrections(history)
         assert history.tariffs == {epoch: tariffs_now(history, epoch) for epoch in history.tariffs}, seed
         supply = measure_supply(history.chain.state)
         total = [sum(registers[place] for registers in history.registers.values()) for place in range(2)]
@@ -55,10 +61,33 @@ def tariffs_now(history: History, epoch: int) -> tuple[int, int]:
     return agreed.retail_uaip_per_kwh, agreed.feed_in_uaip_per_kwh
 
 
+def check_corrections(history: History) -> None:
+    """A meter's epoch is corrected once at most, by no more than it missed, and no gap gives back more than it paid."""
+    chain = history.chain
+    lines = [line for execution in chain.executions for line in lines_of(execution)]
+    missed = {(line.meter, line.epoch): line.sold_wh for line in lines if line.flags & LineFlag.NOT_REPORTED}
+    paid_aaip: Counter[bytes] = Counter()
+    for line in lines:
+        paid_aaip[line.meter] += line.grid_income_aaip if line.flags == LineFlag.GAP else 0
+        if line.flags & LineFlag.CORRECTION:
+            book = chain.row(EPOCHS, epoch_key(line.epoch))
+            returned = book.retail_uaip_per_kwh + book.penalty_uaip_per_kwh
+            assert line.grid_income_aaip <= missed.pop((line.meter, line.epoch)) * returned * 10**9
+            paid_aaip[line.meter] -= line.grid_cost_aaip
+        assert paid_aaip[line.meter] >= 0
+    waiting = Counter(epoch_key(claim.last_epoch) + key[8:] for key, claim in chain.state.scan(CLAIMS))
+    assert waiting == {key: span.claims for key, span in chain.state.scan(SPANS)}
+    missed_now = {key for key, _ in chain.state.scan(SHORTFALLS)}
+    assert missed_now >= {key for key, _ in chain.state.scan(CLAIMS)}
+    assert missed_now == {key[8:] + key[:8] for key, _ in chain.state.scan(UNCORRECTED)}
+
+
 def count_settled(history: History) -> Counter[str]:
     """Count what the lines of a history came to."""
     chain, counts = history.chain, Counter[str]()
-    for line in (line for execution in chain.executions for line in lines_of(execution)):
+    lines = [line for execution in chain.executions for line in lines_of(execution)]
+    gaps = {(line.first_reading, line.last_reading) for line in lines if line.flags == LineFlag.GAP}
+    for line in lines:
         counts["sold"] += line.sold_wh > 0
         counts["undelivered"] += line.sold_wh > line.delivered_wh
         counts["bought"] += line.bought_wh > 0
@@ -66,6 +95,8 @@ def count_settled(history: History) -> Counter[str]:
         counts["gap"] += bool(line.flags & LineFlag.GAP)
         counts["not reported"] += bool(line.flags & LineFlag.NOT_REPORTED)
         counts["corrected"] += bool(line.flags & LineFlag.CORRECTION)
+        is_within = line.flags & LineFlag.CORRECTION and (line.first_reading, line.last_reading) not in gaps
+        counts["corrected within a gap"] += bool(is_within)
     events = (event.name for execution in chain.executions for event in execution.events)
     counts["rolled over"] += sum(name == "rolled_over" for name in events)
     counts["owed"] += sum(1 for _ in chain.state.scan(money.OWED))
