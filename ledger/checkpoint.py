@@ -140,6 +140,11 @@ def note(checkpoint: Checkpoint, lines: Sequence[SignatureLine]) -> str:
     return f"{checkpoint}\n{''.join(map(str, lines))}"
 
 
+def in_order(lines: Sequence[SignatureLine]) -> list[SignatureLine]:
+    """Return *lines* in the order in which witnesses' cosignatures stand: by name, then by bytes."""
+    return sorted(lines, key=lambda line: (line.name, line.data))
+
+
 def parse_note(text: str) -> tuple[Checkpoint, tuple[SignatureLine, ...]]:
     """Return what the signed note *text* holds, signatures unchecked; raises MalformedError for any other text."""
     body, separator, signatures = text.partition("\n\n")

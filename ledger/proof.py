@@ -6,7 +6,8 @@ The file is a C2SP tlog-proof (c2sp.org/tlog-proof@v1); its `extra` line holds C
 
 Every byte of it is bound: salt and record by the leaf's commitment, the key by the record's thumbprint, the readings
 by the record's hashes, the rest by signatures. Only the one canonical form is accepted, so every altered byte is
-refused.
+refused. After the authorities' cosignatures those of outside witnesses may follow, in the order of their lines: for
+whoever has a policy (`ledger.policy`) that names the witnesses' keys.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Final
 from ledger import cbor, checkpoint, keys, merkle, reading, records
 from ledger.checkpoint import Checkpoint, SignatureLine, SignatureType, VerifierKey
 from ledger.errors import LedgerError, MalformedError
+from ledger.policy import Policy, PolicyRefusedError
 
 MAX_PROOF_BYTES: Final = 64 * 1024
 _HEADER: Final = "c2sp.org/tlog-proof@v1"
@@ -75,7 +77,10 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class ProvenLine:
-    """A settlement line that a quorum of the authorities vouches for, with the meter's own readings, all checked."""
+    """A settlement line that a quorum of the authorities vouches for, with the meter's own readings, all checked.
+
+    `cosigners` are the key names of those authorities, and of the witnesses that a policy asked for.
+    """
 
     line: records.SettlementLine
     readings: tuple[reading.Reading | None, reading.Reading | None]
@@ -104,14 +109,17 @@ def parse(data: bytes) -> Proof:
     return proof
 
 
-def verify(data: bytes, verifiers: Sequence[VerifierKey]) -> ProvenLine:
-    """Return what *data* proves to a holder of the authorities' *verifiers*; raises ProofRefusedError."""
+def verify(data: bytes, verifiers: Sequence[VerifierKey], demanded: Policy | None = None) -> ProvenLine:
+    """Return what *data* proves to a holder of the authorities' *verifiers*; raises ProofRefusedError.
+
+    Where a policy is *demanded*, those who signed must meet it, too.
+    """
     try:
         proof = parse(data)
         line = records.decode_settlement_line(proof.opening.record)
     except MalformedError as error:
         raise ProofRefusedError(f"format: {error}") from error
-    cosigners = check_cosigned(proof.checkpoint, proof.signatures, verifiers)
+    cosigners = check_cosigned(proof.checkpoint, proof.signatures, verifiers, demanded)
     _check_inclusion(proof)
     readings = _check_readings(proof.opening, line)
     _check_interval(line, *readings)
@@ -119,28 +127,62 @@ def verify(data: bytes, verifiers: Sequence[VerifierKey]) -> ProvenLine:
 
 
 def check_cosigned(
-    note: Checkpoint, signatures: Sequence[SignatureLine], verifiers: Sequence[VerifierKey]
+    note: Checkpoint,
+    signatures: Sequence[SignatureLine],
+    verifiers: Sequence[VerifierKey],
+    demanded: Policy | None = None,
 ) -> tuple[str, ...]:
     """Return the names of the quorum that cosigned *note*; raises NotCosignedError unless exactly one did, in order.
 
-    The first of *signatures* is that of the log's server.
+    The first of *signatures* is that of the log's server. After the quorum there may be witnesses whom the policy
+    *demanded* names; raises ProofRefusedError where it is not met.
     """
     cosigners = [key for key in verifiers if key.type is SignatureType.COSIGNATURE]
     quorum = 2 * len(cosigners) // 3 + 1
     log_line, *lines = signatures
+    own, others = lines[:quorum], lines[quorum:]
     logs = [key for key in verifiers if key.type is SignatureType.LOG and key.name == note.origin]
     if not any(checkpoint.is_signed(note, log_line, key) for key in logs):
         raise NotCosignedError("checkpoint: the log signature is not by a listed log key")
-    if len(lines) != quorum:
-        raise NotCosignedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}")
-    places = [_signer(note, line, cosigners) for line in lines]
+    if len(own) != quorum or (others and demanded is None):
+        hint = "; if others are witnesses', a policy must name them" if others else ""
+        raise NotCosignedError(f"cosignatures: exactly {quorum} of {len(cosigners)} are needed, not {len(lines)}{hint}")
+    places = [_signer(note, line, cosigners) for line in own]
     if any(first >= second for first, second in pairwise(places)):
         raise NotCosignedError("cosignatures: they repeat or do not stand in the order of the listed keys")
-    return tuple(cosigners[place].name for place in places)
+    names = tuple(cosigners[place].name for place in places)
+    return names if demanded is None else (*names, *_check_witnesses(note, signatures, quorum, verifiers, demanded))
 
 
-def _signer(note: Checkpoint, line: SignatureLine, cosigners: Sequence[VerifierKey]) -> int:
-    for place, key in enumerate(cosigners):
+def _check_witnesses(
+    note: Checkpoint,
+    signatures: Sequence[SignatureLine],
+    quorum: int,
+    verifiers: Sequence[VerifierKey],
+    demanded: Policy,
+) -> tuple[str, ...]:
+    """Return the names of the witnesses that signed after the authorities' *quorum*; raises ProofRefusedError.
+
+    Neither an authority nor the log is a witness of itself, whatever the policy calls it.
+    """
+    lines, known = signatures[1 + quorum :], {key.public_key for key in verifiers}
+    witnesses = [key for key in demanded.witnesses.values() if key.public_key not in known and key.name != note.origin]
+    try:
+        places = [_signer(note, line, witnesses) for line in lines]
+    except NotCosignedError as error:
+        raise ProofRefusedError(f"{error}; the policy must name each witness of the file") from error
+    if len(set(places)) < len(places) or list(lines) != checkpoint.in_order(lines):
+        raise ProofRefusedError("witnesses: their cosignatures repeat or do not stand in the order of their lines")
+    try:
+        demanded.check(note, signatures)
+    except PolicyRefusedError as error:
+        hint = "" if lines else "; ask the node for a proof with `witnesses=true`"
+        raise ProofRefusedError(f"policy: {error}{hint}") from error
+    return tuple(witnesses[place].name for place in places)
+
+
+def _signer(note: Checkpoint, line: SignatureLine, signers: Sequence[VerifierKey]) -> int:
+    for place, key in enumerate(signers):
         if checkpoint.is_signed(note, line, key):
             return place
     raise NotCosignedError(f"cosignatures: the one by {line.name!r} is bad, or by nobody who is listed")

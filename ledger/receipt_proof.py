@@ -16,6 +16,7 @@ from typing import Any, Final
 from ledger import cbor, checkpoint, merkle, records
 from ledger.checkpoint import Checkpoint, SignatureLine, VerifierKey
 from ledger.errors import MalformedError
+from ledger.policy import Policy
 from ledger.proof import ProofRefusedError, check_cosigned
 from ledger.records import ReceiptRecord, RecordKind
 
@@ -66,10 +67,13 @@ def parse(data: bytes) -> ReceiptProof:
     return ReceiptProof(salt, record, events, index, tuple(path), *checkpoint.parse_note(note))
 
 
-def verify(data: bytes, transaction_id: bytes | None, verifiers: Sequence[VerifierKey]) -> ProvenReceipt:
+def verify(
+    data: bytes, transaction_id: bytes | None, verifiers: Sequence[VerifierKey], demanded: Policy | None = None
+) -> ProvenReceipt:
     """Return what *data* proves of a transaction to a holder of the authorities' keys; raises ProofRefusedError.
 
-    Without a *transaction_id* it may be any transaction: the receipt says which.
+    Without a *transaction_id* it may be any transaction: the receipt says which. Where a policy is *demanded*, those
+    who signed must meet it, too.
     """
     try:
         proof = parse(data)
@@ -81,7 +85,7 @@ def verify(data: bytes, transaction_id: bytes | None, verifiers: Sequence[Verifi
         raise ProofRefusedError("transaction: the receipt is another one's")
     if hashlib.sha256(proof.events).digest() != record.effects_hash:
         raise ProofRefusedError("events: they are not those that the receipt commits to")
-    check_cosigned(proof.checkpoint, proof.signatures, verifiers)
+    check_cosigned(proof.checkpoint, proof.signatures, verifiers, demanded)
     leaf = merkle.leaf_hash(records.leaf_of(RecordKind.RECEIPT, proof.record, proof.salt))
     if merkle.root_from_path(leaf, proof.index, proof.checkpoint.size, proof.path) != proof.checkpoint.root:
         raise ProofRefusedError("inclusion: the receipt is not at this place of the log that the checkpoint covers")

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from ledger import checkpoint, proof, reading, receipt_proof, trust
+from ledger import checkpoint, policy, proof, reading, receipt_proof, trust
 from ledger.checkpoint import VerifierKey
 from ledger.errors import LedgerError, MalformedError
+from ledger.policy import Policy
 
 _OTHER_ERA: Final = (
     ". If the authorities changed since the chain began, say how: `--genesis` with `--handovers FILE`, which any node's"
@@ -35,6 +36,10 @@ def verify(
     handovers: Annotated[
         Path | None, typer.Option(metavar="FILE", help="With --genesis: how the authorities changed since.")
     ] = None,
+    demanded: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Who must have signed besides: a tlog policy with witnesses."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what is proven as one JSON object.")] = False,
 ) -> None:
     """Check a proof off-line: meter signatures, inclusion, checkpoint, cosignatures.
@@ -49,13 +54,17 @@ def verify(
         curl -o handovers http://127.0.0.1:9933/v1/handovers
 
         campusgrid verify proof.tlog-proof --genesis trust.json --handovers handovers
+
+    A proof that was asked for with `witnesses=true` carries outside witnesses' cosignatures, too. Take what `campusgrid
+    ledger policy` prints, add a line for each of the witnesses and the quorum that you want, and say --policy.
     """
     if (authorities is None) == (genesis is None) or (handovers is not None and genesis is None):
         raise typer.BadParameter("give --authorities, or --genesis and if the authorities changed since --handovers")
     data = _read(file, receipt_proof.MAX_PROOF_BYTES)
     try:
         verifiers = _read_keys(authorities) if authorities else _keys_of_era(data, genesis, handovers)
-        shown = _verify_line(data, verifiers) if _is_line(data) else _verify_receipt(data, verifiers)
+        asked = _read_policy(demanded) if demanded else None
+        shown = _verify_line(data, verifiers, asked) if _is_line(data) else _verify_receipt(data, verifiers, asked)
     except proof.ProofRefusedError as error:
         is_other_era = isinstance(error, proof.NotCosignedError) and handovers is None
         raise proof.ProofRefusedError(f"{file} is refused: {error}{_OTHER_ERA if is_other_era else ''}") from error
@@ -67,13 +76,15 @@ def _is_line(data: bytes) -> bool:
     return not data.startswith(b"\x87")
 
 
-def _verify_line(data: bytes, verifiers: Sequence[VerifierKey]) -> tuple[str, dict[str, Any]]:
-    proven = proof.verify(data, verifiers)
+def _verify_line(data: bytes, verifiers: Sequence[VerifierKey], demanded: Policy | None) -> tuple[str, dict[str, Any]]:
+    proven = proof.verify(data, verifiers, demanded)
     return _as_text(proven), _as_json(proven)
 
 
-def _verify_receipt(data: bytes, verifiers: Sequence[VerifierKey]) -> tuple[str, dict[str, Any]]:
-    proven = receipt_proof.verify(data, None, verifiers)
+def _verify_receipt(
+    data: bytes, verifiers: Sequence[VerifierKey], demanded: Policy | None
+) -> tuple[str, dict[str, Any]]:
+    proven = receipt_proof.verify(data, None, verifiers, demanded)
     record = proven.record
     events = [f"{module}.{name}" for module, name, _ in proven.events]
     outcome = "done" if record.code == 0 else f"refused with code {record.code}"
@@ -106,6 +117,13 @@ def _read_keys(path: Path) -> list[VerifierKey]:
         raise checkpoint.KeyFileError(f"{path} is not a list of verifier keys: {error}") from error
 
 
+def _read_policy(path: Path) -> Policy:
+    try:
+        return policy.parse(_read(path, policy.MAX_POLICY_BYTES).decode())
+    except (policy.PolicyError, UnicodeDecodeError) as error:
+        raise policy.PolicyError(f"{path} is no policy: {error}") from error
+
+
 def _read(path: Path, limit: int) -> bytes:
     try:
         with path.open("rb") as stream:
@@ -125,7 +143,7 @@ def _as_text(proven: proof.ProvenLine) -> str:
         f"  market    +{line.market_income_aaip} -{line.market_cost_aaip} aAIP, penalty {line.penalty_aaip} aAIP",
         f"  grid      +{line.grid_income_aaip} -{line.grid_cost_aaip} aAIP",
         f"  log       leaf {proven.index} of {proven.checkpoint.size} in {proven.checkpoint.origin}",
-        f"  cosigned  {', '.join(name.rpartition('/')[2] for name in proven.cosigners)}",
+        f"  cosigned  {', '.join(name.removeprefix(f'{proven.checkpoint.origin}/') for name in proven.cosigners)}",
     ]
     return "\n".join(rows)
 

@@ -25,6 +25,7 @@ from ledger.proof import Opening, Proof
 from ledger.receipt_proof import ReceiptProof
 
 MAX_LINE: Final = 1_000
+Witnesses = Annotated[bool, Query(description="On a checkpoint that outside witnesses have cosigned, too.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,14 @@ def routes(source: Source) -> APIRouter:
         epoch: EpochNumber,
         meter: Id,
         which: Annotated[int, Query(alias="line", ge=0, le=MAX_LINE)] = 0,
+        witnesses: Witnesses = False,
     ) -> Response:
         wanted, viewer = bytes.fromhex(meter), await find_viewer(source, request.headers)
         if not viewer.sees_all:
             await _require_owner(source, viewer, epoch, wanted, which)
         held = await source.ledger.run(lambda chain: meters.list_keys(chain.state, wanted))
         by_thumbprint = {keys.thumbprint(key.public_key): key.public_key for key in held}
-        provable, log_key = source.provable, source.log_key
+        provable, log_key = _choose(source, witnesses=witnesses), source.log_key
         found = await source.disk.read(
             lambda store: prove(store, epoch, wanted, which, by_thumbprint, provable, log_key)
         )
@@ -110,8 +112,9 @@ def routes(source: Source) -> APIRouter:
         raise not_found("unknown_line", f"there is no line {which} of epoch {epoch} and meter {meter}")
 
     @router.get("/proofs/transactions/{transaction_id}", response_class=CborResponse)
-    async def read_receipt_proof(request: Request, transaction_id: Hash) -> Response:
-        wanted, provable, log_key = bytes.fromhex(transaction_id), source.provable, source.log_key
+    async def read_receipt_proof(request: Request, transaction_id: Hash, witnesses: Witnesses = False) -> Response:
+        wanted, log_key = bytes.fromhex(transaction_id), source.log_key
+        provable = _choose(source, witnesses=witnesses)
         await _require_sender(source, request, wanted)
         found = await source.disk.read(lambda store: prove_receipt(store, wanted, provable, log_key))
         if isinstance(found, bytes):
@@ -122,6 +125,16 @@ def routes(source: Source) -> APIRouter:
         raise not_found("unknown_transaction", f"no block holds transaction {transaction_id}")
 
     return router
+
+
+def _choose(source: Source, *, witnesses: bool) -> Provable | None:
+    """Return the checkpoint to prove on; refuse (409) proofs with *witnesses* where there is none of theirs."""
+    if not witnesses:
+        return source.provable
+    if source.witnessed is None:
+        text = "no witness has cosigned a checkpoint of this node: ask without `witnesses`, or another node"
+        raise ProblemError(HTTPStatus.CONFLICT, "not_witnessed", text)
+    return source.witnessed
 
 
 async def _refuse_pruned(source: Source, epoch: int) -> None:

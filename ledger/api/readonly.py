@@ -55,7 +55,7 @@ class ReadOnlySource:
         self.ledger = Ledger(Chain(Runtime(rules, pool=self._pool), state))
         self.heads = Heads(state.header.height)
         self.provable: Provable | None = None
-        self._witnessed: Provable | None = None
+        self.witnessed: Provable | None = None
         self._settings = settings
         self._node = node
         self._log_keys = [read_key(one.log) for one in (settings.keys, settings.next_keys) if one is not None]
@@ -109,7 +109,7 @@ class ReadOnlySource:
     @property
     def public_checkpoint(self) -> Provable | None:
         """The checkpoint that outsiders are shown."""
-        return witnessing.served(self.provable, self._witnessed, time.time())
+        return witnessing.served(self.provable, self.witnessed, time.time())
 
     async def describe(self) -> NodeStatus:
         """Return where the ledger stands as seen here; what only the node knows of itself is blank."""
@@ -169,7 +169,7 @@ class ReadOnlySource:
         self._authorities = await self.ledger.run(lambda chain: chain.state.authority_set)
         stored = await self.disk.read(lambda store: store.meta("provable"))
         self.provable = decode_provable(stored) if stored is not None else None
-        self._witnessed = await self.disk.read(witnessing.stored)
+        self.witnessed = await self.disk.read(witnessing.stored)
 
     async def _restore(self) -> None:
         state = await self.disk.read(_read_state)

@@ -35,8 +35,9 @@ class Rows(Protocol):
 class Source(Protocol):
     """What the routes know of whoever answers them. They read in the chain's thread or the store's, never in the loop.
 
-    `log_key` signs checkpoints as whoever serves them, `provable` is the newest that a quorum has cosigned.
-    `public_checkpoint` is the one that outsiders are shown, with its witnesses. `shows_intervals`: to anybody.
+    `log_key` signs checkpoints as whoever serves them, `provable` is the newest that a quorum has cosigned, `witnessed`
+    the newest that witnesses have, too. `public_checkpoint` is the one of both that outsiders are shown.
+    `shows_intervals`: to anybody.
     """
 
     @property
@@ -56,6 +57,9 @@ class Source(Protocol):
 
     @property
     def provable(self) -> Provable | None: ...
+
+    @property
+    def witnessed(self) -> Provable | None: ...
 
     @property
     def public_checkpoint(self) -> Provable | None: ...
@@ -98,9 +102,14 @@ class NodeSource:
         return self._node.cosigning.provable
 
     @property
+    def witnessed(self) -> Provable | None:
+        """The newest checkpoint that witnesses have cosigned, too."""
+        return self._node.witnessing.witnessed
+
+    @property
     def public_checkpoint(self) -> Provable | None:
         """The checkpoint that outsiders are shown."""
-        return witnessing.served(self.provable, self._node.witnessing.witnessed, time.time())
+        return witnessing.served(self.provable, self.witnessed, time.time())
 
     @property
     def log_key(self) -> keys.PrivateKey:

@@ -250,17 +250,19 @@ class LedgerClient(Nodes):
         """Return the file of all hand-over certificates, oldest first (`ledger.handover`)."""
         return (await self.request("GET", "/v1/handovers")).content
 
-    async def proof(self, epoch: int, meter_id: bytes, line: int = 0) -> bytes:
+    async def proof(self, epoch: int, meter_id: bytes, line: int = 0, *, witnesses: bool = False) -> bytes:
         """Return the proof file of a meter's settlement line; raises RefusedError (status 409: not provable yet).
 
-        Where energy of the epoch was booked late or corrected there are more lines than one; they count from 0.
+        Where energy of the epoch was booked late or corrected there are more lines than one; they count from 0. With
+        *witnesses*, on a checkpoint that outside witnesses have cosigned, too.
         """
         path = f"/v1/proofs/settlements/{epoch}/{meter_id.hex()}"
-        return (await self.request("GET", path, params={"line": str(line)})).content
+        return (await self.request("GET", path, params={"line": str(line)} | _witnessed(witnesses))).content
 
-    async def transaction_proof(self, transaction_id: bytes) -> bytes:
-        """Return the proof of a final transaction; raises RefusedError (status 409 while not provable yet)."""
-        return (await self.request("GET", f"/v1/proofs/transactions/{transaction_id.hex()}")).content
+    async def transaction_proof(self, transaction_id: bytes, *, witnesses: bool = False) -> bytes:
+        """Return the proof of a final transaction, as `proof` does."""
+        path = f"/v1/proofs/transactions/{transaction_id.hex()}"
+        return (await self.request("GET", path, params=_witnessed(witnesses))).content
 
 
 class AccountClient:
@@ -337,6 +339,10 @@ def _write(value: bytes | int | str | bool) -> str:
     if isinstance(value, bytes):
         return value.hex()
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _witnessed(is_wanted: bool) -> dict[str, str]:
+    return {"witnesses": "true"} if is_wanted else {}
 
 
 def _wanted(module: str | None, name: str | None, account: bytes | None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """An outside judge: what our verifier accepts, `proofbundle` accepts too; what it refuses, ours refuses.
 
-A seed draws a good proof file and, mostly, one way to spoil or rewrite it. Ours may refuse more: it knows
+A seed draws a good proof file, with or without outside witnesses whom a policy then demands of it, and, mostly, one way
+to spoil or rewrite it. Ours may refuse more: it knows
 the meter's readings, and one text form alone. Cases that nobody spoils keep the comparison from being empty.
 """
 
@@ -21,13 +22,14 @@ from ledger.checkpoint import SignatureLine, SignatureType
 from ledger.errors import MalformedError
 from ledger.proof import Proof, ProofRefusedError
 from tests.ledger import proof_kit
-from tests.ledger.proof_kit import ProofKit, private_key
+from tests.ledger.proof_kit import WITNESSES, ProofKit, private_key, witness_key
 
 BOTH, NEITHER = "both accept", "both refuse"
 OURS_ALONE, THEIRS_ALONE = "ours alone accepts", "proofbundle alone accepts"
 NOTHING = "nothing"
 ORIGIN: Final = proof_kit.make().origin
 VERIFIERS: Final = proof_kit.make().verifiers
+POLICY: Final = proof_kit.make().policy
 COSIGNERS: Final = [str(key) for key in VERIFIERS if key.type is SignatureType.COSIGNATURE]
 LOG_KEY: Final = next(str(key) for key in VERIFIERS if key.public_key == private_key("PEA log").public_key)
 KITS: Final = [proof_kit.make(leaves, index) for leaves in (1, 2, 3, 7, 8, 11, 64) for index in {0, leaves // 2}]
@@ -39,9 +41,9 @@ def campaign(seeds: range) -> Counter[str]:
     """Return how often which verdicts fell, and how often each way to spoil a file was drawn."""
     counts: Counter[str] = Counter()
     for seed in seeds:
-        how, data = make(seed)
+        how, data, has_witnesses = make(seed)
         counts[f"by {how}"] += 1
-        counts[judge(data)] += 1
+        counts[judge(data, has_witnesses=has_witnesses)] += 1
     return counts
 
 
@@ -54,29 +56,31 @@ def find_violations(counts: Counter[str]) -> list[str]:
     return found
 
 
-def make(seed: int) -> tuple[str, bytes]:
-    """Return a case's name and its bytes."""
+def make(seed: int) -> tuple[str, bytes, bool]:
+    """Return a case's name, its bytes, and whether a policy demands witnesses of it."""
     draw = random.Random(seed)
-    kit = draw.choice(KITS)
-    good = kit.proof(tuple(sorted(draw.sample(range(4), 3))))
+    kit, has_witnesses = draw.choice(KITS), draw.random() < 0.5
+    good = kit.proof(tuple(sorted(draw.sample(range(4), 3))), WITNESSES if has_witnesses else ())
     how = draw.choice([NOTHING, NOTHING, *SPOILERS, *FORGERS])
     data = good.encode()
     if how in FORGERS:
         data = FORGERS[how](draw, kit, good).encode()
     elif how in SPOILERS:
         data = SPOILERS[how](draw, data)
-    return (how, data) if data != good.encode() else (NOTHING, data)
+    return (how if data != good.encode() else NOTHING, data, has_witnesses)
 
 
-def judge(data: bytes) -> str:
+def judge(data: bytes, *, has_witnesses: bool) -> str:
     """Return who accepts *data*."""
     try:
-        proof.verify(data, VERIFIERS)
+        proof.verify(data, VERIFIERS, POLICY if has_witnesses else None)
         ours = True
     except ProofRefusedError:
         ours = False
     text = data.decode("utf-8", "surrogateescape")
-    theirs = verify_tlog_proof(text, _leaf(data), LOG_KEY, COSIGNERS, threshold=3, expected_origin=ORIGIN)["ok"]
+    known = [*COSIGNERS, *(str(witness_key(name)) for name in WITNESSES if has_witnesses)]
+    threshold = 3 + len(known) - len(COSIGNERS)
+    theirs = verify_tlog_proof(text, _leaf(data), LOG_KEY, known, threshold=threshold, expected_origin=ORIGIN)["ok"]
     return {(True, True): BOTH, (True, False): OURS_ALONE, (False, True): THEIRS_ALONE, (False, False): NEITHER}[
         ours, bool(theirs)
     ]
@@ -171,6 +175,19 @@ def _other_cosigners(draw: random.Random, kit: ProofKit, good: Proof) -> Proof:
     return replace(good, signatures=(good.signatures[0], *draw.choice(chosen)))
 
 
+def _other_witnesses(draw: random.Random, kit: ProofKit, good: Proof) -> Proof:
+    """One alone, one twice, in another order, a stranger, an authority or the log in the place of one."""
+    first, second = kit.witnessed(*WITNESSES)
+    stranger, log = (
+        checkpoint.cosign(good.checkpoint, WITNESSES[1], private_key(name), 1) for name in ("stranger", "PEA log")
+    )
+    others = [
+        [first], [first, first], [second, first], [first, second, stranger], [first, stranger], [first, log],
+        [first, kit.cosignatures()[3]],
+    ]  # fmt: skip
+    return replace(good, signatures=(*good.signatures[:4], *draw.choice(others)))
+
+
 def _other_log_line(draw: random.Random, kit: ProofKit, good: Proof) -> Proof:
     stranger = checkpoint.sign_as_log(good.checkpoint, private_key("stranger"))
     renamed = SignatureLine(kit.cosignatures()[0].name, good.signatures[0].data)
@@ -224,6 +241,7 @@ FORGERS: Final[dict[str, Forge]] = {
     "another index": _other_index,
     "another path": _other_path,
     "other cosigners": _other_cosigners,
+    "other witnesses": _other_witnesses,
     "another log signature": _other_log_line,
     "another checkpoint": _other_checkpoint,
     "another opening": _other_opening,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
-from ledger import checkpoint, envelope, keys, merkle, reading, records
+from ledger import checkpoint, envelope, keys, merkle, policy, reading, records
 from ledger.authority import Authority, AuthoritySet
 from ledger.proof import Opening, Proof
 
 NAMES = ("ERC", "MEA", "PEA", "EGAT")
+WITNESSES = ("alpha.example/w", "beta.example/w")
 CHAIN_ID = b"campus01"
 EPOCH = 1_900_000
 TIME_S = 1_800_000_000
@@ -18,6 +19,11 @@ TIME_S = 1_800_000_000
 def private_key(purpose: str) -> keys.PrivateKey:
     """Return the test key that *purpose* names."""
     return keys.PrivateKey(hashlib.sha256(purpose.encode()).digest())
+
+
+def witness_key(name: str) -> checkpoint.VerifierKey:
+    """Return the verifier key of an outside witness."""
+    return checkpoint.VerifierKey(name, checkpoint.SignatureType.COSIGNATURE, private_key(name).public_key)
 
 
 def authority_set() -> AuthoritySet:
@@ -81,13 +87,24 @@ class ProofKit:
             for place, member in enumerate(self.authorities.members)
         ]
 
-    def proof(self, signers: tuple[int, ...] = (0, 1, 3)) -> Proof:
-        """Return the proof with the cosignatures of the authorities at *signers*, in that order."""
+    def witnessed(self, *names: str) -> list[checkpoint.SignatureLine]:
+        """Return one cosignature by each of these outside witnesses."""
+        return [checkpoint.cosign(self.covered(), name, private_key(name), TIME_S) for name in names]
+
+    @property
+    def policy(self) -> policy.Policy:
+        """The policy that both of the outside witnesses have signed, too."""
+        lines = [f"log {key}" for key in self.verifiers if key.type is checkpoint.SignatureType.LOG]
+        lines += [f"witness w{place} {witness_key(name)}" for place, name in enumerate(WITNESSES)]
+        return policy.parse("\n".join([*lines, "group both all w0 w1", "quorum both"]))
+
+    def proof(self, signers: tuple[int, ...] = (0, 1, 3), witnesses: tuple[str, ...] = ()) -> Proof:
+        """Return the proof with the cosignatures of the authorities at *signers* and *witnesses*, in that order."""
         hashes = [merkle.leaf_hash(leaf) for leaf in self.leaves]
         path = merkle.inclusion_path(self.index, len(hashes), merkle.hashes_over(hashes))
         lines = self.cosignatures()
         log = checkpoint.sign_as_log(self.covered(), private_key("PEA log"))
-        signatures = (log, *(lines[place] for place in signers))
+        signatures = (log, *(lines[place] for place in signers), *self.witnessed(*witnesses))
         return Proof(self.opening, self.index, path, self.covered(), signatures)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from ledger.checkpoint import SignatureType
 from ledger.proof import ProofRefusedError
 from ledger.records import LineFlag
 from tests.ledger import proof_kit
+from tests.ledger.proof_kit import WITNESSES
 
 KIT = proof_kit.make()
 COMMAND = [str(Path(sys.executable).with_name("campusgrid")), "verify"]
@@ -81,6 +83,47 @@ def test_an_unknown_or_foreign_signature_is_refused_even_beside_a_quorum() -> No
     refused(replace(good, signatures=(*good.signatures, stranger)).encode(), "exactly 3 of 4")
     foreign_log = checkpoint.sign_as_log(good.checkpoint, proof_kit.private_key("stranger"))
     refused(replace(good, signatures=(foreign_log, *good.signatures[1:])).encode(), "log signature")
+
+
+def test_witnesses_count_where_a_policy_names_them_and_every_flipped_bit_is_refused() -> None:
+    data = KIT.proof(witnesses=WITNESSES).encode()
+    assert proof.verify(data, KIT.verifiers, KIT.policy).cosigners[3:] == WITNESSES
+    accepted = []
+    for place in range(data.index(b"alpha") - 4, len(data)):
+        for bit in range(8):
+            altered = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
+            with contextlib.suppress(ProofRefusedError):
+                proof.verify(altered, KIT.verifiers, KIT.policy)
+                accepted.append((place, bit))
+    assert accepted == []
+    refused(data, "exactly 3 of 4 .* a policy must name them")
+
+
+@pytest.mark.parametrize(
+    ("witnesses", "because"),
+    [
+        ((), "policy: .* too few; ask the node for a proof with `witnesses=true`"),
+        (WITNESSES[:1], "policy: .* cosigned by w0: too few$"),
+        (WITNESSES[::-1], "order of their lines"),
+        ((WITNESSES[0], *WITNESSES), "repeat"),
+        ((*WITNESSES, "gamma.example/w"), "gamma.example/w.* the policy must name each witness"),
+    ],
+)
+def test_witnesses_that_do_not_do_are_refused(witnesses: tuple[str, ...], because: str) -> None:
+    with pytest.raises(ProofRefusedError, match=because):
+        proof.verify(KIT.proof(witnesses=witnesses).encode(), KIT.verifiers, KIT.policy)
+
+
+def test_neither_an_authority_nor_the_log_is_its_own_witness_whatever_a_policy_says() -> None:
+    good = KIT.proof()
+    for name, purpose in ((f"{KIT.origin}/EGAT", "EGAT cosign"), ("renamed", "EGAT cosign"), (KIT.origin, "witness")):
+        key = proof_kit.private_key(purpose)
+        verifier = checkpoint.VerifierKey(name, SignatureType.COSIGNATURE, key.public_key)
+        line = checkpoint.cosign(good.checkpoint, name, key, proof_kit.TIME_S)
+        demanded = replace(KIT.policy, witnesses={"w0": verifier}, groups={}, quorum="w0")
+        data = replace(good, signatures=(*good.signatures, line)).encode()
+        with pytest.raises(ProofRefusedError, match="by nobody who is listed"):
+            proof.verify(data, KIT.verifiers, demanded)
 
 
 def test_a_log_signature_never_counts_as_a_cosignature() -> None:
@@ -177,6 +220,18 @@ def test_the_command_accepts_a_good_file_and_says_what_it_proves(files: tuple[Pa
     assert (told.returncode, told.stderr) == (0, "")
     assert "import 420 Wh" in told.stdout
     assert json.loads(run_verify(*files, "--json").stdout)["line"]["import_wh"] == 420
+
+
+def test_the_command_counts_the_witnesses_of_a_policy(files: tuple[Path, Path], tmp_path: Path) -> None:
+    file, asked = files[0], tmp_path / "policy"
+    asked.write_text(str(KIT.policy))
+    assert_one_line_refusal(run_verify(*files, "--policy", str(asked)), "witnesses=true")
+    file.write_bytes(KIT.proof(witnesses=WITNESSES).encode())
+    told = run_verify(*files, "--policy", str(asked))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert all(name in told.stdout.splitlines()[-1] for name in ("EGAT", *WITNESSES))
+    assert_one_line_refusal(run_verify(*files), "a policy must name them")
+    assert_one_line_refusal(run_verify(*files, "--policy", str(file)), "is no policy: line 1")
 
 
 def assert_one_line_refusal(told: subprocess.CompletedProcess[str], because: str) -> None:

@@ -10,14 +10,15 @@ from ledger import cbor, merkle, receipt_proof, records
 from ledger.checkpoint import cosign, cosigner_name, sign_as_log, verifier_keys
 from ledger.proof import ProofRefusedError
 from ledger.receipt_proof import ReceiptProof
-from tests.ledger.proof_kit import CHAIN_ID, TIME_S, ProofKit, authority_set, private_key
+from tests.ledger import proof_kit
+from tests.ledger.proof_kit import CHAIN_ID, TIME_S, WITNESSES, ProofKit, authority_set, private_key
 
 TRANSACTION = hashlib.sha256(b"transaction").digest()
 EVENTS = cbor.encode([["market", "reading", [["meter", b"m" * 8], ["code", 0]]]])
 
 
-def make(signers: tuple[int, ...] = (0, 1, 3)) -> bytes:
-    """Return the proof of the third of seven leaves, cosigned by the authorities at *signers*."""
+def make(signers: tuple[int, ...] = (0, 1, 3), witnesses: tuple[str, ...] = ()) -> bytes:
+    """Return the proof of the third of seven leaves, cosigned by the authorities at *signers* and *witnesses*."""
     record = records.encode(records.ReceiptRecord(TRANSACTION, 9, 2, 0, hashlib.sha256(EVENTS).digest()))
     leaf = records.leaf_of(records.RecordKind.RECEIPT, record, b"s" * 32)
     others = tuple(hashlib.sha256(bytes([place])).digest() for place in range(6))
@@ -29,7 +30,8 @@ def make(signers: tuple[int, ...] = (0, 1, 3)) -> bytes:
         cosign(kit.covered(), cosigner_name(kit.origin, member.name), private_key(f"{member.name} cosign"), TIME_S)
         for member in kit.authorities.members
     ]
-    signatures = (sign_as_log(kit.covered(), private_key("PEA log")), *(lines[place] for place in signers))
+    lines = [lines[place] for place in signers]
+    signatures = (sign_as_log(kit.covered(), private_key("PEA log")), *lines, *kit.witnessed(*witnesses))
     return ReceiptProof(b"s" * 32, record, EVENTS, 2, path, kit.covered(), signatures).encode()
 
 
@@ -40,6 +42,17 @@ def test_a_good_proof_tells_what_the_transaction_did() -> None:
     proven = receipt_proof.verify(make(), TRANSACTION, VERIFIERS)
     assert (proven.record.height, proven.record.code) == (9, 0)
     assert proven.events == (("market", "reading", {"meter": b"m" * 8, "code": 0}),)
+
+
+def test_witnesses_count_where_a_policy_names_them() -> None:
+    demanded, data = proof_kit.make().policy, make(witnesses=WITNESSES)
+    assert receipt_proof.verify(data, TRANSACTION, VERIFIERS, demanded) == receipt_proof.verify(
+        make(), TRANSACTION, VERIFIERS
+    )
+    with pytest.raises(ProofRefusedError, match="a policy must name them"):
+        receipt_proof.verify(data, TRANSACTION, VERIFIERS)
+    with pytest.raises(ProofRefusedError, match="too few"):
+        receipt_proof.verify(make(witnesses=WITNESSES[:1]), TRANSACTION, VERIFIERS, demanded)
 
 
 def test_a_proof_with_any_byte_changed_is_refused() -> None:

@@ -19,7 +19,7 @@ MAX_EARLY_COSIGNATURES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Provable:
-    """A checkpoint with exactly a quorum of cosignatures, in set order; those of witnesses may follow."""
+    """A checkpoint with exactly a quorum of cosignatures, in set order; those of witnesses may follow, by name."""
 
     checkpoint: Checkpoint
     lines: tuple[SignatureLine, ...]

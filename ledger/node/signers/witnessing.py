@@ -113,7 +113,7 @@ class Witnessing:
         due = [one for one in self.witnesses if one.cosigned != note and one.not_before_s <= now_s]
         await asyncio.gather(*(self._ask(http, one, provable) for one in due))
         lines = tuple(one.line for one in self.witnesses if one.cosigned == note and one.line is not None)
-        found = Provable(note, (*provable.lines, *lines))
+        found = Provable(note, (*provable.lines, *checkpoint.in_order(lines)))
         if lines and found != self.witnessed and self._is_better(found):
             self.witnessed, encoded = found, found.encode()
             await self._disk.commit(lambda store: store.set_meta(META, encoded))

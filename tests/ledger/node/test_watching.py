@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,13 +15,15 @@ import httpx
 import pytest
 
 from hil.ports import free_port
-from ledger import checkpoint, merkle, tiles, trust
+from ledger import checkpoint, merkle, policy, receipt_proof, tiles, trust
 from ledger.checkpoint import SignatureType, VerifierKey
 from ledger.keys import PrivateKey
 from ledger.monitor import witness
 from ledger.monitor.fork import parse_note
 from ledger.monitor.remote_log import RemoteLog
 from ledger.node.settings import read_key
+from ledger.proof import ProofRefusedError
+from ledger.remote.client import RefusedError
 from ledger.trust import TrustRoot
 from tests.ledger.node.network import CAMPUSGRID, NAMES, OTHER, START_TIMEOUT_S, Network, make_network, until
 from tests.ledger.served_log import ServedLog, entries, served
@@ -44,6 +47,29 @@ def command(network: Network, url: str) -> list[str]:
 def grow(network: Network) -> int:
     """Make a transfer final and provable; return the size of the log."""
     return asyncio.run(_grow(network))
+
+
+async def test_a_proof_of_a_running_node_carries_its_witnesses_where_it_is_asked_to(
+    alone: Network, witness_key: tuple[str, VerifierKey]
+) -> None:
+    url, key = witness_key
+    verifiers = checkpoint.verifier_keys(alone.genesis.authorities, checkpoint.origin(alone.genesis.chain_id))
+    demanded = policy.of_keys(verifiers)
+    demanded = replace(demanded, witnesses={**demanded.witnesses, "w": key}, quorum="w")
+    end = f"port = {alone.api_ports[0]}\n"
+    async with alone.client(0) as client:
+        receipt = await alone.account(client).call_and_wait("money", "transfer", OTHER, 1)
+        with pytest.raises(RefusedError, match="no witness") as refused:
+            await client.transaction_proof(receipt.id, witnesses=True)
+        assert (refused.value.status, refused.value.code) == (409, "not_witnessed")
+        alone.rewrite(0, end, f'{end}[[witnesses]]\nurl = "{url}"\nkey = "{key}"\n')
+        await until(partial(_shows, alone, key), "the witness is asked")
+        data = await client.transaction_proof(receipt.id, witnesses=True)
+        assert receipt_proof.verify(data, receipt.id, verifiers, demanded).record.code == 0
+        plain = await client.transaction_proof(receipt.id)
+        assert receipt_proof.verify(plain, receipt.id, verifiers).record.code == 0
+        with pytest.raises(ProofRefusedError, match="too few"):
+            receipt_proof.verify(plain, receipt.id, verifiers, demanded)
 
 
 async def _grow(network: Network) -> int:
