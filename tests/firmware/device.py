@@ -17,7 +17,7 @@ from provisioning.toolchain.micropython import find_micropython
 
 MAIN = Path(__file__).parents[2] / "firmware" / "meter" / "main.py"
 METER_ID = bytes.fromhex("0011223344556677")
-EVENT_LIMIT_S = 30
+EVENT_LIMIT_S = 60
 POLL_S = 0.02
 Event = dict[str, Any]
 

@@ -15,17 +15,22 @@ import pytest
 from hil.resources.time_server import ServedTime, TimeFault, TimeServer
 from tests.firmware.conftest import FIRMWARE, RunScript
 
-TIMEOUT_S = 0.4
-ASK = f"""
+Ask = Callable[..., Any]
+PATIENCE_S = 20
+"""What no answer takes, on however busy a machine."""
+SHORT_S = 0.4
+"""How long is waited for what does not come."""
+ASK = """
 import asyncio, json
 from meter import sntp
 from meter.board import linux
-async def ask(host, port):
+async def ask(host, port, timeout_s):
     nonce = linux.random_bytes(8)
     start = linux.ticks_ms()
     try:
         data, asked, heard = await linux.exchange(
-            host, int(port), sntp.question(nonce), lambda data: sntp.is_answer(data, nonce), {TIMEOUT_S}, linux.ticks_ms
+            host, int(port), sntp.question(nonce), lambda data: sntp.is_answer(data, nonce), float(timeout_s),
+            linux.ticks_ms,
         )
         sntp.parse(data, nonce)
         said = "answered"
@@ -39,14 +44,16 @@ print(json.dumps(asyncio.run(ask(*ARGUMENTS))))
 
 
 @pytest.fixture(params=["MicroPython", "CPython"])
-def ask(request: pytest.FixtureRequest, run_script: RunScript) -> Callable[[str], Any]:
-    """Return what asks "host:port" on one interpreter: how it ended, and after how many ms."""
+def ask(request: pytest.FixtureRequest, run_script: RunScript) -> Ask:
+    """Return what asks "host:port" on one interpreter, and waits so many seconds: how it ended, after how many ms."""
 
-    def run(address: str) -> Any:
+    def run(address: str, timeout_s: float = SHORT_S) -> Any:
         host, _, port = address.rpartition(":")
         if request.param == "MicroPython":
-            return json.loads(run_script(ASK, host, port))
-        source = f"import sys\nsys.path.insert(0, {str(FIRMWARE)!r})\nARGUMENTS = {[host, port]!r}\n{ASK}"
+            return json.loads(run_script(ASK, host, port, str(timeout_s)))
+        source = (
+            f"import sys\nsys.path.insert(0, {str(FIRMWARE)!r})\nARGUMENTS = {[host, port, str(timeout_s)]!r}\n{ASK}"
+        )
         done = subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, text=True, timeout=30)
         return json.loads(done.stdout)
 
@@ -54,23 +61,23 @@ def ask(request: pytest.FixtureRequest, run_script: RunScript) -> Callable[[str]
 
 
 @pytest.mark.parametrize("fault", [None, TimeFault.WRONG_NONCE])
-def test_the_answer_comes_at_once_whatever_came_before_it(ask: Callable[[str], Any], fault: TimeFault | None) -> None:
+def test_the_answer_comes_at_once_whatever_came_before_it(ask: Ask, fault: TimeFault | None) -> None:
     with TimeServer(ServedTime(fault=fault)) as server:
-        said, took_ms = ask(server.address)
+        said, took_ms = ask(server.address, PATIENCE_S)
         assert said == "answered"
-        assert took_ms < 200
-        assert ask(server.address.replace("127.0.0.1", "localhost"))[0] == "answered"
+        assert took_ms < 1000 * PATIENCE_S / 2
+        assert ask(server.address.replace("127.0.0.1", "localhost"), PATIENCE_S)[0] == "answered"
 
 
 @pytest.mark.parametrize("fault", [TimeFault.DROP, TimeFault.FORGED, TimeFault.SHORT])
-def test_nothing_but_the_answer_ends_the_wait_before_its_time(ask: Callable[[str], Any], fault: TimeFault) -> None:
+def test_nothing_but_the_answer_ends_the_wait_before_its_time(ask: Ask, fault: TimeFault) -> None:
     with TimeServer(ServedTime(fault=fault)) as server:
         said, took_ms = ask(server.address)
     assert said == "timeout"
-    assert 1000 * TIMEOUT_S - 5 <= took_ms < 1000 * TIMEOUT_S + 500
+    assert 1000 * SHORT_S - 5 <= took_ms < 1000 * PATIENCE_S
 
 
-def test_a_true_answer_from_another_address_is_none(ask: Callable[[str], Any]) -> None:
+def test_a_true_answer_from_another_address_is_none(ask: Ask) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked, socket.socket(type=socket.SOCK_DGRAM) as other:
         asked.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
@@ -85,7 +92,7 @@ def test_a_true_answer_from_another_address_is_none(ask: Callable[[str], Any]) -
         thread.join()
 
 
-def test_a_port_where_nobody_listens_and_a_name_that_is_none_are_refused(ask: Callable[[str], Any]) -> None:
+def test_a_port_where_nobody_listens_and_a_name_that_is_none_are_refused(ask: Ask) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -99,14 +106,14 @@ import asyncio, json, time
 from meter.board import linux, lookup
 class DeadNameServer:
     def getaddrinfo(self, *_):
-        time.sleep(1)
+        time.sleep(2)
         raise OSError(110)
 lookup.socket = DeadNameServer()
 async def ask():
     ends = []
     for _ in range(6):
         try:
-            await linux.exchange("ntp.campus", 123, b"?", bool, 0.1, linux.ticks_ms)
+            await linux.exchange("ntp.campus", 123, b"?", bool, 0.2, linux.ticks_ms)
         except asyncio.TimeoutError:
             ends.append("timeout")
         except OSError:
@@ -122,5 +129,5 @@ async def main():
 asyncio.run(main())
 """)
     worst_ms, ends = json.loads(printed)
-    assert worst_ms < 200
+    assert worst_ms < 1500
     assert ends == ["timeout"] * 2 + ["refused"] * 4  # no more than two threads wait for it

@@ -102,7 +102,7 @@ async def test_only_a_meter_that_owes_an_answer_is_waited_for(line: Line, bench_
     start = time.monotonic()
     for register in range(10):
         await line.read(1, 4, register, 2)
-    assert time.monotonic() - start < rtu.LATE_MS / 1000
+    assert time.monotonic() - start < 5 * rtu.LATE_MS / 1000
 
 
 async def test_a_lost_adapter_is_opened_again(line: Line, bench_meter: BenchMeter) -> None:
