@@ -11,6 +11,7 @@ from ledger import cbor, merkle
 from ledger.errors import MalformedError
 
 VERSION: Final = 1
+"""The protocol version with which every chain begins: genesis headers have it, so it never changes."""
 HASH_BYTES: Final = 32
 NO_HASH: Final = bytes(HASH_BYTES)
 MAX_BLOCK_BYTES: Final = 2 * 2**20

@@ -38,7 +38,11 @@ Checked and executed, each takes 160-180 us of one x86-64 core: a full block fit
 """
 MAX_BLOCK_EVIDENCE: Final = 16
 VERSIONS: Final = frozenset({block.VERSION})
-"""The protocol versions whose rules this program knows."""
+"""The protocol versions whose rules this program knows: every one that the chain ever had, as it executes old blocks.
+
+A release that changes a rule adds a number here and keeps both rules in the module: `if context.version >= 2`. Once all
+have it, the authorities agree on the block in which the new one takes over (`governance.upgrade`).
+"""
 MAX_NONCE_AHEAD: Final = 256
 """How far a transaction's nonce may run ahead of its sender's while it waits in the mempool."""
 MAX_REMEMBERED: Final = 20_000
@@ -83,7 +87,7 @@ class Runtime:
         overlay = Overlay(LedgerState(nothing))
         context = Context(
             overlay, self.genesis, self.signatures, nothing, start.height, start.time_ms, None, (),
-            self.genesis.parameters,
+            self.genesis.parameters, nothing.header.version,
         )  # fmt: skip
         for module in MODULES:
             if module.genesis is not None:
@@ -182,8 +186,9 @@ class Runtime:
 
     def look(self, state: LedgerState) -> Look:
         """Return what queries, metrics and due times are read from."""
-        parameters = governance.parameters_in_force(state, self.genesis)
-        return Look(state, self.genesis, parameters, state.header.height, state.header.time_ms)
+        parameters, header = governance.parameters_in_force(state, self.genesis), state.header
+        version = governance.version_at(state, header.height + 1)
+        return Look(state, self.genesis, parameters, version, header.height, header.time_ms)
 
     def next_due_ms(self, state: LedgerState) -> int | None:
         """Return the earliest time at which the next block has hook work to do (gate closure, deadline), or None."""

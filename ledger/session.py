@@ -51,7 +51,7 @@ class Session:
         self._when = when
         self._hooks = Context(
             self.overlay, genesis, signatures, state.head, when.height, when.time_ms, when.last_commit, when.evidence,
-            governance.parameters_in_force(state, genesis),
+            governance.parameters_in_force(state, genesis), governance.version_at(state, when.height),
         )  # fmt: skip
         self._outcomes: list[Outcome] = []
         self._records: list[Record] = []

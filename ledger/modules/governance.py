@@ -149,7 +149,7 @@ def read_protocol(look: Look) -> dict[str, Any]:
     row = _protocol(look.state)
     is_ahead = row.next_height > look.height + 1
     return {
-        "version": version_at(look.state, look.height + 1),
+        "version": look.version,
         "next_version": row.next_version if is_ahead else None,
         "from_height": row.next_height if is_ahead else None,
     }

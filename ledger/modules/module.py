@@ -48,8 +48,9 @@ class Event:
 class Context:
     """What a call or hook sees and changes. `sender`, `transaction_id` are empty in hooks. Times are block times.
 
-    `parent` is the head that the block stands on, `parameters` are those in force, `hook_work` is how many orders and
-    lines the block's hooks have been through so far.
+    `parent` is the head that the block stands on, `parameters` are those in force, `version` is the block's protocol
+    version, by which a rule that a release changes tells whether it counts yet (`runtime.VERSIONS`). `hook_work` is how
+    many orders and lines the block's hooks have been through so far.
     """
 
     state: Overlay
@@ -61,6 +62,7 @@ class Context:
     last_commit: Commit | None
     evidence: tuple[bytes, ...]
     parameters: Parameters
+    version: int
     sender: bytes = b""
     roles: Role = field(default_factory=lambda: Role(0))
     transaction_id: bytes = b""
@@ -77,7 +79,7 @@ class Context:
         """Return the context of a call: this block's, with events and records of its own."""
         return Context(
             self.state, self.genesis, self.signatures, self.parent, self.height, self.time_ms, self.last_commit,
-            self.evidence, self.parameters, sender, roles, transaction_id, [], [], self.hook_work,
+            self.evidence, self.parameters, self.version, sender, roles, transaction_id, [], [], self.hook_work,
         )  # fmt: skip
 
     def emit(self, module: str, name: str, /, **values: cbor.Value) -> None:
@@ -87,11 +89,12 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a query sees: the rows after the block of `height`, its time, and the parameters in force."""
+    """What a query sees: the rows after the block of `height`, its time; parameters and version of the next block."""
 
     state: Reader
     genesis: Genesis
     parameters: Parameters
+    version: int
     height: int
     time_ms: int
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.codes import Code
+from ledger.codes import Code, Refusal
 from ledger.genesis import Parameters
-from ledger.modules import MODULES
+from ledger.modules import MODULES, money
 from ledger.modules.approvals import REFERENCE
 from ledger.modules.governance import ALWAYS_ON, FIXED_PARAMETERS
+from ledger.modules.module import Context
 from ledger.runtime import InvalidBlockError, Runtime
 from tests.ledger.chain_kit import AIP, AUTHORITIES, Chain, make_chain
 from tests.ledger.code_kit import E, buy, fill, must_refuse, next_block, sell
@@ -174,6 +175,35 @@ def test_a_program_that_does_not_know_the_version_agreed_on_neither_makes_nor_ac
         chain.runtime.execute(chain.state, replace(block, header=replace(block.header, version=1)))
     chain.state.apply(chain.runtime.execute(chain.state, block))
     assert chain.ask("governance", "read_protocol") == {"version": 2, "next_version": None, "from_height": None}
+
+
+def test_a_rule_that_a_release_changes_counts_from_the_agreed_block_on(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then programs of both releases agree, and the new one executes the chain from its genesis on."""
+    transfer, other = money.module.calls["transfer"], chain.people["user1"].id
+
+    def transfer_anew(context: Context, to: bytes, amount_aaip: int) -> Refusal | None:
+        if context.version >= 2 and amount_aaip > 5:
+            return Refusal(Code.BAD_ARGUMENTS, "version 2 moves no more than 5 at once")
+        refused: Refusal | None = transfer.function(context, to, amount_aaip)
+        return refused
+
+    chain.decide("governance", "upgrade", 2, chain.state.header.height + 15)
+    height = chain.state.header.height + 12
+    pass_blocks(chain, height - 2)
+    chain.must("user0", "money", "transfer", other, 6)
+    assert chain.runtime.look(chain.state).version == 2
+    monkeypatch.setitem(money.module.calls, "transfer", replace(transfer, function=transfer_anew))
+    both = frozenset({1, 2})
+    state = Runtime(chain.genesis, versions=both).genesis_state()
+    for block in chain.blocks:
+        state.apply(Runtime(chain.genesis, versions=both).execute(state, block))
+    assert (state.root, state.header.height) == (chain.state.root, height - 1)
+    chain.runtime, chain.state = Runtime(chain.genesis, versions=both), state
+    block = next_block(chain, transactions=[chain.sign("user0", "money", "transfer", other, 6)])
+    execution = chain.runtime.execute(state, block)
+    assert (block.header.version, execution.receipts[0].code) == (2, Code.BAD_ARGUMENTS)
 
 
 def test_a_newer_agreement_takes_the_place_of_an_upgrade_that_waits(chain: Chain) -> None:
