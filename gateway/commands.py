@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
-import signal
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
 from gateway.access.commands import audit, key_app, user_app
 from gateway.errors import GatewayError
+from ledger.parent import die_with_parent
 
 app = typer.Typer(no_args_is_help=True, help="Run and look after a campus gateway.")
 config_app = typer.Typer(no_args_is_help=True, help="Work on gateway.toml.")
@@ -27,7 +25,6 @@ Config = Annotated[Path, typer.Option("--config", help="The TOML file.", show_de
 WithParent = Annotated[
     bool, typer.Option("--exit-with-parent", help="End when the process that started this one ends.")
 ]
-_PR_SET_PDEATHSIG: Final = 1
 
 
 @app.command()
@@ -37,7 +34,8 @@ def run(config: Config, exit_with_parent: WithParent = False) -> None:
     from gateway.run import run as run_gateway  # noqa: PLC0415
     from gateway.settings import load_gateway  # noqa: PLC0415
 
-    _tie_to_parent(exit_with_parent)
+    if exit_with_parent:
+        die_with_parent()
     settings = load_gateway(config)
     logs.configure(settings.log)
     run_to_end(run_gateway(settings))
@@ -49,7 +47,8 @@ def bid(config: Config, exit_with_parent: WithParent = False) -> None:
     from gateway.bidding.run import run as run_agents  # noqa: PLC0415
     from gateway.settings import load_bidding  # noqa: PLC0415
 
-    _tie_to_parent(exit_with_parent)
+    if exit_with_parent:
+        die_with_parent()
     run_to_end(run_agents(load_bidding(config)))
 
 
@@ -200,13 +199,3 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for error in group.exceptions:
         found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
-
-
-def _tie_to_parent(is_wanted: bool) -> None:
-    """Have the kernel send SIGTERM to this process when its parent ends (prctl(2))."""
-    if not is_wanted:
-        return
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
-        raise GatewayError(f"--exit-with-parent does not work here: {os.strerror(ctypes.get_errno())}")
-    if os.getppid() == 1:
-        raise GatewayError("--exit-with-parent: the parent has ended already")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
-import os
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -26,16 +24,11 @@ from ledger.logs import LogLevels
 from ledger.node import settings as node_settings
 from ledger.node.service import Node
 from ledger.node.settings import NodeSettings
+from ledger.parent import die_with_parent
 
-_PR_SET_PDEATHSIG: Final = 1
-_INIT: Final = 1
 SWITCH_INTERVAL_S: Final = 0.001
 
 log = structlog.get_logger("process")
-
-
-class ParentEndedError(LedgerError):
-    """The process with which this one was to end is gone already, or its end cannot be noticed."""
 
 
 def run(config: Path, *, exit_with_parent: bool = False, log_levels: LogLevels | None = None) -> None:
@@ -120,19 +113,3 @@ def spare_the_collector() -> None:
 def _let_the_loop_in() -> None:
     """Have a thread that executes a block give way to the event loop sooner: by default each turn costs it 5 ms."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent's thread that started this process ends.
-
-    Raises ParentEndedError where the kernel cannot, or where the parent ended before: process 1 then has this one, or
-    it changed hands meanwhile. An orphan that another subreaper took in before this call is not noticed.
-    """
-    parent = os.getppid()
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM) != 0:
-        raise ParentEndedError(f"--exit-with-parent does not work here: {os.strerror(ctypes.get_errno())}")
-    if parent == _INIT or os.getppid() != parent:
-        raise ParentEndedError(
-            "--exit-with-parent: the process that started this one has ended already; where that is process 1, which"
-            " ends last, leave the option out"
-        )

@@ -16,8 +16,8 @@ from ledger.api.readonly import ReadOnlySource
 from ledger.api.sockets import bind
 from ledger.node import settings as node_settings
 from ledger.node.addresses import Address, split_address
-from ledger.node.process import die_with_parent
 from ledger.node.settings import NodeSettings, SettingsError
+from ledger.parent import die_with_parent
 
 log = structlog.get_logger("reader")
 

@@ -105,22 +105,6 @@ def test_a_node_ends_with_the_process_that_started_it(network: Network) -> None:
     asyncio.run(until(lambda: has_ended(child), "the orphan ends", 5))
 
 
-def test_a_node_whose_parent_ended_before_it_could_ask_ends_too() -> None:
-    orphan = (
-        "import os, sys, time\n"
-        "from ledger.node import process\n"
-        "while os.getppid() == int(sys.argv[1]): time.sleep(0.01)\n"
-        "process._INIT = os.getppid()  # in a session with a reaper of its own it is not process 1\n"
-        "try: process.die_with_parent()\n"
-        "except process.ParentEndedError: print('ends')\n"
-    )
-    parent = "import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
-    ended = subprocess.run(
-        [sys.executable, "-c", parent, orphan], capture_output=True, text=True, timeout=EXIT_TIMEOUT_S, check=True
-    )
-    assert ended.stdout == "ends\n", ended.stderr
-
-
 async def has_ended(process_id: int) -> bool:
     """Tell whether a process is gone, or dead and waiting for init to notice."""
     try:
