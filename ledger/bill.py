@@ -48,8 +48,8 @@ class Format(StrEnum):
 class Bill:
     """An account's settlement lines and then its fees, first to last each; amounts are aAIP.
 
-    `net_aaip` is what the account gained. A line's `proof` is text for a settlement, bytes for the receipt of a fee,
-    None for a fee that has none. Without `has_all_fees` the node had given up what tells some of the span's fees.
+    `net_aaip` is what the account gained. A line's `proof` is text for a settlement, bytes for a fee. Without
+    `has_all_fees` the node had given up what tells some of the span's fees.
     """
 
     account: str
@@ -75,7 +75,7 @@ def bill(
 
     The proof (base64 in CSV, for fees in JSON too) is the file that `campusgrid verify` checks off-line; a line whose
     proof does not open to it is refused. Amounts are aAIP (10^-18 AIP), exact. A fee stands with the epoch in which it
-    was paid; that of an order which rolled over is no transaction's, so that its block's height stands for a proof.
+    was paid; that of an order which rolled over is no transaction's, but its block's.
 
         campusgrid bill 00000000000000a1 --from 2026-11-01 --to 2026-11-30 --url http://127.0.0.1:9933
 
@@ -108,7 +108,7 @@ def write_csv(made: Bill) -> str:
     writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     for line in made.lines:
-        proof = line["proof"].encode() if isinstance(line["proof"], str) else line["proof"] or b""
+        proof = line["proof"].encode() if isinstance(line["proof"], str) else line["proof"]
         writer.writerow(line | {"proof": _base64(proof)})
     writer.writerow({"epoch": "total"} | made.totals())
     return stream.getvalue()
@@ -167,7 +167,7 @@ async def _read_bill(url: str, user: str, first: str, last: str, key: Path | Non
         fees = await read_fees(client, user, start * epoch_s * 1000, (end + 1) * epoch_s * 1000)
         _require_each_once(fees.known)
         billed = [_bill_line(line, epoch_s, await _fetch_proof(client, line, which)) for line, which in lines]
-        billed += [_fee_line(fee, epoch_s, await _fetch_receipt(client, fee)) for fee in fees.known]
+        billed += [_fee_line(fee, epoch_s, await _fetch_fee_proof(client, fee)) for fee in fees.known]
     return Bill(user, start, end, tuple(billed), fees.are_all)
 
 
@@ -196,22 +196,25 @@ async def _fetch_proof(client: Any, line: Any, which: int) -> str:
 
 def _require_each_once(fees: Iterable[Fee]) -> None:
     """Raise BillError where a fee stands twice: both lines would have a proof that holds."""
-    billed = [(fee.transaction, fee.kind) for fee in fees if fee.transaction is not None]
+    billed = [(fee.transaction or fee.order, fee.kind) for fee in fees]
     if len(set(billed)) < len(billed):
-        raise BillError("the node bills the fee of one transaction twice; ask another node")
+        raise BillError("the node bills one fee twice; ask another node")
 
 
-async def _fetch_receipt(client: Any, fee: Fee) -> bytes | None:
-    """Return the proof of the receipt that says *fee*, None where a block took it by itself."""
+async def _fetch_fee_proof(client: Any, fee: Fee) -> bytes:
+    """Return the proof that says *fee*: of its transaction's receipt, or of what the block took by itself."""
     from ledger import receipt_proof, records  # noqa: PLC0415 - as above
 
-    if fee.transaction is None:
-        return None
     transaction = fee.transaction
-    raw = await _wait_for(lambda: client.transaction_proof(transaction))
-    opened = receipt_proof.parse(raw)
-    if not fee.stands_in(records.decode_receipt(opened.record), opened.events):
-        raise BillError(f"the proof of transaction {transaction.hex()} does not say its {fee.kind}; ask another node")
+    if transaction is None:
+        raw = await _wait_for(lambda: client.fee_proof(fee.height, bytes.fromhex(fee.order)))
+        is_told = fee.is_told_by(records.decode_fee(receipt_proof.parse(raw).record))
+    else:
+        raw = await _wait_for(lambda: client.transaction_proof(transaction))
+        opened = receipt_proof.parse(raw)
+        is_told = fee.stands_in(records.decode_receipt(opened.record), opened.events)
+    if not is_told:
+        raise BillError(f"the proof of the {fee.kind} in block {fee.height} does not say it; ask another node")
     return raw
 
 
@@ -229,7 +232,7 @@ async def _wait_for(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
             await asyncio.sleep(0.5)
 
 
-def _fee_line(fee: Fee, epoch_s: int, proof: bytes | None) -> dict[str, Any]:
+def _fee_line(fee: Fee, epoch_s: int, proof: bytes) -> dict[str, Any]:
     made = {
         "kind": fee.kind,
         "epoch": fee.time_ms // 1000 // epoch_s,

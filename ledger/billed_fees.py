@@ -1,9 +1,9 @@
-"""The fees on a bill: what an account paid for orders and calls in a span of time, each with its receipt's proof.
+"""The fees on a bill: what an account paid for orders and calls in a span of time, each with its proof.
 
-A fee belongs to the epoch in which it was paid, so that bills of spans that follow each other hold each one once. The
-fee of an order that rolled over was taken by the block itself: no receipt of a transaction says so, the block's events
-do, and its line names the block and has no proof. A node that has given up the span's first blocks, or their events,
-does not know all of its fees; that is said, and what it knows is returned.
+A fee belongs to the epoch in which it was paid, so that bills of spans that follow each other hold each one once. It
+stands in its transaction's receipt; that of an order which rolled over, in the log by itself, for the block took it. A
+node that has given up the span's first blocks, or their events, does not know all of its fees; that is said, and what
+it knows is returned.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ledger import cbor
-from ledger.records import ReceiptRecord
+from ledger.records import FeeRecord, ReceiptRecord
 
 PAGE: Final = 1_000
 _AMOUNTS: Final = {
@@ -27,7 +27,10 @@ _GONE: Final = ("pruned", "unknown_block")
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """A fee as an event tells it; `transaction` is None for an order that rolled over, `meter` empty for a call."""
+    """A fee as an event tells it; `meter` and `order` are empty for a call.
+
+    `transaction` is None for an order that rolled over.
+    """
 
     kind: str
     account: str
@@ -35,6 +38,7 @@ class Fee:
     height: int
     transaction: bytes | None
     meter: str
+    order: str
     fee_aaip: int
 
     def stands_in(self, record: ReceiptRecord, events: bytes) -> bool:
@@ -47,10 +51,16 @@ class Fee:
         for module, name, pairs in cbor.decode(events):
             kind, amount = _AMOUNTS.get((module, name), ("", ""))
             values = dict(pairs)
-            told = kind, values.get("account", b"").hex(), values.get("meter", b"").hex(), values.get(amount)
-            if told == (self.kind, self.account, self.meter, self.fee_aaip):
+            named = (values.get(name, b"").hex() for name in ("account", "meter", "order"))
+            if (kind, *named, values.get(amount)) == (self.kind, self.account, self.meter, self.order, self.fee_aaip):
                 return True
         return False
+
+    def is_told_by(self, record: FeeRecord) -> bool:
+        """Tell whether *record* says just this fee."""
+        named = (record.account.hex(), record.meter.hex(), record.order.hex())
+        told = (*named, record.height, record.fee_aaip)
+        return told == (self.account, self.meter, self.order, self.height, self.fee_aaip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +92,9 @@ async def read_fees(client: Any, account: str, first_ms: int, end_ms: int) -> Fe
             told = _read_amount(event, account) if event.height < end else None
             if told is not None:
                 kind, amount = told
-                meter = event.values.get("meter", "")
+                meter, order = (event.values.get(name, "") for name in ("meter", "order"))
                 time_ms = await time_of(event.height) or first_ms
-                fees.append(Fee(kind, account, time_ms, event.height, event.transaction, meter, amount))
+                fees.append(Fee(kind, account, time_ms, event.height, event.transaction, meter, order, amount))
         if page.next == at:
             break
         at = page.next

@@ -1,9 +1,12 @@
 """Proof that a transaction is final, with what it did: its receipt's leaf, opened, and the way to a checkpoint.
 
+A fee that a block took by itself, of an order that rolled over, is proven in the same form.
+
     [1, salt, record, events, index, [path …], checkpoint note]        CBOR, one canonical encoding
 
-`record` is the encoded `ledger.records.ReceiptRecord`, `events` what it commits to by their hash. Whoever reports to
-the ledger checks it before taking a node's word; what convinces a third party is the settlement proof (`ledger.proof`).
+`record` is the encoded `ledger.records.ReceiptRecord`, `events` what it commits to by their hash; or a `FeeRecord`, and
+`events` are empty. Whoever reports to the ledger checks it before taking a node's word; what convinces a third party is
+the settlement proof (`ledger.proof`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from ledger.checkpoint import Checkpoint, SignatureLine, VerifierKey
 from ledger.errors import MalformedError
 from ledger.policy import Policy
 from ledger.proof import ProofRefusedError, check_cosigned
-from ledger.records import ReceiptRecord, RecordKind
+from ledger.records import FeeRecord, ReceiptRecord, RecordKind
 
 MAX_PROOF_BYTES: Final = 4 * 2**20
 _VERSION: Final = 1
@@ -85,11 +88,31 @@ def verify(
         raise ProofRefusedError("transaction: the receipt is another one's")
     if hashlib.sha256(proof.events).digest() != record.effects_hash:
         raise ProofRefusedError("events: they are not those that the receipt commits to")
+    _check_logged(proof, RecordKind.RECEIPT, verifiers, demanded)
+    return ProvenReceipt(record, events)
+
+
+def verify_fee(data: bytes, verifiers: Sequence[VerifierKey], demanded: Policy | None = None) -> FeeRecord:
+    """Return the fee that *data* proves, as `verify` does what a transaction did; raises ProofRefusedError."""
+    try:
+        proof = parse(data)
+        fee = records.decode_fee(proof.record)
+    except MalformedError as error:
+        raise ProofRefusedError(f"format: {error}") from error
+    if proof.events:
+        raise ProofRefusedError("events: a fee's proof has none")
+    _check_logged(proof, RecordKind.FEE, verifiers, demanded)
+    return fee
+
+
+def _check_logged(
+    proof: ReceiptProof, kind: RecordKind, verifiers: Sequence[VerifierKey], demanded: Policy | None
+) -> None:
+    """Require that the log, as a quorum cosigned it, has the record as a leaf of its *kind*."""
     check_cosigned(proof.checkpoint, proof.signatures, verifiers, demanded)
-    leaf = merkle.leaf_hash(records.leaf_of(RecordKind.RECEIPT, proof.record, proof.salt))
+    leaf = merkle.leaf_hash(records.leaf_of(kind, proof.record, proof.salt))
     if merkle.root_from_path(leaf, proof.index, proof.checkpoint.size, proof.path) != proof.checkpoint.root:
         raise ProofRefusedError("inclusion: the receipt is not at this place of the log that the checkpoint covers")
-    return ProvenReceipt(record, events)
 
 
 def _decode_events(data: bytes) -> tuple[tuple[str, str, dict[str, Any]], ...]:

@@ -25,6 +25,7 @@ class RecordKind(IntEnum):
     RECEIPT = 1
     CLEARING = 2
     SETTLEMENT_LINE = 3
+    FEE = 4
     HEADER = 5
 
 
@@ -104,11 +105,27 @@ class SettlementLine:
     flags: int
 
 
-Record = ReceiptRecord | ClearingRecord | SettlementLine
+@dataclass(frozen=True, slots=True)
+class FeeRecord:
+    """The fee of an order that rolled over, which block `height` took by itself; any other stands in a receipt.
+
+    `order` is the one that was entered, for `meter` and delivery in `epoch`.
+    """
+
+    account: bytes
+    height: int
+    order: bytes
+    meter: bytes
+    epoch: int
+    fee_aaip: int
+
+
+Record = ReceiptRecord | ClearingRecord | SettlementLine | FeeRecord
 _KINDS: Final[dict[type[Record], RecordKind]] = {
     ReceiptRecord: RecordKind.RECEIPT,
     ClearingRecord: RecordKind.CLEARING,
     SettlementLine: RecordKind.SETTLEMENT_LINE,
+    FeeRecord: RecordKind.FEE,
 }
 _VALUES: Final[dict[type[Record], attrgetter[tuple[cbor.Value, ...]]]] = {
     kind: attrgetter(*(field.name for field in fields(kind))) for kind in _KINDS
@@ -158,6 +175,19 @@ def decode_receipt(data: bytes) -> ReceiptRecord:
     if any(type(value) is not int or value < 0 for value in (height, index, code)):
         raise MalformedError("a receipt's height, index and code are integers from 0")
     return ReceiptRecord(transaction_id, height, index, code, effects_hash)
+
+
+def decode_fee(data: bytes) -> FeeRecord:
+    """Return the fee that *data* canonically encodes; raises MalformedError."""
+    values = cbor.decode(data)
+    if type(values) is not list or len(values) != 7 or not _is_kind(values[0], RecordKind.FEE):
+        raise MalformedError("the record is not a fee")
+    fee = FeeRecord(*values[1:])
+    if any(type(value) is not bytes or len(value) != 8 for value in (fee.account, fee.order, fee.meter)):
+        raise MalformedError("a fee's account, order and meter have 8 bytes")
+    if any(type(value) is not int or value < 0 for value in (fee.height, fee.epoch, fee.fee_aaip)):
+        raise MalformedError("a fee's height, epoch and amount are integers from 0")
+    return fee
 
 
 def _is_kind(value: cbor.Value, kind: RecordKind) -> bool:

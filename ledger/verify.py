@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from ledger import checkpoint, policy, proof, reading, receipt_proof, trust
+from ledger import checkpoint, policy, proof, reading, receipt_proof, records, trust
 from ledger.checkpoint import VerifierKey
 from ledger.errors import LedgerError, MalformedError
 from ledger.policy import Policy
@@ -19,6 +19,8 @@ _OTHER_ERA: Final = (
     ". If the authorities changed since the chain began, say how: `--genesis` with `--handovers FILE`, which any node's"
     " /v1/handovers gives"
 )
+_Check = Callable[[bytes, Sequence[VerifierKey], Policy | None], tuple[str, dict[str, Any]]]
+"""Returns what a proof says, as text and as JSON; raises ProofRefusedError."""
 
 
 class UnreadableFileError(LedgerError):
@@ -26,7 +28,7 @@ class UnreadableFileError(LedgerError):
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The proof of a settlement line, or of a transaction.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The proof of a settlement line, transaction or fee.")],
     authorities: Annotated[
         Path | None, typer.Option(metavar="KEYS", help="The authorities' C2SP verifier keys, one a line.")
     ] = None,
@@ -64,15 +66,30 @@ def verify(
     try:
         verifiers = _read_keys(authorities) if authorities else _keys_of_era(data, genesis, handovers)
         asked = _read_policy(demanded) if demanded else None
-        shown = _verify_line(data, verifiers, asked) if _is_line(data) else _verify_receipt(data, verifiers, asked)
+        shown = _find_check(data)(data, verifiers, asked)
     except proof.ProofRefusedError as error:
         is_other_era = isinstance(error, proof.NotCosignedError) and handovers is None
         raise proof.ProofRefusedError(f"{file} is refused: {error}{_OTHER_ERA if is_other_era else ''}") from error
     typer.echo(json.dumps(shown[1]) if as_json else shown[0])
 
 
+def _find_check(data: bytes) -> _Check:
+    """Return what checks a proof of the kind that *data* seems to be."""
+    if _is_line(data):
+        return _verify_line
+    return _verify_fee if _is_fee(data) else _verify_receipt
+
+
+def _is_fee(data: bytes) -> bool:
+    try:
+        records.decode_fee(receipt_proof.parse(data).record)
+    except MalformedError:
+        return False
+    return True
+
+
 def _is_line(data: bytes) -> bool:
-    """Tell a settlement line's proof, which is text, from a receipt's, which is a CBOR array of seven."""
+    """Tell a settlement line's proof, which is text, from a receipt's or fee's, which is a CBOR array of seven."""
     return not data.startswith(b"\x87")
 
 
@@ -97,6 +114,14 @@ def _verify_receipt(
         "events": events,
     }
     return "\n".join([text, f"  events    {', '.join(events) or 'none'}"]), shown
+
+
+def _verify_fee(data: bytes, verifiers: Sequence[VerifierKey], demanded: Policy | None) -> tuple[str, dict[str, Any]]:
+    fee = receipt_proof.verify_fee(data, verifiers, demanded)
+    text = f"verified: account {fee.account.hex()} paid {fee.fee_aaip} aAIP in block {fee.height}"
+    order = f"  order     {fee.order.hex()} rolled over to epoch {fee.epoch}, meter {fee.meter.hex()}"
+    values = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(fee).items()}
+    return f"{text}\n{order}", {"verified": True, "fee": values}
 
 
 def _keys_of_era(data: bytes, genesis: Path | None, handovers: Path | None) -> list[VerifierKey]:

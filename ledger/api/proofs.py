@@ -1,4 +1,4 @@
-"""Proofs from the store: a settlement line's or a receipt's opening, its path, and the checkpoint that covers it."""
+"""Proofs from the store: what opens a settlement line, receipt or fee, its path, the checkpoint that covers it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fastapi.responses import PlainTextResponse, Response
 from ledger import block, checkpoint, keys, merkle, records, tiles, transaction
 from ledger.api import access
 from ledger.api.access import Viewer, find_viewer
-from ledger.api.parameters import CborResponse, EpochNumber, Hash, Id
+from ledger.api.parameters import CborResponse, EpochNumber, Hash, Height, Id
 from ledger.api.problems import ProblemError, not_found, pruned
 from ledger.api.source import Source
 from ledger.modules import meters
 from ledger.node.signers.cosigning import Provable
 from ledger.node.storage.pruned_rows import Kept
-from ledger.node.storage.store import Store, TransactionResult
+from ledger.node.storage.store import Leaf, Store, TransactionResult
 from ledger.proof import Opening, Proof
 from ledger.receipt_proof import ReceiptProof
 
@@ -30,7 +30,7 @@ Witnesses = Annotated[bool, Query(description="On a checkpoint that outside witn
 
 @dataclass(frozen=True, slots=True)
 class NoSuchLine:
-    """The ledger holds no such settlement line, or no such transaction."""
+    """The ledger holds no such settlement line, transaction or fee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +71,30 @@ def prove_receipt(
 ) -> bytes | NoSuchLine | NotProvable:
     """Return the proof of a transaction's receipt; *log_key* signs as whoever serves it."""
     result = store.result(transaction_id)
-    found = result and store.receipt_leaf(result)
-    if result is None or not found:
+    if result is None:
+        return NoSuchLine()
+    return _prove_record(store, store.receipt_leaf(result), result.events, provable, log_key)
+
+
+def prove_fee(
+    store: Store, height: int, order: bytes, provable: Provable | None, log_key: keys.PrivateKey
+) -> bytes | NoSuchLine | NotProvable:
+    """Return the proof of the fee that block *height* took for *order* as it rolled over."""
+    return _prove_record(store, store.fee_leaf(height, order), b"", provable, log_key)
+
+
+def _prove_record(
+    store: Store, found: tuple[int, Leaf] | None, events: bytes, provable: Provable | None, log_key: keys.PrivateKey
+) -> bytes | NoSuchLine | NotProvable:
+    """Return the proof of the record whose place and leaf were *found*, with the *events* that it commits to."""
+    if not found:
         return NoSuchLine()
     place, leaf = found
     if provable is None or place >= provable.checkpoint.size or leaf.record is None or leaf.salt is None:
         return NotProvable()
     path = merkle.inclusion_path(place, provable.checkpoint.size, tiles.hashes_in(store.tree_hashes))
     signatures = (checkpoint.sign_as_log(provable.checkpoint, log_key), *provable.lines)
-    return ReceiptProof(leaf.salt, leaf.record, result.events, place, path, provable.checkpoint, signatures).encode()
+    return ReceiptProof(leaf.salt, leaf.record, events, place, path, provable.checkpoint, signatures).encode()
 
 
 def routes(source: Source) -> APIRouter:
@@ -103,11 +118,8 @@ def routes(source: Source) -> APIRouter:
         found = await source.disk.read(
             lambda store: prove(store, epoch, wanted, which, by_thumbprint, provable, log_key)
         )
-        if isinstance(found, bytes):
-            return PlainTextResponse(found)
-        if isinstance(found, NotProvable):
-            text = f"the line of epoch {epoch} is final but not provable yet; ask again in a few seconds"
-            raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        if not isinstance(found, NoSuchLine):
+            return _answer(found, f"the line of epoch {epoch}", PlainTextResponse)
         await _refuse_pruned(source, epoch)
         raise not_found("unknown_line", f"there is no line {which} of epoch {epoch} and meter {meter}")
 
@@ -117,12 +129,21 @@ def routes(source: Source) -> APIRouter:
         provable = _choose(source, witnesses=witnesses)
         await _require_sender(source, request, wanted)
         found = await source.disk.read(lambda store: prove_receipt(store, wanted, provable, log_key))
-        if isinstance(found, bytes):
-            return CborResponse(found)
-        if isinstance(found, NotProvable):
-            text = f"transaction {transaction_id} is final but not provable yet; ask again in a few seconds"
-            raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+        if not isinstance(found, NoSuchLine):
+            return _answer(found, f"transaction {transaction_id}")
         raise not_found("unknown_transaction", f"no block holds transaction {transaction_id}")
+
+    @router.get("/proofs/fees/{height}/{order}", response_class=CborResponse)
+    async def read_fee_proof(height: Height, order: Id, witnesses: Witnesses = False) -> Response:
+        """Who paid is no secret: the block's events say so to everybody."""
+        provable, log_key = _choose(source, witnesses=witnesses), source.log_key
+        found = await source.disk.read(lambda store: prove_fee(store, height, bytes.fromhex(order), provable, log_key))
+        if not isinstance(found, NoSuchLine):
+            return _answer(found, f"the fee of order {order}")
+        gone = await source.disk.read(lambda store: store.pruned(Kept.INDEX))
+        if height <= gone:
+            raise pruned(f"this node has fees of blocks from {gone + 1} on; ask another for those of block {height}")
+        raise not_found("unknown_fee", f"block {height} took no fee for order {order} by itself")
 
     return router
 
@@ -135,6 +156,14 @@ def _choose(source: Source, *, witnesses: bool) -> Provable | None:
         text = "no witness has cosigned a checkpoint of this node: ask without `witnesses`, or another node"
         raise ProblemError(HTTPStatus.CONFLICT, "not_witnessed", text)
     return source.witnessed
+
+
+def _answer(found: bytes | NotProvable, what: str, form: type[Response] = CborResponse) -> Response:
+    """Return the proof of *what*; raises ProblemError (409) where it is not provable yet."""
+    if isinstance(found, NotProvable):
+        text = f"{what} is final but not provable yet; ask again in a few seconds"
+        raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
+    return form(found)
 
 
 async def _refuse_pruned(source: Source, epoch: int) -> None:

@@ -264,6 +264,11 @@ class LedgerClient(Nodes):
         path = f"/v1/proofs/transactions/{transaction_id.hex()}"
         return (await self.request("GET", path, params=_witnessed(witnesses))).content
 
+    async def fee_proof(self, height: int, order: bytes, *, witnesses: bool = False) -> bytes:
+        """Return the proof of the fee that block *height* took for *order* as it rolled over, as `proof` does."""
+        path = f"/v1/proofs/fees/{height}/{order.hex()}"
+        return (await self.request("GET", path, params=_witnessed(witnesses))).content
+
 
 class AccountClient:
     """Signs and submits one account's calls, with nonces that are right under concurrent calls and after refusals."""

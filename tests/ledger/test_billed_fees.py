@@ -14,10 +14,12 @@ from ledger import billed_fees, cbor
 from ledger.api.resources import Problem
 from ledger.bill import BillError, _require_each_once
 from ledger.billed_fees import Fee, Fees, read_fees
-from ledger.records import ReceiptRecord
+from ledger.records import FeeRecord, ReceiptRecord
 from ledger.remote.nodes import RefusedError
 
-USER, OTHER, METER = "aa" * 8, "bb" * 8, "ee" * 8
+USER, OTHER, METER, ORDER = "aa" * 8, "bb" * 8, "ee" * 8, "dd" * 8
+
+CHANGES: list[dict[str, Any]] = [{"fee_aaip": 6}, {"account": OTHER}, {"meter": ""}, {"order": METER}]
 
 
 @dataclass
@@ -57,7 +59,8 @@ class Answers:
 
 
 def order(height: int, account: str = USER, fee: int = 5, transaction: bytes | None = b"t") -> Any:
-    return height, transaction, "market", "order_created", {"account": account, "meter": METER, "fee_aaip": str(fee)}
+    values = {"account": account, "meter": METER, "order": ORDER, "fee_aaip": str(fee)}
+    return height, transaction, "market", "order_created", values
 
 
 @pytest.mark.parametrize("page", [1, 2, 1000])
@@ -68,9 +71,9 @@ def test_fees_of_the_account_and_span_are_found_once(page: int, monkeypatch: pyt
     said = [order(2), order(4), order(5, OTHER), order(5, fee=0), moved, call, order(7, transaction=None), order(8)]
     fees = asyncio.run(read_fees(Answers(9, said), USER, 3500, 8000))
     known = (
-        Fee("order fee", USER, 4000, 4, b"t", METER, 5),
-        Fee("call fee", USER, 6000, 6, b"c", "", 3),
-        Fee("order fee", USER, 7000, 7, None, METER, 5),
+        Fee("order fee", USER, 4000, 4, b"t", METER, ORDER, 5),
+        Fee("call fee", USER, 6000, 6, b"c", "", "", 3),
+        Fee("order fee", USER, 7000, 7, None, METER, ORDER, 5),
     )
     assert fees == Fees(known, are_all=True)
 
@@ -99,18 +102,29 @@ def test_an_order_of_before_fees_were_told_is_no_fee() -> None:
 
 
 def test_a_fee_stands_in_its_own_receipt_or_it_does_not() -> None:
-    values = [["account", bytes.fromhex(USER)], ["meter", bytes.fromhex(METER)], ["fee_aaip", 5]]
+    named = [("account", USER), ("meter", METER), ("order", ORDER)]
+    values = [*([name, bytes.fromhex(value)] for name, value in named), ["fee_aaip", 5]]
     events = cbor.encode([["market", "order_created", values], ["money", "transferred", []]])
     record = ReceiptRecord(b"t", 1, 0, 0, hashlib.sha256(events).digest())
-    fee = Fee("order fee", USER, 0, 1, b"t", METER, 5)
+    fee = Fee("order fee", USER, 0, 1, b"t", METER, ORDER, 5)
     assert fee.stands_in(record, events)
-    for change in ({"fee_aaip": 6}, {"account": OTHER}, {"meter": ""}, {"transaction": b"u"}, {"kind": "call fee"}):
+    for change in (*CHANGES, {"transaction": b"u"}, {"kind": "call fee"}):
         assert not replace(fee, **change).stands_in(record, events), change
     assert not fee.stands_in(replace(record, effects_hash=bytes(32)), events)
 
 
+def test_a_fee_that_a_block_took_is_told_by_its_record_or_it_is_not() -> None:
+    fee = Fee("order fee", USER, 0, 7, None, METER, ORDER, 5)
+    record = FeeRecord(bytes.fromhex(USER), 7, bytes.fromhex(ORDER), bytes.fromhex(METER), 2_000_000, 5)
+    assert fee.is_told_by(record)
+    for change in (*CHANGES, {"height": 8}):
+        assert not replace(fee, **change).is_told_by(record), change
+
+
 def test_a_fee_that_is_billed_twice_is_refused() -> None:
-    fee = Fee("order fee", USER, 0, 1, b"t", METER, 5)
-    _require_each_once([fee, replace(fee, kind="call fee"), replace(fee, transaction=None)])
-    with pytest.raises(BillError, match="twice"):
-        _require_each_once([fee, replace(fee, height=2)])
+    fee = Fee("order fee", USER, 0, 1, b"t", METER, ORDER, 5)
+    rolled = replace(fee, transaction=None)
+    _require_each_once([fee, replace(fee, kind="call fee"), rolled, replace(rolled, order="cc" * 8)])
+    for one in (fee, rolled):
+        with pytest.raises(BillError, match="twice"):
+            _require_each_once([one, replace(one, height=2)])

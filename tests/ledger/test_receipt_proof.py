@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from ledger import cbor, merkle, receipt_proof, records
-from ledger.checkpoint import cosign, cosigner_name, sign_as_log, verifier_keys
+from ledger.checkpoint import VerifierKey, cosign, cosigner_name, sign_as_log, verifier_keys
 from ledger.proof import ProofRefusedError
 from ledger.receipt_proof import ReceiptProof
 from tests.ledger import proof_kit
@@ -17,10 +17,21 @@ TRANSACTION = hashlib.sha256(b"transaction").digest()
 EVENTS = cbor.encode([["market", "reading", [["meter", b"m" * 8], ["code", 0]]]])
 
 
-def make(signers: tuple[int, ...] = (0, 1, 3), witnesses: tuple[str, ...] = ()) -> bytes:
-    """Return the proof of the third of seven leaves, cosigned by the authorities at *signers* and *witnesses*."""
-    record = records.encode(records.ReceiptRecord(TRANSACTION, 9, 2, 0, hashlib.sha256(EVENTS).digest()))
-    leaf = records.leaf_of(records.RecordKind.RECEIPT, record, b"s" * 32)
+RECEIPT = records.ReceiptRecord(TRANSACTION, 9, 2, 0, hashlib.sha256(EVENTS).digest())
+FEE = records.FeeRecord(b"a" * 8, 9, b"o" * 8, b"m" * 8, 2_000_000, 5)
+
+
+def make(
+    signers: tuple[int, ...] = (0, 1, 3),
+    witnesses: tuple[str, ...] = (),
+    said: records.Record = RECEIPT,
+    events: bytes = EVENTS,
+) -> bytes:
+    """Return the proof of the third of seven leaves, cosigned by the authorities at *signers* and *witnesses*.
+
+    The leaf has *said*.
+    """
+    record, leaf = records.encode(said), records.leaf(said, b"s" * 32)
     others = tuple(hashlib.sha256(bytes([place])).digest() for place in range(6))
     leaves = (*others[:2], leaf, *others[2:])
     kit = ProofKit(authority_set(), None, None, leaves, 2)  # type: ignore[arg-type]
@@ -32,7 +43,7 @@ def make(signers: tuple[int, ...] = (0, 1, 3), witnesses: tuple[str, ...] = ()) 
     ]
     lines = [lines[place] for place in signers]
     signatures = (sign_as_log(kit.covered(), private_key("PEA log")), *lines, *kit.witnessed(*witnesses))
-    return ReceiptProof(b"s" * 32, record, EVENTS, 2, path, kit.covered(), signatures).encode()
+    return ReceiptProof(b"s" * 32, record, events, 2, path, kit.covered(), signatures).encode()
 
 
 VERIFIERS = verifier_keys(authority_set(), f"campusgrid/{CHAIN_ID.hex()}")
@@ -65,6 +76,28 @@ def test_a_proof_with_any_byte_changed_is_refused() -> None:
     for cut in range(len(good)):
         with pytest.raises(ProofRefusedError):
             receipt_proof.verify(good[:cut], TRANSACTION, VERIFIERS)
+
+
+def test_a_fee_that_a_block_took_is_proven_as_it_is_and_with_no_byte_changed() -> None:
+    good = make(said=FEE, events=b"")
+    assert receipt_proof.verify_fee(good, VERIFIERS) == FEE
+    for place in range(len(good)):
+        for flip in (1, 0x80):
+            changed = good[:place] + bytes([good[place] ^ flip]) + good[place + 1 :]
+            with pytest.raises(ProofRefusedError):
+                receipt_proof.verify_fee(changed, VERIFIERS)
+
+
+def test_a_receipt_passes_for_no_fee_a_fee_for_no_receipt_and_a_fee_has_no_events() -> None:
+    for data, check in ((make(), receipt_proof.verify_fee), (make(said=FEE, events=b""), verify_receipt)):
+        with pytest.raises(ProofRefusedError, match="format"):
+            check(data, VERIFIERS)
+    with pytest.raises(ProofRefusedError, match="events"):
+        receipt_proof.verify_fee(make(said=FEE), VERIFIERS)
+
+
+def verify_receipt(data: bytes, verifiers: list[VerifierKey]) -> object:
+    return receipt_proof.verify(data, None, verifiers)
 
 
 def test_true_is_no_version() -> None:

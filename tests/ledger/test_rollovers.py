@@ -9,6 +9,7 @@ from ledger.execution import Execution
 from ledger.modules import money
 from ledger.modules.market.tables import ORDERS, ROLLOVERS, OrderRow
 from ledger.modules.meters import epoch_key
+from ledger.records import FeeRecord
 from tests.ledger.chain_kit import EPOCH_S, START_EPOCH, Chain, make_chain
 from tests.ledger.reached_by_registry import make_agent
 
@@ -46,7 +47,10 @@ def test_the_rest_of_an_order_rolls_on_until_it_is_filled_or_its_last_epoch_is_o
     assert (rolled["order"], rolled["epoch"], rolled["quantity_wh"]) == (buy, E + 1, 600)
     (row,) = book(chain, E + 1)
     assert (row.id, row.side, row.quantity_wh, row.price_uaip_per_kwh) == (rolled["new_order"], "buy", 600, 3_000_000)
-    assert money.find(chain.state, chain.people["user1"].id).worth_aaip == before - FEE
+    user = chain.people["user1"].id
+    assert money.find(chain.state, user).worth_aaip == before - FEE
+    fees = [one.record for one in chain.executions[-1].records if isinstance(one.record, FeeRecord)]
+    assert fees == [FeeRecord(user, chain.state.header.height, row.id, chain.meters[1].id, E + 1, FEE)]
     chain.to_epoch(E + 1)
     assert [row.quantity_wh for row in book(chain, E + 2)] == [600]
     chain.to_epoch(E + 2)

@@ -14,6 +14,7 @@ from ledger.modules.market.orders import ORDER_ID_BYTES, Wish, enter
 from ledger.modules.market.tables import ORDER_PLACES, ORDERS, ROLLOVERS, UNCLEARED, OrderPlace, Rollover, take_on
 from ledger.modules.meters import epoch_key
 from ledger.modules.module import Context
+from ledger.records import FeeRecord
 
 _NOT_VERIFIED: Final = Refusal(Code.USER_NOT_VERIFIED, "the user may not trade")
 
@@ -52,8 +53,10 @@ def _enter_rest(context: Context, place: OrderPlace, wish: Wish, wanted: Rollove
         state.roll_back(mark)
         context.emit("market", "rollover_ended", order=order, code=int(refusal.code))
         return
-    new = identity[:ORDER_ID_BYTES]
+    new, fee_aaip = identity[:ORDER_ID_BYTES], context.parameters.order_fee_aaip
     entered = state.get(ORDER_PLACES, new)
     if wanted.until_epoch > wish.epoch and entered is not None:
         state.put(ROLLOVERS, epoch_key(wish.epoch) + entered.key[16:], replace(wanted, order=new))
+    if fee_aaip:
+        context.records.append(FeeRecord(place.key[8:16], context.height, new, wish.meter, wish.epoch, fee_aaip))
     context.emit("market", "rolled_over", order=order, new_order=new, epoch=wish.epoch, quantity_wh=wish.quantity_wh)

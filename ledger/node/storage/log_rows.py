@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ledger import tiles
+from ledger import records, tiles
 from ledger.errors import LedgerError
 from ledger.node.storage.block_rows import BlockRows, TransactionResult
+from ledger.records import RecordKind
 
 _LEAVES: Final = "SELECT hash FROM leaves WHERE ?1 = 0 AND place >= ?2 AND place < ?3 ORDER BY place"
 _SUBTREES: Final = "SELECT hash FROM subtrees WHERE level = ?1 AND place >= ?2 AND place < ?3 ORDER BY place"
@@ -99,6 +100,18 @@ class LogRows(BlockRows):
         """Return the leaves of an epoch's settlement lines, in log order."""
         query = "SELECT data, hash, record, salt FROM settlement_lines JOIN leaves USING (place) WHERE epoch = ?"
         return [Leaf(*row) for row in self._all(f"{query} ORDER BY place", (epoch,))]
+
+    def fee_leaf(self, height: int, order: bytes) -> tuple[int, Leaf] | None:
+        """Return place and leaf of the fee that block *height* took for *order* as it rolled over, or None."""
+        before, after = self.header(height - 1), self.header(height)
+        query = (
+            "SELECT place, data, hash, record, salt FROM leaves WHERE place >= ? AND place < ? AND record IS NOT NULL"
+        )
+        places = (before.log_size if before else 0, after.log_size if after else 0)
+        for place, *opened in self._all(query, places):
+            if records.kind_of(opened[2]) is RecordKind.FEE and records.decode_fee(opened[2]).order == order:
+                return place, Leaf(*opened)
+        return None
 
     def reading(self, hash_: bytes) -> bytes | None:
         """Return the envelope of the boundary reading with this hash, if a block carried it."""

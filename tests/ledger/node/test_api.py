@@ -55,6 +55,7 @@ async def client(running: Network) -> AsyncIterator[LedgerClient]:
         ("/v1/epochs?from=1", 422, "bad_request"),
         ("/v1/orders?account=1", 422, "bad_request"),
         ("/v1/proofs/settlements/1/ee000000000000ff", 404, "unknown_line"),
+        ("/v1/proofs/fees/1/00000000000000ff", 404, "unknown_fee"),
         ("/v1/anchors/1", 422, "bad_request"),
         ("/v1/nothing", 404, "not_found"),
     ],

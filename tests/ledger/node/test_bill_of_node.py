@@ -57,7 +57,10 @@ def boundaries(meter: bytes, first: int, last: int, export_wh: int, import_wh: i
 
 
 async def trade(network: Network) -> tuple[int, bytes, bytes]:
-    """Sell 1000 Wh at 3 AIP/kWh and buy 600 at 4; the seller delivers 500. Return the epoch and the orders' ids."""
+    """Sell 1000 Wh at 3 AIP/kWh and buy 600 at 4; the seller delivers 500, and rolls the rest of the sale over once.
+
+    Return the epoch and the orders' ids.
+    """
     async with network.client() as client:
         admin, seller, buyer = (network.account(client, account) for account in (ADMIN, USER, OTHER))
         base = int(time.time()) // EPOCH_S
@@ -79,7 +82,8 @@ async def trade(network: Network) -> tuple[int, bytes, bytes]:
         epoch = int(time.time()) // EPOCH_S + 3
         sold = await seller.call_and_wait("market", "create_sell_order", SELLER_METER, epoch, 3_000_000, 1000)
         bought = await buyer.call_and_wait("market", "create_buy_order", BUYER_METER, epoch, 4_000_000, 600)
-        assert (sold.code, bought.code) == (0, 0), (sold.text, bought.text)
+        rolls = await seller.call_and_wait("market", "roll_over", sold.id[:8], epoch + 1)
+        assert (sold.code, bought.code, rolls.code) == (0, 0, 0), (sold.text, bought.text, rolls.text)
         await until(lambda: is_in_phase(client, epoch, "cleared"), "the book is cleared", 40)
         await until(lambda: is_past(client, epoch), "the epoch is over", 40)
         for who, readings in (
@@ -100,8 +104,16 @@ async def is_past(client: LedgerClient, epoch: int) -> bool:
     return time.time() > (epoch + 1) * EPOCH_S + 1
 
 
+def check_verified(folder: Path, data: bytes, network: Network) -> None:
+    """Have `campusgrid verify` take a proof, with the authorities' keys as a node lists them."""
+    file, listed = folder / "proof", folder / "authorities.vkeys"
+    file.write_bytes(data)
+    listed.write_text("\n".join(asyncio.run(read_keys(network))))
+    assert run_campusgrid(["verify", str(file), "--authorities", str(listed)]) == 0
+
+
 def test_a_trade_is_explained_and_billed_with_proofs_that_hold(
-    market: Network, capsys: pytest.CaptureFixture[str]
+    market: Network, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     epoch, sold, bought = asyncio.run(trade(market))
     url = ["--url", market.urls[0]]
@@ -126,8 +138,13 @@ def test_a_trade_is_explained_and_billed_with_proofs_that_hold(
     verifiers = checkpoint.parse_keys("\n".join(asyncio.run(read_keys(market))))
     assert proof.verify(base64.b64decode(line["proof"]), verifiers).line.import_wh == 700
     assert run_campusgrid(["bill", USER.hex(), *span, *url, "--format", "json"]) == 0
-    (own,) = json.loads(capsys.readouterr().out)["lines"]
+    own, rolled = json.loads(capsys.readouterr().out)["lines"]
     assert (own["sold_wh"], own["delivered_wh"]) == (600, 500)
+    assert (rolled["kind"], rolled["epoch"], rolled["transaction"]) == ("order fee", epoch, None)
+    fee_of_block = receipt_proof.verify_fee(base64.b64decode(rolled["proof"]), verifiers)
+    assert (fee_of_block.account, fee_of_block.height, fee_of_block.epoch) == (USER, rolled["height"], epoch + 1)
+    check_verified(tmp_path, base64.b64decode(rolled["proof"]), market)
+    assert f"account {USER.hex()} paid {PARAMETERS.order_fee_aaip} aAIP" in capsys.readouterr().out
     assert proof.verify(own["proof"].encode(), verifiers).line.account == USER
 
     assert run_campusgrid(["bill", USER.hex(), "--from", str(epoch - 10), "--to", str(epoch - 1), *url]) == 0
