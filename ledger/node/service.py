@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from typing import Final
 
 import structlog
@@ -21,6 +19,7 @@ from ledger.errors import MalformedError
 from ledger.genesis import Genesis
 from ledger.market import clearing
 from ledger.node.admission import Admission, Admitted
+from ledger.node.answers import Answers
 from ledger.node.chain import Candidate, Chain, Ledger
 from ledger.node.driver import Driver
 from ledger.node.heads import Heads
@@ -29,13 +28,13 @@ from ledger.node.network import wire
 from ledger.node.network.conduct import Fault
 from ledger.node.network.peers import Peers
 from ledger.node.network.standing import Standing
-from ledger.node.network.sync import MAX_ANSWER_BYTES, WINDOW_BLOCKS, DecidedBlock
+from ledger.node.network.sync import DecidedBlock
 from ledger.node.network.wire import Frame, FrameType
 from ledger.node.parts import Parts
 from ledger.node.recovery import memory, resuming
 from ledger.node.recovery.memory import DATABASE
 from ledger.node.recovery.rejoining import Rejoining
-from ledger.node.reporting.results import MAX_RESULT_BYTES, Result, decode_result
+from ledger.node.reporting.results import decode_result
 from ledger.node.settings import NodeSettings, SettingsError
 from ledger.node.signers import identity as node_identity
 from ledger.node.signers.cosigning import Cosigning, decode_provable
@@ -106,10 +105,9 @@ class Node:
         disk.on_synced = self.observer.metrics.sync_seconds.observe
         self.witnessing = Witnessing(settings.witnesses, disk, lambda: self.cosigning.provable, lambda: self.log_key)
         self.room = Room(settings.data_dir)
+        self._answers = Answers(self._parts)
         self._pool = pool
         self._heard: dict[str, int] = {}
-        self._serving: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._turn = 0
 
     @classmethod
@@ -152,8 +150,7 @@ class Node:
     async def close(self) -> None:
         """Close links, threads and database; what was promised is on the disk already."""
         self.driver.close()
-        for task in self._tasks:
-            task.cancel()
+        self._answers.close()
         await self.peers.close()
         await self.snapshots.close()
         self.ledger.close()
@@ -271,39 +268,17 @@ class Node:
             case FrameType.RESULT:
                 self.results.take(name, decode_result(frame.payload))
             case _:
-                self._answer(name, frame)
+                self._take_other(name, frame)
 
-    def _answer(self, name: str, frame: Frame) -> None:
+    def _take_other(self, name: str, frame: Frame) -> None:
+        """Take in what does not belong to consensus."""
         match frame.kind:
-            case FrameType.WANTED:
-                _, block_id = wire.read_wanted(frame.payload)
-                body = self._parts.blocks.body(block_id)
-                if body is not None:
-                    self.peers.send(name, wire.candidate(block_id, body))
-            case FrameType.RANGE:
-                first, count = wire.read_range(frame.payload)
-                if name not in self._serving:
-                    self._spawn(self._serve(name, first, min(count, WINDOW_BLOCKS)))
-            case FrameType.RESULT_WANTED:
-                self._send_result(name, wire.read_wanted(frame.payload)[1])
-            case FrameType.SNAPSHOTS_WANTED | FrameType.MANIFEST_WANTED | FrameType.PART_WANTED:
-                self.snapshots.take_frame(name, frame)
-            case FrameType.SNAPSHOTS | FrameType.MANIFEST | FrameType.PART:
-                self._take_of_snapshot(name, frame)
             case FrameType.TRANSACTIONS:
                 self.admission.take_gossip(name, wire.read_transactions(frame.payload))
-            case _:
+            case FrameType.SNAPSHOTS | FrameType.MANIFEST | FrameType.PART:
+                self._take_of_snapshot(name, frame)
+            case _ if not self._answers.take(name, frame):
                 raise MalformedError(f"a {frame.kind.name} frame has no place here")
-
-    def _send_result(self, name: str, block_id: bytes) -> None:
-        """Tell a peer that computed something else what this node computed for a block."""
-        candidate = self._parts.blocks.executed.get(block_id)
-        execution = candidate.execution if candidate is not None else self.results.find_decided(block_id)
-        if execution is None or not self.results.is_first_answer(name, block_id):
-            return
-        encoded = Result.of(block_id, execution).encode()
-        if len(encoded) <= MAX_RESULT_BYTES:
-            self.peers.send(name, wire.result(encoded))
 
     def _take_report(self, name: str, report: wire.NodeReport) -> None:
         self._heard[name] = report.height
@@ -332,32 +307,6 @@ class Node:
 
     def _adopt(self, copy: Copy) -> None:
         self.driver.adopt(copy, self.arrival.give_up)
-
-    async def _serve(self, name: str, first: int, count: int) -> None:
-        """Send decided blocks from the store, up to a limit of bytes at a time."""
-        self._serving.add(name)
-        try:
-            size = 0
-            for height in range(first, first + count):
-                found = await self.disk.read(partial(Store.decided, height=height))
-                if found is None and height == first:
-                    self.snapshots.tell_offer(name)
-                if found is None or size > MAX_ANSWER_BYTES:
-                    return
-                size += len(found[0])
-                self.peers.send(name, wire.decided(*found))
-        finally:
-            self._serving.discard(name)
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finish)
-
-    def _finish(self, task: asyncio.Future[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a peer's request failed", exc_info=error)
 
 
 def _now_ms() -> int:
