@@ -62,8 +62,8 @@ NAMES = (
     "cbor", "envelope", "reading", "transaction", "message", "evidence", "block", "header", "commit", "handover",
     "result", "status", "frame.proposal", "frame.report", "frame.wanted", "frame.candidate", "frame.range",
     "frame.decided", "frame.address", "frame.cosignature", "frame.snapshots", "frame.part_wanted",
-    "frame.part", "frame.transactions", "proof", "receipt_proof", "note",
-    "settlement_line",
+    "frame.part", "frame.transactions", "proof", "receipt_proof", "fee_proof",
+    "note", "settlement_line", "fee",
     "receipt", "anchor", "snapshot.manifest", "snapshot.state", "snapshot.log", "genesis", "trust", "settings",
 )  # fmt: skip
 """Of all targets: they stand here so that nobody who only wants to know them makes their examples."""
@@ -246,6 +246,11 @@ def _outsiders(chain: Chain) -> Iterable[Target]:
         receipt_proof.verify(data, test_receipt_proof.TRANSACTION, test_receipt_proof.VERIFIERS)
         return again
 
+    def read_fee(data: bytes) -> Again:
+        again = receipt_proof.parse(data).encode()
+        receipt_proof.verify_fee(data, test_receipt_proof.VERIFIERS)
+        return again
+
     def read_note(data: bytes) -> Again:
         try:
             text = data.decode()
@@ -258,10 +263,13 @@ def _outsiders(chain: Chain) -> Iterable[Target]:
 
     yield Target("proof", [kit.proof().encode()], read_proof)
     yield Target("receipt_proof", [receipt], read_receipt)
+    yield Target("fee_proof", [test_receipt_proof.make(said=test_receipt_proof.FEE, events=b"")], read_fee)
     yield Target("note", [note.encode()], read_note)
     yield Target(
         "settlement_line", [kit.opening.record], lambda data: records.encode(records.decode_settlement_line(data))
     )
+    fee = records.encode(test_receipt_proof.FEE)
+    yield Target("fee", [fee], lambda data: records.encode(records.decode_fee(data)))
     yield Target("receipt", [records.encode(one.record) for one in chain.executions[-1].receipts],
                  lambda data: records.encode(records.decode_receipt(data)))  # fmt: skip
     yield Target("anchor", [anchor.follow(bytes(8), anchor.Point(), 5, [bytes(32)]).encode()], read_anchor)
