@@ -241,6 +241,11 @@ def _outsiders(chain: Chain) -> Iterable[Target]:
         proof.verify(data, kit.verifiers)
         return again
 
+    def read_witnessed(data: bytes) -> Again:
+        again = proof.parse(data).encode()
+        proof.verify(data, kit.verifiers, kit.policy)
+        return again
+
     def read_receipt(data: bytes) -> Again:
         again = receipt_proof.parse(data).encode()
         receipt_proof.verify(data, test_receipt_proof.TRANSACTION, test_receipt_proof.VERIFIERS)
@@ -262,6 +267,7 @@ def _outsiders(chain: Chain) -> Iterable[Target]:
         return anchor.decode(data).encode()
 
     yield Target("proof", [kit.proof().encode()], read_proof)
+    yield Target("witnessed_proof", [kit.proof(witnesses=proof_kit.WITNESSES).encode()], read_witnessed)
     yield Target("receipt_proof", [receipt], read_receipt)
     yield Target("fee_proof", [test_receipt_proof.make(said=test_receipt_proof.FEE, events=b"")], read_fee)
     yield Target("note", [note.encode()], read_note)
