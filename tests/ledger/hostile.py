@@ -62,7 +62,7 @@ NAMES = (
     "cbor", "envelope", "reading", "transaction", "message", "evidence", "block", "header", "commit", "handover",
     "result", "status", "frame.proposal", "frame.report", "frame.wanted", "frame.candidate", "frame.range",
     "frame.decided", "frame.address", "frame.cosignature", "frame.snapshots", "frame.part_wanted",
-    "frame.part", "frame.transactions", "proof", "receipt_proof", "fee_proof",
+    "frame.part", "frame.transactions", "proof", "witnessed_proof", "receipt_proof", "fee_proof",
     "note", "settlement_line", "fee",
     "receipt", "anchor", "snapshot.manifest", "snapshot.state", "snapshot.log", "genesis", "trust", "settings",
 )  # fmt: skip
