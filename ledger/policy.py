@@ -63,16 +63,18 @@ class Policy:
         found = {
             name for name, key in self.witnesses.items() if any(checkpoint.is_signed(note, line, key) for line in lines)
         }
-        if not self._is_met(self.quorum, found):
+        if self.quorum not in self._find_met(found):
             signers = ", ".join(sorted(found)) or "nobody"
             raise PolicyRefusedError(f"the checkpoint of {note.size} leaves is cosigned by {signers}: too few")
         return tuple(sorted(found))
 
-    def _is_met(self, name: str, found: set[str]) -> bool:
-        if name in self.groups:
-            group = self.groups[name]
-            return sum(self._is_met(member, found) for member in group.members) >= group.threshold
-        return name in found or name == NONE
+    def _find_met(self, found: set[str]) -> set[str]:
+        """Return what is met where the witnesses *found* have signed: a group's members stand above it."""
+        met = {NONE, *found}
+        for name, group in self.groups.items():
+            if sum(member in met for member in group.members) >= group.threshold:
+                met.add(name)
+        return met
 
 
 def of_keys(keys: Sequence[VerifierKey]) -> Policy:

@@ -53,6 +53,15 @@ def test_a_daily_two_of_three_and_groups_of_groups() -> None:
     assert policy.parse(f"log {log}\nquorum none\n").check(NOTE, [LOG]) == ()
 
 
+def test_groups_within_groups_go_as_deep_as_a_policy_is_long() -> None:
+    log = next(key for key in KIT.verifiers if checkpoint.is_signed(NOTE, LOG, key))
+    groups = "".join(f"group {place} any {place - 1}\n" for place in range(1, 3000))
+    found = policy.parse(f"log {log}\nwitness ERC {WITNESSES['ERC']}\ngroup 0 any ERC\n{groups}quorum 2999\n")
+    assert found.check(NOTE, [LOG, *signed_by("ERC")]) == ("ERC",)
+    with pytest.raises(PolicyRefusedError, match="cosigned by nobody: too few"):
+        found.check(NOTE, [LOG, *signed_by("MEA")])
+
+
 @pytest.mark.parametrize(
     ("lines", "because"),
     [
