@@ -17,8 +17,9 @@ from ledger import cbor
 from ledger.records import FeeRecord, ReceiptRecord
 
 PAGE: Final = 1_000
+_ORDER_FEE: Final = "order fee"
 _AMOUNTS: Final = {
-    ("market", "order_created"): ("order fee", "fee_aaip"),
+    ("market", "order_created"): (_ORDER_FEE, "fee_aaip"),
     ("money", "fee_paid"): ("call fee", "amount_aaip"),
 }
 """What an event is called on a bill, and which of its values is the fee."""
@@ -59,8 +60,8 @@ class Fee:
     def is_told_by(self, record: FeeRecord) -> bool:
         """Tell whether *record* says just this fee."""
         named = (record.account.hex(), record.meter.hex(), record.order.hex())
-        told = (*named, record.height, record.fee_aaip)
-        return told == (self.account, self.meter, self.order, self.height, self.fee_aaip)
+        told = (_ORDER_FEE, *named, record.height, record.fee_aaip)
+        return told == (self.kind, self.account, self.meter, self.order, self.height, self.fee_aaip)
 
 
 @dataclass(frozen=True, slots=True)

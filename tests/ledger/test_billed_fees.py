@@ -117,7 +117,7 @@ def test_a_fee_that_a_block_took_is_told_by_its_record_or_it_is_not() -> None:
     fee = Fee("order fee", USER, 0, 7, None, METER, ORDER, 5)
     record = FeeRecord(bytes.fromhex(USER), 7, bytes.fromhex(ORDER), bytes.fromhex(METER), 2_000_000, 5)
     assert fee.is_told_by(record)
-    for change in (*CHANGES, {"height": 8}):
+    for change in (*CHANGES, {"height": 8}, {"kind": "call fee"}):
         assert not replace(fee, **change).is_told_by(record), change
 
 
