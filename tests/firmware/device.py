@@ -123,12 +123,17 @@ class Device:
 
     def stop(self) -> Event:
         """Ask for a graceful end; return the `stopped` event."""
-        assert self._process and self._process.stdin
-        self._process.stdin.write("stop\n")
-        self._process.stdin.flush()
+        self.say("stop")
+        assert self._process
         stopped = self.wait_for(lambda event: event["event"] == "stopped")
         assert self._process.wait(EVENT_LIMIT_S) == 0
         return stopped
+
+    def say(self, line: str) -> None:
+        """Write a line to the firmware's stdin."""
+        assert self._process and self._process.stdin
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
     def hang_up(self) -> int:
         """Close the firmware's stdin, as a dying parent does; return its exit status."""

@@ -64,6 +64,4 @@ class Esp32(Device):
 
     def surround(self, source: str) -> None:
         """Change what surrounds the running chip: one line of Python, with CHIP and board at hand."""
-        assert self._process and self._process.stdin
-        self._process.stdin.write(source + "\n")
-        self._process.stdin.flush()
+        self.say(source)

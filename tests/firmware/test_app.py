@@ -237,13 +237,17 @@ def test_a_signal_ends_the_meter_and_loses_nothing(
     assert gateway.chain_breaks() == []
 
 
-def test_an_interrupt_waits_for_receipts_and_another_ends_the_meter_at_once(device: Device) -> None:
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_an_end_waits_for_receipts_and_an_interrupt_then_is_one_at_once(device: Device, by_signal: bool) -> None:
     settings = json.loads(device.config.read_text())
     device.config.write_text(json.dumps({**settings, "drain_s": 3600}))
     device.start()
     device.wait_for(is_signed)
     wait_until(lambda: device.blocks(signal.SIGINT), "SIGINT might interrupt an allocation, or asyncio's queues")
-    device.send(signal.SIGINT)
-    wait_until(lambda: not device.blocks(signal.SIGINT), "SIGINT was not noticed")
+    if by_signal:
+        device.send(signal.SIGINT)
+    else:
+        device.say("stop")
+    wait_until(lambda: not device.blocks(signal.SIGINT), "nothing was noticed")
     assert device.signal(signal.SIGINT) == -signal.SIGINT
     assert device.of_kind("stopped") == []

@@ -222,8 +222,8 @@ async def command_line_ended():
     """Return when SIGINT comes, or the line `stop`, or the end of the input, on a piped stdin.
 
     Until then SIGINT interrupts nothing: MicroPython would raise KeyboardInterrupt wherever it happens to be, also in
-    the midst of its allocator or of asyncio's queues, and what goes on after that may hang. Another SIGINT ends the
-    process at once.
+    the midst of its allocator or of asyncio's queues, and what goes on after that may hang. Once this has returned,
+    SIGINT ends the process at once.
     """
     ended = asyncio.Event()
     tasks = [asyncio.create_task(_tell(ended, part)) for part in (_interrupted(), _told_to_stop())]
@@ -240,22 +240,26 @@ async def _tell(event, part):
 
 
 async def _interrupted():
-    """Return at SIGINT; the next one has its default effect."""
+    """Return at SIGINT; the next one, or one after this was cancelled, has its default effect."""
     if not MICROPYTHON:
         came, loop = asyncio.Event(), asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGINT, came.set)
-        await came.wait()
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            await came.wait()
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         return
     mask, block = bytearray(_SIGSET_BYTES), _libc().func("i", "sigprocmask", "ipp")
     mask[0] = 1 << _SIGINT - 1
     block(_SIG_BLOCK, mask, None)
-    descriptor = _libc().func("i", "signalfd", "ipi")(-1, mask, _O_NONBLOCK)
-    with open(descriptor, "rb", buffering=0) as signals:
-        await asyncio.StreamReader(signals).read(_SIGINFO_BYTES)
-    _libc().func("p", "signal", "ii")(_SIGINT, _SIG_DFL)
-    block(_SIG_UNBLOCK, mask, None)
+    try:
+        descriptor = _libc().func("i", "signalfd", "ipi")(-1, mask, _O_NONBLOCK)
+        with open(descriptor, "rb", buffering=0) as signals:
+            await asyncio.StreamReader(signals).read(_SIGINFO_BYTES)
+    finally:
+        _libc().func("p", "signal", "ii")(_SIGINT, _SIG_DFL)
+        block(_SIG_UNBLOCK, mask, None)
 
 
 async def _told_to_stop():
