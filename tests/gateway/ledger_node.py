@@ -22,7 +22,7 @@ from ledger.keys import PrivateKey
 from ledger.node.recovery import memory
 from ledger.remote.client import AccountClient, LedgerClient
 from provisioning import certificates
-from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, wait_for
+from tests.gateway.plant import BOUND_S, EPOCH_S, Holder, Pen, show, wait_for
 from tests.kernels import compile_kernels
 
 
@@ -68,15 +68,18 @@ class LedgerNode:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(BOUND_S)
-            self.process = None
+            process, self.process = self.process, None
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(BOUND_S)
+            finally:
+                process.kill()
 
     def _answers(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "log").read_text()
         try:
-            with urllib.request.urlopen(f"{self.url}/v1/status", timeout=1) as answer:
+            with urllib.request.urlopen(f"{self.url}/v1/status", timeout=BOUND_S) as answer:
                 return bool(json.load(answer)["height"] >= 0)
         except OSError:
             return False
@@ -140,3 +143,4 @@ def made_node(folder: Path, gateway: Holder, settle_deadline_s: int = 2 * EPOCH_
         yield node
     finally:
         node.stop()
+        show(node.folder / "log", "the ledger node")

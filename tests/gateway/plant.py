@@ -34,6 +34,8 @@ from provisioning.toolchain.mosquitto import find_mosquitto, find_mosquitto_pass
 EPOCH_S = 5
 BOUND_S = 50.0
 """Patience, not a promise: so long a test waits on a machine that is busy with other tests, too."""
+SHOWN = 5_000
+"""Of a log, beside a failure."""
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 
@@ -171,7 +173,7 @@ def open_receipt(raw: bytes, public_key: bytes) -> list[Any]:
 
 
 class GatewayProcess:
-    """`campusgrid gateway run` as a process of its own; its log is what pytest shows when a test fails."""
+    """`campusgrid gateway run` as a process of its own; its log's end is what pytest shows when a test fails."""
 
     def __init__(
         self,
@@ -261,6 +263,11 @@ class Plant:
         if await_broker:
             wait_for(lambda: self._is_connected(process, before), "the gateway to connect to the broker")
         return process
+
+    @property
+    def newest(self) -> subprocess.Popen[bytes]:
+        """The gateway process that was started last."""
+        return self._running[-1].process
 
     def kill_all(self) -> None:
         """Kill -9 every gateway process that still runs."""
@@ -373,3 +380,10 @@ def ended(plant: Plant) -> Iterator[Plant]:
         yield plant
     finally:
         plant.close()
+        show(plant.config.parent / "log", "the gateway")
+
+
+def show(log: Path, whose: str) -> None:
+    """Print the end of a log, which pytest shows beside a failure."""
+    if log.exists():
+        print(f"{whose} said:\n{log.read_text(errors='replace')[-SHOWN:]}")

@@ -16,7 +16,7 @@ from ledger.liveness import STALLED_S, Notifier, Progress, find_stalled, watch
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
         made.bind(str(tmp_path / "notify"))
-        made.settimeout(5)
+        made.settimeout(50)
         yield made
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
-import statistics
-import time
 import warnings
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from gateway.settings import ApiSettings
 from gateway.store.database import Database
 from provisioning import certificates
 from tests.gateway.api.conftest import PASSWORD, Guarded
-from tests.gateway.plant import Plant, wait_for
+from tests.gateway.plant import BOUND_S, Plant, wait_for
 from tests.gateway.test_run import run
 
 
@@ -78,19 +77,19 @@ def test_a_websocket_wants_a_session_and_the_own_page(guarded: Guarded) -> None:
 def test_a_failed_log_in_tells_neither_by_words_nor_by_time_who_exists(guarded: Guarded) -> None:
     with guarded.enrolled("nina", Role.OPERATOR, "127.0.2.4"):
         pass
-    took: dict[str, list[float]] = {"nina": [], "nobody": []}
+    took_s = {"nina": 0.0, "nobody": 0.0}
     answers = set()
     for turn in range(4):
-        for name, times in took.items():
+        for name in took_s:
             with guarded.client(address=f"127.0.3.{turn + 1}") as client:
-                start_s = time.perf_counter()
+                before_s = worked_s(guarded.plant)
                 answer = client.post("/api/session", json={"name": name, "password": "wrong horse battery"})
-                times.append(time.perf_counter() - start_s)
+                took_s[name] += worked_s(guarded.plant) - before_s
                 answers.add((answer.status_code, answer.text))
     assert len(answers) == 1
     assert answers.pop()[0] == 401
-    slow, fast = sorted((statistics.median(times) for times in took.values()), reverse=True)
-    assert fast > 0.4 * slow
+    fast, slow = sorted(took_s.values())
+    assert fast > 0.4 * slow, took_s
 
 
 def test_log_ins_of_one_address_are_limited_and_others_go_on(guarded: Guarded) -> None:
@@ -293,9 +292,15 @@ def enrolment_link(plant: Plant) -> str:
     return wait_for(lambda: re.findall(r"^  (http\S+/enrol/\S+)$", plant.gateway_log(), re.MULTILINE), "a link")[-1]
 
 
+def worked_s(plant: Plant) -> float:
+    """Return the CPU time of the gateway: how long it takes beside others on the machine is nothing that it tells."""
+    fields = Path(f"/proc/{plant.newest.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
 def upgrade(plant: Plant, path: str, headers: str) -> int:
     """Ask for a websocket and return the status of the answer."""
-    with socket.create_connection(("127.0.0.1", plant.api_port), 5) as line:
+    with socket.create_connection(("127.0.0.1", plant.api_port), BOUND_S) as line:
         line.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{plant.api_port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n".encode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -155,8 +154,6 @@ def test_a_gateway_with_open_streams_stops_at_once(plant: Plant) -> None:
     with httpx.stream("GET", f"{base}/api/stream", timeout=BOUND_S, trust_env=False) as stream:
         events = parse_events(stream)
         next(events)
-        start_s = time.monotonic()
         assert gateway.stop() == 0
-        assert time.monotonic() - start_s < 5
         assert list(events) is not None
-    assert "Cancel" not in plant.gateway_log()
+    assert "Cancel" not in plant.gateway_log(), "the server waited for the stream until its patience was over"

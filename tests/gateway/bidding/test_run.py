@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -67,12 +69,11 @@ async def traded_epoch(client: LedgerClient, first: int) -> int:
     """Return the first epoch from *first* on in which energy was matched."""
     deadline = time.monotonic() + BOUND_S
     while time.monotonic() < deadline:
-        try:
-            for epoch in await client.epochs(first, first + 10):
+        with contextlib.suppress(RefusedError):
+            for epoch in await client.epochs(first, int(time.time()) // EPOCH_S):
                 if epoch.matched_wh > 0:
                     return epoch.epoch
-        except RefusedError:
-            pass
+        await asyncio.sleep(0.1)
     raise AssertionError("nothing was matched")
 
 

@@ -69,13 +69,14 @@ def measure(plant: Plant, pen: Pen, start: int, *registers: tuple[int, int], pow
     return sent
 
 
-def find(api: httpx.Client, pen: Pen, code: AlarmCode, state: str) -> Callable[[], Any]:
-    """Return a question for the meter's alarm of *code* in *state*."""
+def find(api: httpx.Client, pen: Pen, code: AlarmCode, state: str, findings: int = 1) -> Callable[[], Any]:
+    """Return a question for the meter's alarm of *code* in *state* that tells of so many findings."""
 
     def ask() -> Any:
         alarms = api.get("/api/alarms", params={"state": state, "limit": 1000}).json()["alarms"]
         wanted = (pen.meter_id.hex(), code)
-        return next((alarm for alarm in alarms if (alarm["meter_id"], alarm["code"]) == wanted), None)
+        found = (alarm for alarm in alarms if (alarm["meter_id"], alarm["code"]) == wanted)
+        return next((alarm for alarm in found if alarm["findings"] >= findings), None)
 
     return ask
 
@@ -85,7 +86,7 @@ def test_generation_at_night_is_flagged_alarmed_with_evidence_seen_and_closed_by
 ) -> None:
     pen = running.pens[0]
     sent = measure(running, pen, MIDNIGHT, (0, 0), (0, 12), (0, 25))
-    alarm = wait_for(find(api, pen, AlarmCode.NIGHT_GENERATION, "open"), "the alarm")
+    alarm = wait_for(find(api, pen, AlarmCode.NIGHT_GENERATION, "open", 2), "the alarm of both intervals")
 
     assert (alarm["findings"], alarm["epoch"]) == (2, MIDNIGHT + 1)
     assert alarm["evidence"]["export_wh"] == 13

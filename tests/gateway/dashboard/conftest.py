@@ -3,9 +3,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from provisioning.toolchain.browser import find_chromium
+from tests.gateway.plant import BOUND_S
+
+expect.set_options(timeout=BOUND_S * 1000)
 
 
 @pytest.fixture(scope="package")
@@ -21,5 +24,6 @@ def browser() -> Iterator[Browser]:
 def browser_page(browser: Browser) -> Iterator[Page]:
     """A page of a browser that knows nothing of earlier tests."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(BOUND_S * 1000)
     yield context.new_page()
     context.close()

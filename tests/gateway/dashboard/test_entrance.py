@@ -81,7 +81,7 @@ def test_a_tenants_page_shows_the_own_meter_and_ends_with_the_right_to_see_it(
     page.screenshot(path=tmp_path / "tenant-narrow.png", full_page=True)
 
     assert run("user", "disable", "tom", "--config", str(plant.config)).returncode == 0
-    page.wait_for_url("**/login", timeout=20_000)
+    page.wait_for_url("**/login")
 
 
 def test_a_page_without_a_login_says_so(plant: Plant, browser_page: Page) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -60,6 +62,15 @@ def test_a_hint_holds_until_the_meter_shows_the_contrary() -> None:
     assert {hint.kind for hint in hints.of(PEN.meter_id, 0, 0)} == {HintKind.LOST, HintKind.UPDATE}
 
 
+def is_told(api: httpx.Client, text: str) -> bool:
+    return text in str(api.get("/health").json()["reasons"])
+
+
+def shown_hints(api: httpx.Client) -> dict[str, list[dict[str, Any]]]:
+    """Return the hints of each meter by its label."""
+    return {meter["label"]: meter["hints"] for meter in api.get("/api/meters").json()["meters"]}
+
+
 def test_hints_over_a_real_broker_are_shown_as_unsigned_and_health_names_the_meter(plant: Plant) -> None:
     pen, other = plant.pens
     plant.start()
@@ -67,12 +78,11 @@ def test_hints_over_a_real_broker_are_shown_as_unsigned_and_health_names_the_met
     with httpx.Client(base_url=f"http://127.0.0.1:{plant.api_port}", trust_env=False) as api:
         line.send(f"meter/{pen.meter_id.hex()}/status", b"safe key: the key is damaged", b"update 3 confirmed")
         second.send(f"meter/{other.meter_id.hex()}/status", b"lost", b"\xff" * 500)
-        wait_for(lambda: "safe mode" in str(api.get("/health").json()["reasons"]), "/health to name the meter")
         wait_for(lambda: "campusgrid_gateway_hints_dropped_total 1.0" in api.get("/metrics").text, "the count")
-        reasons = "\n".join(api.get("/health").json()["reasons"])
-        assert "meter Room 1" in reasons
-        assert "meter Room 2" in reasons
-        shown = {meter["label"]: meter["hints"] for meter in api.get("/api/meters").json()["meters"]}
+        for named in ("safe mode", "meter Room 1", "meter Room 2"):
+            wait_for(partial(is_told, api, named), f"/health, which may be a second old, to say {named}")
+        wait_for(lambda: all(shown_hints(api).values()), "the list, which may be half a second old, to show them")
+        shown = shown_hints(api)
         assert [(hint["text"], hint["signed"]) for hint in shown["Room 1"]] == [
             ("safe key: the key is damaged", False), ("update 3 confirmed", False),
         ]  # fmt: skip
@@ -80,5 +90,5 @@ def test_hints_over_a_real_broker_are_shown_as_unsigned_and_health_names_the_met
         wait_for(lambda: time.time() > heard + 1, "a second to pass")
         second.send(other.topic, other.sign())
         second.newest_receipt(1, plant.receipt_key.public_key)
-        wait_for(lambda: "Room 2" not in str(api.get("/health").json()["reasons"]), "the meter to be back")
+        wait_for(lambda: not is_told(api, "Room 2"), "the meter to be back")
         assert plant.rows("SELECT count(*) FROM quarantine") == [(0,)]

@@ -15,7 +15,8 @@ from tests.gateway.ledger_node import made_node
 from tests.gateway.plant import EPOCH_S, Holder, Plant, ended, wait_for
 from tests.gateway.settlement.test_reporter import states
 
-DEADLINE_S = 4 * EPOCH_S
+DEADLINE_S = 6 * EPOCH_S
+"""Half of it is patience with a busy machine: by then the late reading must be booked that came in time."""
 
 
 async def test_a_late_boundary_makes_its_interval_before_the_deadline_and_a_gap_after_it(tmp_path: Path) -> None:

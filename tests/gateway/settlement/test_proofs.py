@@ -77,7 +77,9 @@ async def test_a_node_whose_proof_does_not_hold_closes_nothing_and_is_left_for_t
     plant.start()
     plant.line(pen.meter_id.hex()).send(pen.topic, *sent)
     wait_for(lambda: "proof of what became of the reports does not hold" in plant.gateway_log(), "the lie to be seen")
-    wait_for(lambda: Liar.spoiled > 1, "the node to lie again")
+    wait_for(lambda: states(plant, pen) == ["submitted"] * 2, "both reports to be under way")
+    before = Liar.spoiled
+    wait_for(lambda: Liar.spoiled > before + 1, "the node to lie again")
     assert states(plant, pen) == ["submitted"] * 2
 
     plant.kill_all()
