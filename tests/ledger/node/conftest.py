@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,23 +17,22 @@ def network(tmp_path: Path) -> Iterator[Network]:
     """Four nodes' directories; whatever was started is stopped at the end."""
     made = make_network(tmp_path / "campus")
     yield made
-    for place in list(made.processes):
-        made.stop(place, signal.SIGKILL)
+    made.end()
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """Four running nodes that the tests of a file share which stop none of them."""
+    """Four running nodes, each linked to all others, that the tests of a file share which stop none of them."""
     parameters = replace(PARAMETERS, epoch_s=EPOCH_S, settle_deadline_s=60, settle_deadline_blocks=5)
     made = make_network(tmp_path_factory.mktemp("running") / "campus", parameters)
     for place in range(len(NAMES)):
         made.start(place)
     try:
         asyncio.run(made.ready())
+        asyncio.run(made.linked())
         yield made
     finally:
-        for place in list(made.processes):
-            made.stop(place, signal.SIGKILL)
+        made.end()
 
 
 @pytest.fixture(scope="session")
@@ -47,5 +45,4 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         asyncio.run(made.ready(0))
         yield made
     finally:
-        for place in list(made.processes):
-            made.stop(place, signal.SIGKILL)
+        made.end()

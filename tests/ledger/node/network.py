@@ -34,6 +34,8 @@ CAMPUSGRID = str(Path(sys.executable).parent / "campusgrid")
 START_TIMEOUT_S = 60.0
 PATIENCE_S = 50.0
 """Not a promise: so long a test waits on a machine that is busy with other tests, too."""
+SHOWN = 3_000
+"""Of a node's log, beside a failure."""
 USER = bytes.fromhex("aa00000000000001")
 OTHER = bytes.fromhex("aa00000000000002")
 ADMIN = bytes.fromhex("aa000000000000ad")
@@ -120,6 +122,15 @@ class Network:
 
         await until(has, f"{self.names[place]} logs {text!r}")
 
+    def end(self) -> None:
+        """Kill what still runs; print the end of each log, which pytest shows beside a failure."""
+        for place in list(self.processes):
+            self.stop(place, signal.SIGKILL)
+        for name in self.names:
+            log = self.root / "authorities" / name / "node.log"
+            if log.exists():
+                print(f"{name} said:\n{log.read_text(errors='replace')[-SHOWN:]}")
+
     def client(self, *places: int) -> LedgerClient:
         return LedgerClient([self.urls[place] for place in places or range(len(NAMES))])
 
@@ -127,10 +138,21 @@ class Network:
         return AccountClient(client, self.genesis.chain_id, account, account_key(account))
 
     async def ready(self, *places: int) -> None:
-        """Wait until the nodes' APIs answer."""
+        """Wait until the nodes' APIs answer; one that ended instead is told of with what it logged last."""
         for place in places or range(len(NAMES)):
             async with self.client(place) as client:
-                await until(partial(answers, client), f"{self.names[place]} answers", START_TIMEOUT_S)
+                await until(partial(self._answers, place, client), f"{self.names[place]} answers", START_TIMEOUT_S)
+
+    async def _answers(self, place: int, client: LedgerClient) -> bool:
+        process = self.processes.get(place)
+        assert process is None or process.poll() is None, f"{self.names[place]} ended: {self.log(place)[-2000:]}"
+        return await answers(client)
+
+    async def linked(self, *places: int) -> None:
+        """Wait until each of the nodes hears all the others: before, a quorum may decide without one of them."""
+        for place in places or range(len(NAMES)):
+            async with self.client(place) as client:
+                await until(partial(hears_all, client), f"{self.names[place]} hears the others", START_TIMEOUT_S)
 
     async def height(self, place: int) -> int:
         async with self.client(place) as client:
@@ -160,12 +182,23 @@ async def answers(client: LedgerClient) -> bool:
     return False
 
 
+async def hears_all(client: LedgerClient) -> bool:
+    others = [one for one in (await client.condition()).authorities if not one.is_self]
+    return all(one.connected and one.report_age_ms is not None for one in others)
+
+
 async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Wait for a condition, asked for 20 times a second, within a bound."""
+    """Wait for a condition, asked for 20 times a second, within a bound; a node too busy to answer is asked again."""
     deadline = time.monotonic() + timeout_s
-    while not await holds():
+    while True:
+        fault = ""
+        try:
+            if await holds():
+                return
+        except ClientError as error:
+            fault = f" ({error})"
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
+            raise AssertionError(f"not within {timeout_s} s: {what}{fault}")
         await asyncio.sleep(0.05)
 
 

@@ -10,9 +10,7 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.ledger.node.network import Network
-
-PATIENCE_S = 20
+from tests.ledger.node.network import PATIENCE_S, Network
 
 
 @asynccontextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import csv
 import io
 import json
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,9 +38,7 @@ def market(tmp_path: Path) -> Iterator[Network]:
         asyncio.run(made.ready())
         yield made
     finally:
-        for place in list(made.processes):
-            with contextlib.suppress(ProcessLookupError):
-                made.stop(place, signal.SIGKILL)
+        made.end()
 
 
 def boundaries(meter: bytes, first: int, last: int, export_wh: int, import_wh: int) -> list[bytes]:
@@ -80,19 +76,21 @@ async def trade(network: Network) -> tuple[int, bytes, bytes]:
             done = await admin.call_and_wait("registry", "rebase", meter, boundaries(meter, base, base, 0, 0)[0])
             assert done.code == 0, done.text
         epoch = int(time.time()) // EPOCH_S + 3
-        sold = await seller.call_and_wait("market", "create_sell_order", SELLER_METER, epoch, 3_000_000, 1000)
-        bought = await buyer.call_and_wait("market", "create_buy_order", BUYER_METER, epoch, 4_000_000, 600)
+        sold, bought = await asyncio.gather(  # at once: the gate closes as the epoch begins
+            seller.call_and_wait("market", "create_sell_order", SELLER_METER, epoch, 3_000_000, 1000),
+            buyer.call_and_wait("market", "create_buy_order", BUYER_METER, epoch, 4_000_000, 600),
+        )
         rolls = await seller.call_and_wait("market", "roll_over", sold.id[:8], epoch + 1)
         assert (sold.code, bought.code, rolls.code) == (0, 0, 0), (sold.text, bought.text, rolls.text)
-        await until(lambda: is_in_phase(client, epoch, "cleared"), "the book is cleared", 40)
-        await until(lambda: is_past(client, epoch), "the epoch is over", 40)
+        await until(lambda: is_in_phase(client, epoch, "cleared"), "the book is cleared")
+        await until(lambda: is_past(client, epoch), "the epoch is over")
         for who, readings in (
             (seller, boundaries(SELLER_METER, base, epoch + 1, 500, 0)),
             (buyer, boundaries(BUYER_METER, base, epoch + 1, 0, 700)),
         ):
             done = await who.call_and_wait("market", "report_intervals", readings[1:])
             assert done.code == 0, done.text
-        await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled", 40)
+        await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled")
         return epoch, sold.id[:8], bought.id[:8]
 
 
@@ -171,7 +169,7 @@ async def hold_and_release(network: Network, epoch: int) -> None:
     """Report more for *epoch* than the seller's meter can have exported, and have it released: a meter's two lines."""
     async with network.client() as client:
         admin, seller, buyer = (network.account(client, account) for account in (ADMIN, USER, OTHER))
-        await until(lambda: is_past(client, epoch), "the epoch is over", 40)
+        await until(lambda: is_past(client, epoch), "the epoch is over")
         for who, meter, registers in (
             (seller, SELLER_METER, (100, 550 + IMPOSSIBLE_WH)),
             (buyer, BUYER_METER, (800, 50)),
@@ -179,7 +177,7 @@ async def hold_and_release(network: Network, epoch: int) -> None:
             last = sign_boundary(KEYS[meter], 2**20, epoch + 1, EPOCH_S, registers)
             done = await who.call_and_wait("market", "report_intervals", [last])
             assert done.code == 0, done.text
-        await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled", 40)
+        await until(lambda: is_in_phase(client, epoch, "settled"), "the epoch is settled")
         authority = network.account(client, network.genesis.authorities.members[0].id)
         for who in (admin, authority):
             done = await who.call_and_wait("market", "release_energy", SELLER_METER, epoch)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+from functools import partial
 
 import pytest
 
@@ -11,7 +13,8 @@ from gateway.cli import run as run_campusgrid
 from tests.ledger.node.altered import WRONG_TRANSFERS, start_altered
 from tests.ledger.node.network import NAMES, OTHER, USER, Network, until
 
-ALTERED = 3
+PAUSED, ALTERED = 1, 3
+"""While the one is paused, nothing is decided before the other has voted."""
 
 
 async def test_what_an_altered_node_computes_otherwise_is_shown_row_by_row(
@@ -21,8 +24,13 @@ async def test_what_an_altered_node_computes_otherwise_is_shown_row_by_row(
         network.start(place)
     start_altered(network, ALTERED, WRONG_TRANSFERS)
     await network.ready()
+    await network.linked()
     async with network.client(0) as client:
-        receipt = await network.account(client).call_and_wait("money", "transfer", OTHER, 5)
+        network.processes[PAUSED].send_signal(signal.SIGSTOP)
+        sent = await network.account(client).call("money", "transfer", OTHER, 5)
+        await until(partial(votes_nil, network), "the altered node votes nil, and says why")
+        network.processes[PAUSED].send_signal(signal.SIGCONT)
+        receipt = await client.wait_final(sent)
         height = receipt.height
         assert height is not None
         (decided,) = [one for one in await client.results(height) if one.verdict == "decided"]
@@ -33,10 +41,11 @@ async def test_what_an_altered_node_computes_otherwise_is_shown_row_by_row(
             found = [one for one in await client.results(height) if one.block_id == decided.block_id]
             return {one.source for one in found} == {altered, proposer}
 
+        async def is_alarmed() -> bool:
+            return "invalid_block_committed" in str((await client.status()).alarm)
+
         await until(has_both, "the altered node has its own result and the proposer's")
-        nils = (await client.condition()).nils
-        assert "wrong_result: execution gives another state_root, log_root" in "".join(nil.text for nil in nils)
-        assert "invalid_block_committed" in str((await client.status()).alarm)
+        await until(is_alarmed, "the altered node has heard that the block is decided")
     assert await asyncio.to_thread(run_campusgrid, diff(height, network.urls[ALTERED])) == 1
     lines = capsys.readouterr().out.splitlines()
     title = f"block {decided.block_id.hex()[:16]} of {proposer} at height {height}: {altered} and {proposer} differ"
@@ -48,11 +57,21 @@ async def test_what_an_altered_node_computes_otherwise_is_shown_row_by_row(
         mine, theirs = (int(part.split()[-1]) for part in line.split(", "))
         assert mine == theirs + more
     assert any(line.startswith("  state root: ") for line in lines)
-    assert await asyncio.to_thread(run_campusgrid, [*diff(height, *network.urls[:2]), "--json"]) == 0
+    async with network.client(0) as client:  # without the altered one, which signs and proposes no more
+        later = (await network.account(client).call_and_wait("money", "transfer", OTHER, 5)).height
+    assert later is not None
+    await network.reach(later, 0, 1)
+    assert await asyncio.to_thread(run_campusgrid, [*diff(later, *network.urls[:2]), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["comparisons"]
     assert [(one["nodes"], one["differences"]) for one in told] == [([NAMES[0], NAMES[1]], [])]
     assert await asyncio.to_thread(run_campusgrid, diff(height + 90, network.urls[0])) == 1
     assert "give --url of two nodes" in capsys.readouterr().err
+
+
+async def votes_nil(network: Network) -> bool:
+    async with network.client(ALTERED) as client:
+        nils = (await client.condition()).nils
+    return any("wrong_result: execution gives another state_root, log_root" in nil.text for nil in nils)
 
 
 def diff(height: int, *urls: str) -> list[str]:

@@ -10,9 +10,11 @@ import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from itertools import count, cycle
 from pathlib import Path
+from threading import Event
 
 from hil.ports import free_ports
 from ledger import transaction
@@ -27,7 +29,7 @@ from ledger.node.network.wire import CosignatureReport, Frame, FrameType, NodeRe
 from ledger.node.reporting.results import Result
 from ledger.remote.client import LedgerClient
 from ledger.transaction import Call
-from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key
+from tests.ledger.node.network import NAMES, OTHER, USER, Network, account_key, until
 
 VICTIM, ROGUE = 0, 3
 FLOOD_S = 3.0
@@ -79,19 +81,32 @@ class Rogue:
         kinds = [kind for kind in FrameType if kind is not FrameType.HELLO]
         return (Frame(kind, os.urandom(40)) for kind in cycle(kinds))
 
-    def flood(self, frames: Iterator[Frame], seconds: float) -> None:
-        """Write as fast as the victim reads; when it hangs up, dial again. Blocks: to be run in a thread."""
-        until_s = time.monotonic() + seconds
-        while time.monotonic() < until_s:
-            with contextlib.suppress(OSError):
-                self._write(frames, until_s)
+    @contextlib.asynccontextmanager
+    async def flooding(self, frames: Iterator[Frame]) -> AsyncIterator[None]:
+        """Write in a thread as fast as the victim reads, while the body runs; when it hangs up, dial again."""
+        ended = Event()
+        working = asyncio.create_task(asyncio.to_thread(self._flood, frames, ended))
+        try:
+            yield
+        finally:
+            ended.set()
+            await working
 
-    def _write(self, frames: Iterator[Frame], until_s: float) -> None:
+    async def has_flooded(self, since_s: float) -> bool:
+        """Tell whether it has gone on long enough, and with every kind of frame."""
+        return time.monotonic() > since_s + FLOOD_S and len(self.sent) == 12 and min(self.sent.values()) >= 2
+
+    def _flood(self, frames: Iterator[Frame], ended: Event) -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError):
+                self._write(frames, ended)
+
+    def _write(self, frames: Iterator[Frame], ended: Event) -> None:
         address = ("127.0.0.1", self.network.peer_ports[VICTIM])
         with socket.create_connection(address, 1) as plain, self.context.wrap_socket(plain) as link:
             link.sendall(encode(wire.hello(peers.PROTOCOL, self.chain_id, NAMES[ROGUE])))
             for frame in frames:
-                if time.monotonic() > until_s:
+                if ended.is_set():
                     return
                 self.sent[frame.kind] += 1
                 link.sendall(encode(frame))
@@ -134,19 +149,18 @@ async def test_a_flood_is_bounded_and_cut_off_while_a_node_moves_and_nobody_rest
     async with network.client(1) as client:
         await transfer(network, client)
         before = resident_bytes(network, VICTIM, "VmRSS")
-        flooding = asyncio.create_task(asyncio.to_thread(rogue.flood, rogue.well_formed(), FLOOD_S))
-        await move(network, 2, (0, 1))
-        await transfer(network, client)
-        await flooding
-        assert len(rogue.sent) == 12
-        assert min(rogue.sent.values()) >= 2
+        async with rogue.flooding(rogue.well_formed()):
+            began_s = time.monotonic()
+            await move(network, 2, (0, 1))
+            await transfer(network, client)
+            await until(partial(rogue.has_flooded, began_s), "every kind of frame is sent")
         await transfer(network, client)
         growth = resident_bytes(network, VICTIM) - before
         print(f"sent {dict(rogue.sent)}")
         print(f"the flooded node grew by {growth / 2**20:.0f} MiB at most, from {before / 2**20:.0f} MiB")
         assert growth < MAX_GROWTH_BYTES
-        await asyncio.to_thread(rogue.flood, rogue.malformed(), FLOOD_S / 3)
-        await network.logs(VICTIM, "peer cut off")
+        async with rogue.flooding(rogue.malformed()):
+            await network.logs(VICTIM, "peer cut off")
         network.rewrite(1, "[keys]", "nonsense")
         await network.logs(1, "the settings are not taken over")
         await transfer(network, client)

@@ -36,7 +36,7 @@ async def test_a_transfer_shows_in_every_metric_that_it_moves(running: Network) 
     assert values["campusgrid_ledger_height", ""] >= health.height > 0
     assert values["campusgrid_ledger_rounds_per_height_count", ""] >= health.height
     assert values["campusgrid_ledger_commit_seconds_count", ""] > 0
-    assert values["campusgrid_ledger_sync_seconds_count", ""] > 2 * health.height  # votes, too, are made durable
+    assert values["campusgrid_ledger_sync_seconds_count", ""] > health.height  # votes, too, are made durable
     assert 0 < values["campusgrid_ledger_sync_seconds_sum", ""] < 600
     assert values["campusgrid_ledger_peers_linked", ""] == len(NAMES) - 1
     assert all(("campusgrid_ledger_missed_proposals_total", name) in values for name in NAMES)

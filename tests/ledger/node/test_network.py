@@ -15,7 +15,7 @@ from ledger.checkpoint import parse_note
 from ledger.node.network.sync import WINDOW_BLOCKS
 from ledger.remote.client import AccountClient
 from tests.ledger.node.life import observes
-from tests.ledger.node.network import NAMES, OTHER, PARAMETERS, USER, Network, make_network, until
+from tests.ledger.node.network import NAMES, OTHER, PARAMETERS, PATIENCE_S, USER, Network, make_network, until
 
 EVERYONE = tuple(range(len(NAMES)))
 
@@ -55,7 +55,7 @@ async def test_a_transaction_submitted_to_any_node_is_final_on_all_with_one_stat
             assert receipt.code == 0
         for other in EVERYONE:
             async with network.client(other) as client:
-                assert (await client.wait_final(receipt.id, 5)).height == receipt.height
+                assert (await client.wait_final(receipt.id)).height == receipt.height
         await asyncio.sleep(PARAMETERS.block_interval_ms / 1000)
     height = await assert_same_history(network, *EVERYONE)
     print(f"finality when idle, four processes: median {statistics.median(latencies_ms):.0f} ms at height {height}")
@@ -67,7 +67,7 @@ async def test_a_transaction_submitted_to_any_node_is_final_on_all_with_one_stat
             status = await client.status()
             return status.checkpoint_size == status.log_size
 
-        await until(is_provable, "the newest checkpoint has a quorum of cosignatures", 5)
+        await until(is_provable, "the newest checkpoint has a quorum of cosignatures")
         note, lines = parse_note(await client.checkpoint())
         assert note.size == (await client.status()).log_size
         assert len(lines) == 1 + network.genesis.authorities.quorum
@@ -85,7 +85,7 @@ async def test_nodes_killed_in_mid_vote_come_back_and_sign_nothing_twice(network
         network.start(3)
         await network.ready(3)
         for transaction_id in ids:
-            assert (await client.wait_final(transaction_id, 30)).code == 0
+            assert (await client.wait_final(transaction_id, PATIENCE_S)).code == 0
     before = await assert_same_history(network, *EVERYONE)
     for place in EVERYONE:
         network.stop(place, signal.SIGKILL)

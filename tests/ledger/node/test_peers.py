@@ -80,14 +80,14 @@ async def linked(station: Station, name: str) -> None:
     async def is_linked() -> bool:
         return station.peers.by_name[name].linked
 
-    await until(is_linked, f"linked to {name}", 10)
+    await until(is_linked, f"linked to {name}")
 
 
 async def received(station: Station, count: int) -> None:
     async def is_there() -> bool:
         return len(station.came) >= count
 
-    await until(is_there, f"{count} frames", 10)
+    await until(is_there, f"{count} frames")
 
 
 async def test_frames_arrive_in_order_under_the_name_in_the_certificate(pair: tuple[Station, Station]) -> None:
@@ -108,7 +108,7 @@ async def test_a_peer_that_restarts_is_linked_again(campus: Network, pair: tuple
     async def is_down() -> bool:
         return not first.peers.by_name[NAMES[1]].linked
 
-    await until(is_down, "the loss is noticed", 5)
+    await until(is_down, "the loss is noticed")
     again = make_station(campus, 1)
     await again.peers.open()
     await linked(first, NAMES[1])
@@ -129,7 +129,7 @@ async def test_a_node_of_another_chain_is_not_listened_to_and_told_once(campus: 
 
         started = time.monotonic()
         await other.peers.open()
-        await until(is_refused_often, "the fourth attempt is refused", 20)
+        await until(is_refused_often, "the fourth attempt is refused")
     assert time.monotonic() - started >= sum(node_peers.FIRST_BACKOFF_S * (1 + 2**number) for number in range(3))
     assert here.came == []
     links_told = [one for one in told if one["event"].startswith("link") and one["log_level"] == "info"]
@@ -151,7 +151,7 @@ async def test_a_link_that_held_is_told_of_as_up_and_as_down(campus: Network, mo
             async def is_told(expected: str = expected) -> bool:
                 return expected in [one["event"] for one in told if one.get("peer") == NAMES[0]]
 
-            await until(is_told, expected, 10)
+            await until(is_told, expected)
             await here.peers.close()
     assert not other.peers.by_name[NAMES[0]].is_refused
     await other.peers.close()
@@ -242,7 +242,7 @@ async def test_closing_ends_the_links_even_when_a_peer_shows_itself_at_that_mome
     async def is_waiting() -> bool:
         return all(peer.wanted._waiters for peer in station.peers.by_name.values())
 
-    await until(is_waiting, "every link waits for its next attempt", 10)
+    await until(is_waiting, "every link waits for its next attempt")
     for peer in station.peers.by_name.values():
         peer.wanted.set()
     async with asyncio.timeout(10):
@@ -256,14 +256,14 @@ async def arrives(sender: Station, receiver: Station) -> None:
         sender.peers.send(NAMES[0], wire.message(b"hello"))
         return receiver.came != []
 
-    await until(is_there, "a frame comes through", 10)
+    await until(is_there, "a frame comes through")
 
 
 async def unlinked(station: Station, name: str) -> None:
     async def is_unlinked() -> bool:
         return not station.peers.by_name[name].linked
 
-    await until(is_unlinked, f"no link to {name}", 10)
+    await until(is_unlinked, f"no link to {name}")
 
 
 def rewrite(network: Network, place: int, before: str, after: str) -> settings.NodeSettings:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from gateway.cli import run as run_campusgrid
 from hil.ports import free_port
 from ledger.api import stream
+from ledger.api.readonly import ReadOnlySource
 from ledger.errors import CorruptedError
 from ledger.node.storage.store import StoreError
 from ledger.remote.client import ClientError, LedgerClient
@@ -63,10 +65,12 @@ async def test_a_reader_answers_as_its_node_takes_submissions_and_dies_unnoticed
         height = receipts[-1].height
         assert height is not None
         await assert_same_answers(node, reading, height)
-        async with httpx.AsyncClient() as http:
-            numbers = (await http.get(f"{reader.url}/v1/metrics")).text
-        assert "campusgrid_ledger_reader_lag_blocks 0.0" in numbers
-        assert 'campusgrid_ledger_missed_votes_total{authority="ERC"}' in numbers
+
+        async def has_caught_up() -> bool:
+            return "campusgrid_ledger_reader_lag_blocks 0.0" in await reading.metrics()
+
+        await until(has_caught_up, "the reader is where its node is")
+        assert 'campusgrid_ledger_missed_votes_total{authority="ERC"}' in await reading.metrics()
         heard = await heard_of(reading, receipts[0].height or 0)
         assert heard == ["1", "2", "3"]
         assert await asyncio.to_thread(run_campusgrid, ["ledger", "status", "--url", reader.url]) == 0
@@ -139,7 +143,8 @@ async def test_a_client_that_reads_nothing_is_closed_with_a_code_that_says_so(
             source.heads.height = 10**6
             monkeypatch.setattr(stream.Heads, "advance", endless)
             await socket.send(json.dumps({"id": 1, "subscribe": "heads"}))
-            await asyncio.sleep(1.5)
+            for count in (1, 0):  # it follows, and is given up while nothing was read
+                await until(partial(has_followers, source, count), f"{count} client that follows")
             received = 0
             with pytest.raises(ConnectionClosed) as caught:
                 async with asyncio.timeout(PATIENCE_S):
@@ -149,6 +154,10 @@ async def test_a_client_that_reads_nothing_is_closed_with_a_code_that_says_so(
         assert caught.value.rcvd is not None
         assert caught.value.rcvd.code == stream.CLOSE_TOO_SLOW
         assert "go on from your cursor" in caught.value.rcvd.reason
+
+
+async def has_followers(source: ReadOnlySource, count: int) -> bool:
+    return len(source.heads._followers) == count
 
 
 async def endless(_: stream.Heads) -> dict[str, Any]:

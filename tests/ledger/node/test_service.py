@@ -85,7 +85,7 @@ class Lone:
         async def is_there() -> bool:
             return self.node.driver.position.header.height >= height
 
-        await until(is_there, f"height {height}", 10)
+        await until(is_there, f"height {height}")
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +140,7 @@ async def test_evidence_is_stored_until_a_block_proves_the_offence_be_it_by_anot
         async def is_stored() -> bool:
             return await node.node.disk.read(Store.evidence) == [Evidence.of(votes[0], votes[1]).encode()]
 
-        await until(is_stored, "the evidence is on the disk", 10)
+        await until(is_stored, "the evidence is on the disk")
     async with run_alone(network) as (node, _):
         assert await node.node.disk.read(Store.evidence) != []
         node.hear(NAMES[2], wire.decided(*encode(*others.decide(evidence=(Evidence.of(votes[0], votes[2]).encode(),)))))
@@ -149,7 +149,7 @@ async def test_evidence_is_stored_until_a_block_proves_the_offence_be_it_by_anot
         async def is_settled() -> bool:
             return await node.node.disk.read(Store.evidence) == []
 
-        await until(is_settled, "the evidence is forgotten", 10)
+        await until(is_settled, "the evidence is forgotten")
 
 
 async def test_what_was_computed_for_a_block_is_told_once_to_each_peer_that_asks(
@@ -212,7 +212,7 @@ async def test_a_certified_block_that_is_invalid_raises_the_alarm_and_is_not_app
     async def is_alarmed() -> bool:
         return node.node.driver.alarm is not None
 
-    await until(is_alarmed, "the alarm", 10)
+    await until(is_alarmed, "the alarm")
     assert "invalid_block_committed" in str(node.node.driver.alarm)
     assert node.node.driver.position.header.height == 0
 
@@ -232,7 +232,7 @@ async def test_a_node_that_fails_while_it_executes_a_block_raises_the_alarm_and_
     async def is_alarmed() -> bool:
         return node.node.driver.alarm is not None
 
-    await until(is_alarmed, "the alarm", 10)
+    await until(is_alarmed, "the alarm")
     assert "height 1: a step of consensus failed unexpectedly (MemoryError" in str(status.describe(node.node).alarm)
     assert await node.node.driver._cast(Vote(Kind.PREVOTE, 1, 0, None)) == ()
     assert await node.node.disk.read(lambda store: store.signed(1)) == []
@@ -328,7 +328,7 @@ async def test_a_wiped_node_signs_no_height_it_may_have_signed_before(tmp_path: 
                 at = node.node.machine.state
                 return at is not None and not at.signing and at.number == height
 
-            await until(observes, f"it observes height {height}", 10)
+            await until(observes, f"it observes height {height}")
             await asyncio.sleep(2 * REPORT_INTERVAL_S)
             assert node.node.rejoining.signs_from is None
             if height == 1:
@@ -339,10 +339,10 @@ async def test_a_wiped_node_signs_no_height_it_may_have_signed_before(tmp_path: 
         return node.node.rejoining.signs_from == 4
 
     async with run_alone(network) as (node, _):
-        await until(lambda: knows(node), "it will sign from height 4 on", 10)
+        await until(lambda: knows(node), "it will sign from height 4 on")
         assert not node.node.rejoining.may_sign(3)
     async with run_alone(network, {}) as (node, _):
-        await until(lambda: knows(node), "it knows that after a restart, too", 10)
+        await until(lambda: knows(node), "it knows that after a restart, too")
 
 
 async def test_garbage_in_every_frame_leaves_the_node_working(lone: tuple[Lone, Authorities]) -> None:
@@ -375,7 +375,7 @@ async def test_transactions_are_admitted_once_and_refused_by_name(lone: tuple[Lo
     async def is_settled() -> bool:
         return len(node.node.mempool) == 0
 
-    await until(is_settled, "the block's transaction waits no more", 10)
+    await until(is_settled, "the block's transaction waits no more")
     assert node.node.driver.position.header.height == 1
 
 
@@ -397,7 +397,7 @@ async def test_a_node_that_would_sign_a_second_value_signs_no_more_and_says_so(t
         async def is_alarmed() -> bool:
             return lone.node.driver.alarm is not None
 
-        await until(is_alarmed, "the alarm", 20)
+        await until(is_alarmed, "the alarm")
         assert "refused to sign a second prevote at height 2, round 0" in str(lone.node.driver.alarm)
         block, commit = others.decide(transfer(network, 0))
         lone.hear(NAMES[1], wire.decided(block.encode(), commit))
@@ -418,4 +418,4 @@ async def test_a_flood_of_messages_is_dropped_and_the_chain_goes_on(lone: tuple[
         node.hear(NAMES[2], wire.decided(block.encode(), commit))  # as a status every 400 ms brings it about
         return node.node.driver.position.header.height == 1
 
-    await until(is_taken, "height 1", 20)
+    await until(is_taken, "height 1")

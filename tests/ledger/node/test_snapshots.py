@@ -30,8 +30,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
     more = tuple(GenesisAccount(one, account_key(one).public_key, Role.USER, 1) for one in ids)
     made = make_network(tmp_path / "campus", more_accounts=more)
     yield made
-    for place in list(made.processes):
-        made.stop(place, signal.SIGKILL)
+    made.end()
 
 
 def add_newcomer(network: Network) -> int:

@@ -21,8 +21,8 @@ from ledger.node.storage.store import Store
 from ledger.remote.client import LedgerClient, RefusedError
 from ledger.remote.following import SubscriptionRefusedError
 from ledger.transaction import Call
-from tests.ledger.node.network import OTHER, USER, Network, account_key
-from tests.ledger.node.streams import PATIENCE_S, hear, opened, say
+from tests.ledger.node.network import OTHER, PATIENCE_S, USER, Network, account_key
+from tests.ledger.node.streams import hear, opened, say
 
 
 @pytest_asyncio.fixture

@@ -45,7 +45,7 @@ def command(network: Network, url: str) -> list[str]:
 
 
 def grow(network: Network) -> int:
-    """Make a transfer final and provable; return the size of the log."""
+    """Make a transfer final, and provable at every node; return the size of the log."""
     return asyncio.run(_grow(network))
 
 
@@ -78,10 +78,17 @@ async def _grow(network: Network) -> int:
         receipt = await network.account(client).call_and_wait("money", "transfer", OTHER, 1)
         assert receipt.code == 0
 
+    return max([await provable_size(network, place, before) for place in range(len(NAMES))])
+
+
+async def provable_size(network: Network, place: int, before: int) -> int:
+    """Wait until the checkpoint of a node is larger than *before*, and return its size."""
+    async with network.client(place) as client:
+
         async def is_provable() -> bool:
             return (await client.status()).checkpoint_size > before
 
-        await until(is_provable, "the transfer is provable")
+        await until(is_provable, f"the transfer is provable at {NAMES[place]}")
         return (await client.status()).checkpoint_size
 
 
