@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import settings
 
 from provisioning.toolchain.browser import find_chromium
@@ -17,9 +18,11 @@ from tests.firmware import summary
 
 pytest_plugins = ["tests.demo_run", "tests.order"]
 
-# An example may take as long as the machine needs: the test's own timeout is what ends it.
+# An example, and a request, may take as long as the machine needs: the test's own timeout is what ends it.
 settings.register_profile("campusgrid", deadline=None)
 settings.load_profile("campusgrid")
+for _part in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, _part, 50.0)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

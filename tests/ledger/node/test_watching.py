@@ -59,11 +59,12 @@ async def test_a_proof_of_a_running_node_carries_its_witnesses_where_it_is_asked
     end = f"port = {alone.api_ports[0]}\n"
     async with alone.client(0) as client:
         receipt = await alone.account(client).call_and_wait("money", "transfer", OTHER, 1)
+        size = await provable_size(alone, 0, 0)
         with pytest.raises(RefusedError, match="no witness") as refused:
             await client.transaction_proof(receipt.id, witnesses=True)
         assert (refused.value.status, refused.value.code) == (409, "not_witnessed")
         alone.rewrite(0, end, f'{end}[[witnesses]]\nurl = "{url}"\nkey = "{key}"\n')
-        await until(partial(_shows, alone, key), "the witness is asked")
+        await until(partial(_shows, alone, key, size), "the witness is asked")
         data = await client.transaction_proof(receipt.id, witnesses=True)
         assert receipt_proof.verify(data, receipt.id, verifiers, demanded).record.code == 0
         plain = await client.transaction_proof(receipt.id)
@@ -77,8 +78,7 @@ async def _grow(network: Network) -> int:
         before = (await client.status()).checkpoint_size
         receipt = await network.account(client).call_and_wait("money", "transfer", OTHER, 1)
         assert receipt.code == 0
-
-    return max([await provable_size(network, place, before) for place in range(len(NAMES))])
+    return max([await provable_size(network, place, before) for place in range(len(network.names))])
 
 
 async def provable_size(network: Network, place: int, before: int) -> int:
