@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 
 from gateway.settings import LogSettings
+from ledger.log_stream import STDERR
 
 _LEVELS: Final = logging.getLevelNamesMapping()
 
@@ -32,7 +33,7 @@ def configure(settings: LogSettings) -> None:
             else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(min((everywhere, *levels.values()))),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(STDERR),
         cache_logger_on_first_use=True,
     )
 

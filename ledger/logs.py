@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import structlog
 
+from ledger.log_stream import STDERR
 from ledger.modules import MODULES
 
 LEVELS: Final = {name: getattr(logging, name.upper()) for name in ("debug", "info", "warning", "error", "critical")}
@@ -78,7 +79,7 @@ class _PartLogger(structlog.PrintLogger):
     """Writes to stderr, and knows for which part."""
 
     def __init__(self, part: str = "") -> None:
-        super().__init__(sys.stderr)
+        super().__init__(STDERR)
         self.part = part
 
 

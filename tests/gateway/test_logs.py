@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -49,6 +52,22 @@ def test_a_module_has_the_level_of_the_longest_name_that_is_set_for_it(
         logs.configure(LogSettings.model_construct(level="debug", levels={"tests.gateway": "error"}, form="json"))
         structlog.get_logger().warning("kept quiet")
     assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["told"]
+
+
+def test_lines_that_cannot_be_written_are_lost_and_the_process_goes_on() -> None:
+    program = """
+import logging
+import structlog
+from gateway import logs
+from gateway.settings import LogSettings
+logs.configure(LogSettings())
+structlog.get_logger().warning("lost")
+logging.getLogger("library").error("lost, too")
+print("goes on")
+"""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert done.stdout == b"goes on\n"
 
 
 def test_what_a_library_logs_is_a_line_like_all_others(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,19 @@ def test_the_parts_are_those_that_log_and_the_modules() -> None:
     assert found - {"event.module"} == {f'"{part}"' for part in PARTS - modules}
 
 
+def test_lines_that_cannot_be_written_are_lost_and_the_process_goes_on() -> None:
+    program = """
+import structlog
+from ledger.logs import configure, parse_levels
+configure(parse_levels("info"))
+structlog.get_logger("node").warning("lost")
+print("goes on")
+"""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert done.stdout == b"goes on\n"
+
+
 def test_lines_below_their_parts_level_are_not_written() -> None:
     program = """
 import structlog
