@@ -82,8 +82,12 @@ class Lone:
         self.node._take_frame(name, frame)
 
     async def reach(self, height: int) -> None:
+        """Wait until the node has decided *height*, and has turned to the next one or said why it cannot."""
+
         async def is_there() -> bool:
-            return self.node.driver.position.header.height >= height
+            driver, at = self.node.driver, self.node.machine.state
+            has_turned = driver.alarm is not None or (at is not None and at.number > height)
+            return driver.position.header.height >= height and has_turned
 
         await until(is_there, f"height {height}")
 
