@@ -12,6 +12,7 @@ Energy that was held makes no claims: who releases it decides what it is, not wh
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import takewhile
 
 from ledger import records
 from ledger.errors import CorruptedError
@@ -92,9 +93,14 @@ def give_up_claims(state: Overlay, epoch: int) -> None:
 
 def _find_missed(state: Overlay, meter: bytes, first: int, last: int) -> list[int]:
     """Return which epochs of a span have a shortfall of *meter*, or may come to one since they are not settled yet."""
-    missed = {int.from_bytes(key[8:], "big") for key, _ in state.scan(UNCORRECTED, meter)}
-    waiting = {int.from_bytes(key, "big") for table in (UNCLEARED, UNSETTLED) for key, _ in state.scan(table)}
-    return sorted(epoch for epoch in missed | waiting if first <= epoch <= last)
+    epochs: set[int] = set()
+    for high in range(first >> 8, (last >> 8) + 1):  # by all bytes of a key but the last: a meter may have missed many
+        rows = state.scan(UNCORRECTED, meter + epoch_key(high << 8)[:-1])
+        epochs.update(int.from_bytes(key[8:], "big") for key, _ in rows)
+    for table in (UNCLEARED, UNSETTLED):
+        waiting = (int.from_bytes(key, "big") for key, _ in state.scan(table))
+        epochs.update(takewhile(lambda epoch: epoch <= last, waiting))
+    return sorted(epoch for epoch in epochs if first <= epoch <= last)
 
 
 def _keys(checked: CheckedBoundary) -> tuple[bytes, bytes]:
