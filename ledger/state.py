@@ -7,7 +7,6 @@ CBOR array of its fields. Everything here is deterministic: rows are walked in t
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -185,6 +184,10 @@ class LedgerState:
         rows = self._tables.get(table)
         return None if rows is None else rows.values.get(key)
 
+    def table(self, name: str) -> _Rows:
+        """Return the stored rows of the table *name*; none where it is not here."""
+        return self._tables.get(name) or _Rows()
+
     def keys(self, table: str, prefix: bytes = b"") -> list[bytes]:
         """Return the keys of *table* that start with *prefix*, ascending."""
         rows = self._tables.get(table)
@@ -227,7 +230,10 @@ class LedgerState:
 
     def _put_all(self, writes: Iterable[Write]) -> None:
         for write in writes:
-            self._tables.setdefault(write.table, _Rows()).put(write)
+            rows = self._tables.get(write.table)
+            if rows is None:
+                rows = self._tables[write.table] = _Rows()
+            rows.put(write)
 
 
 class Overlay:
@@ -236,24 +242,22 @@ class Overlay:
     def __init__(self, base: LedgerState) -> None:
         """Lay an empty overlay over *base*, which stays as it is."""
         self._base = base
-        self._tables: dict[str, Table[Any]] = {}
-        self._rows: defaultdict[str, dict[bytes, Any]] = defaultdict(dict)
-        self._touched: set[tuple[str, bytes]] = set()
-        self._added: dict[str, list[bytes]] = {}
-        self._journal: list[tuple[str, bytes, Any]] = []
+        self._layers: dict[str, _Layer] = {}
+        self._journal: list[tuple[_Layer, bytes, Any]] = []
 
     def get(self, table: Table[Row], key: bytes) -> Row | None:
         """Return the row of *table* under *key*, or None."""
-        rows = self._rows[table.name]
-        row = rows.get(key, _UNSET)
+        layer = self._layers.get(table.name) or self._lay(table)
+        row = layer.rows.get(key, _UNSET)
         if row is _UNSET:
-            row = rows[key] = self._base.get(table, key)
+            row = layer.rows[key] = layer.below.get(table, key)
         return row  # type: ignore[no-any-return]
 
     def scan(self, table: Table[Row], prefix: bytes = b"") -> Iterator[tuple[bytes, Row]]:
         """Yield (key, row) of the rows whose keys start with *prefix*, in order; writes meanwhile do not disturb it."""
         keys = self._base.keys(table.name, prefix)
-        added = _range(self._added.get(table.name, []), prefix)
+        layer = self._layers.get(table.name)
+        added = layer.added_in_order(prefix) if layer is not None else None
         for key in merge(keys, added) if added else keys:
             row = self.get(table, key)
             if row is not None:
@@ -261,19 +265,17 @@ class Overlay:
 
     def put(self, table: Table[Row], key: bytes, row: Row) -> None:
         """Set the row of *table* under *key*."""
-        name = table.name
-        before = self._rows[name].get(key, _UNSET)
-        if before is _UNSET:
-            before = self._base.get(table, key)
-        if before is None and (name, key) not in self._touched:
-            self._note_added(name, key)
-        self._change(table, key, before, row)
+        layer = self._layers.get(table.name) or self._lay(table)
+        self._journal.append((layer, key, layer.rows.get(key, _UNSET)))
+        layer.put(key, row)
 
     def delete(self, table: Table[Row], key: bytes) -> None:
         """Remove the row of *table* under *key*; nothing happens where there is none."""
         before = self.get(table, key)
         if before is not None:
-            self._change(table, key, before, None)
+            layer = self._layers[table.name]
+            self._journal.append((layer, key, before))
+            layer.put(key, None)
 
     def mark(self) -> int:
         """Return a point that `roll_back` can return to."""
@@ -282,30 +284,58 @@ class Overlay:
     def roll_back(self, mark: int) -> None:
         """Undo every change since *mark*."""
         while len(self._journal) > mark:
-            table, key, row = self._journal.pop()
-            self._rows[table][key] = row
+            layer, key, row = self._journal.pop()
+            layer.restore(key, row)
 
     def writes(self) -> tuple[Write, ...]:
         """Return the rows that differ from the state below, ascending by table and key."""
-        changed = (self._write(table, key) for table, key in sorted(self._touched))
-        return tuple(write for write in changed if write.value != self._base.value(write.table, write.key))
+        return tuple(write for _, layer in sorted(self._layers.items()) for write in layer.writes())
 
-    def _change(self, table: Table[Row], key: bytes, before: Row | None, row: Row | None) -> None:
-        name = table.name
-        self._tables[name] = table
-        self._journal.append((name, key, before))
-        self._rows[name][key] = row
-        self._touched.add((name, key))
+    def _lay(self, table: Table[Any]) -> _Layer:
+        layer = self._layers[table.name] = _Layer(table, self._base.table(table.name))
+        return layer
 
-    def _note_added(self, table: str, key: bytes) -> None:
-        added = self._added.setdefault(table, [])
-        place = bisect_left(added, key)
-        if place == len(added) or added[place] != key:
-            added.insert(place, key)
 
-    def _write(self, table: str, key: bytes) -> Write:
-        row = self._rows[table][key]
-        return Write(table, key, None if row is None else self._tables[table].encode(row), row)
+class _Layer:
+    """One table in an overlay: the rows that were read or changed (None: deleted), and those of the state below."""
+
+    def __init__(self, table: Table[Any], below: _Rows) -> None:
+        self.below = below
+        self.rows: dict[bytes, Any] = {}
+        self._table = table
+        self._touched: set[bytes] = set()
+        self._added: list[bytes] = []
+
+    def put(self, key: bytes, row: Any) -> None:
+        """Set a row, or delete it."""
+        self.rows[key] = row
+        if key not in self._touched:
+            self._touched.add(key)
+            if key not in self.below.values:
+                self._added.append(key)
+
+    def restore(self, key: bytes, row: Any) -> None:
+        """Make a row what it was, also if it had not been read."""
+        if row is _UNSET:
+            del self.rows[key]
+        else:
+            self.rows[key] = row
+
+    def added_in_order(self, prefix: bytes) -> list[bytes]:
+        """Return the keys that start with *prefix* and are not in the state below; of some the row is gone again."""
+        self._added.sort()  # most often it is in order already, which costs one look at each
+        return _range(self._added, prefix)
+
+    def writes(self) -> Iterator[Write]:
+        """Yield what differs from the state below, in the order of the keys."""
+        name, encode, stored = self._table.name, self._table.encode, self.below.values
+        for key in sorted(self._touched):
+            row = self.rows.get(key, _UNSET)
+            if row is _UNSET:  # rolled back
+                continue
+            value = None if row is None else encode(row)
+            if value != stored.get(key):
+                yield Write(name, key, value, row)
 
 
 class _Rows:

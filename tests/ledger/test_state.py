@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -113,9 +113,9 @@ def test_an_overlay_shows_its_own_changes_and_leaves_the_state_alone(state: Ledg
     assert overlay.get(ROWS, b"\x01") is None
     assert [row.number for _, row in state.scan(ROWS)] == [1, 2, 3]
     assert overlay.writes() == (
-        Write("test.rows", b"\x00", ROWS.encode(Row(0))),
+        Write("test.rows", b"\x00", ROWS.encode(Row(0)), Row(0)),
         Write("test.rows", b"\x01", None),
-        Write("test.rows", b"\x02", ROWS.encode(Row(20))),
+        Write("test.rows", b"\x02", ROWS.encode(Row(20)), Row(20)),
     )
 
 
@@ -189,7 +189,7 @@ def test_a_state_is_restored_from_its_rows_and_head() -> None:
 def test_rows_that_were_altered_on_disk_are_found() -> None:
     chain = make_chain()
     rows = list(chain.state.rows())
-    altered = [replace(rows[0], value=b"\x81\x00"), *rows[1:]]
+    altered = [rows[0]._replace(value=b"\x81\x00"), *rows[1:]]
     for damaged in (altered, rows[1:], [*rows, Write("x", b"", b"\x80")]):
         with pytest.raises(CorruptedError, match="do not give the state root"):
             LedgerState.restore(chain.state.head, damaged)
@@ -215,3 +215,12 @@ def test_rows_that_share_a_bucket_may_come_in_any_order() -> None:
     writes = [Write("t", number.to_bytes(2, "big"), b"\x01") for number in range(3000)]
     forwards, backwards = Buckets(), Buckets()
     assert forwards.change(writes).root == backwards.change(reversed(writes)).root
+
+
+def test_rows_that_share_a_bucket_are_replaced_and_deleted_each_for_itself() -> None:
+    keys = [number.to_bytes(2, "big") for number in range(3000)]
+    tree = Buckets()
+    tree.apply(tree.change([Write("t", key, b"\x01") for key in keys]))
+    tree.apply(tree.change([Write("t", key, None if key[1] % 2 else b"\x02") for key in keys if key[1] % 3]))
+    rows = {("t", key): b"\x02" if key[1] % 3 else b"\x01" for key in keys if not key[1] % 3 or not key[1] % 2}
+    assert tree.root == slow_root(rows)

@@ -115,7 +115,7 @@ class Results:
 
     def keep_decided(self, block_id: bytes, execution: Execution) -> None:
         """Keep what a decided block gave, but for the state's tree, which nobody compares."""
-        self._decided[block_id] = replace(execution, change=RootChange(execution.change.root, {}, {}))
+        self._decided[block_id] = replace(execution, change=RootChange(execution.change.root, {}, ()))
         if len(self._decided) > KEPT_DECIDED:
             self._decided.popitem(last=False)
 
