@@ -46,6 +46,13 @@ def encode(value: Value) -> bytes:
     return b"".join(parts)
 
 
+def encode_array(values: Sequence[Value]) -> bytes:
+    """Return what `encode` does for a list of *values*: for a tuple that has names, too."""
+    parts = [_make_head(_ARRAY, len(values))]
+    _write(values, parts, 1)
+    return b"".join(parts)
+
+
 def decode(data: bytes) -> Value:
     """Return the value that *data* canonically encodes; raises MalformedError for anything else."""
     try:

@@ -8,9 +8,8 @@ Every signed message of campusgrid is one, save C2SP notes. The payload is a CBO
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger import cbor, keys
 from ledger.errors import MalformedError
@@ -41,8 +40,7 @@ _SIGNATURE_HEAD: Final = bytes.fromhex("5840")  # bstr(64)
 _TAIL_BYTES: Final = len(_SIGNATURE_HEAD) + keys.SIGNATURE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A canonical envelope as it came; *its signature is not checked yet*."""
 
     key_id: bytes

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Final, TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 from ledger import cbor, envelope
 from ledger.errors import MalformedError
@@ -87,8 +87,7 @@ class Thinned:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One snapshot of a meter's registers, as signed. `raw` is the envelope, `key_id` names the key it claims.
 
     `configuration` is the number of the configuration that holds from here on, where the reason says that it changed;
@@ -149,10 +148,7 @@ def decode(raw: bytes) -> Reading:
     _require(type(previous) is bytes and len(previous) == PREVIOUS_BYTES, "previous is not 8 bytes")
     _require(_is_uint(status) and status < 256, "status is not in 0..255")
     kind = _member(Reason, reason, "reason")
-    _require(kind is not Reason.BOUNDARY or _is_uint(about), "epoch does not fit the reason")
-    _require(kind is not Reason.CONFIGURATION or about is None or _is_uint(about), "configuration is not a number")
-    _require(kind is not Reason.STARTUP or about is None or _is_uint(about), "version is not a number")
-    _require(kind is not Reason.PERIODIC or about is None, "epoch does not fit the reason")
+    _require(_is_about(kind, about), "epoch, configuration or version do not fit the reason")
     return Reading(
         sequence, time, _member(ClockQuality, quality, "clock quality"), offset_ms, _beacon(beacon), kind,
         about if kind is Reason.BOUNDARY else None,
@@ -187,6 +183,13 @@ def obis_text(code: int) -> str:
     return f"{code // 100}.{code // 10 % 10}.{code % 10}"
 
 
+def _is_about(kind: Reason, about: cbor.Value) -> bool:
+    """Tell whether *about* may stand beside a reason of that *kind*; what was thinned is looked at where it is read."""
+    if kind is Reason.BOUNDARY:
+        return _is_uint(about)
+    return kind is Reason.THINNED or about is None or (kind is not Reason.PERIODIC and _is_uint(about))
+
+
 def _beacon(values: cbor.Value) -> Beacon | None:
     if values is None:
         return None
@@ -215,10 +218,12 @@ def _registers(values: cbor.Value) -> tuple[tuple[int, int], ...]:
     _require(len(values) <= 2 * MAX_REGISTERS, "more registers than a reading may have")
     before, pairs = 0, []
     for code, value in zip(values[::2], values[1::2], strict=True):
-        are_integers = type(code) is int and type(value) is int
-        _require(are_integers and abs(code) <= _MAX_INT64 and abs(value) <= _MAX_INT64, "a register is not an int64")
-        _require(before < code < 2**16, "register codes do not ascend")
-        _require(value >= 0 or code not in (ENERGY_IMPORT, ENERGY_EXPORT), "energy is negative")
+        if type(code) is not int or type(value) is not int or abs(value) > _MAX_INT64:
+            raise MalformedError("malformed reading: a register is not an int64")
+        if not before < code < 2**16:
+            raise MalformedError("malformed reading: register codes do not ascend")
+        if value < 0 and code in (ENERGY_IMPORT, ENERGY_EXPORT):
+            raise MalformedError("malformed reading: energy is negative")
         pairs.append((code, value))
         before = code
     return tuple(pairs)

@@ -1,7 +1,8 @@
 """The ledger's state: named tables of rows, one root over all of them, and a block's changes laid over it.
 
-A row is a frozen dataclass of integers, texts, bytes, booleans, None and tuples of those; it is stored as the canonical
-CBOR array of its fields. Everything here is deterministic: rows are walked in the order of their keys.
+A row is a frozen dataclass, or a named tuple where many are made, of integers, texts, bytes, booleans, None and tuples
+of those; it is stored as the canonical CBOR array of its fields. Everything here is deterministic: rows are walked in
+the order of their keys.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ MAX_DECODED_ROWS: Final = 8_192
 
 @dataclass(frozen=True)
 class Table(Generic[Row]):
-    """A table's name (`module.noun`) and the dataclass of its rows."""
+    """A table's name (`module.noun`) and the class of its rows."""
 
     name: str
     row: type[Row]
@@ -37,11 +38,14 @@ class Table(Generic[Row]):
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The names of a row's fields, in the order in which they are stored."""
-        return tuple(column.name for column in fields(self.row))  # type: ignore[arg-type]
+        names: tuple[str, ...] | None = getattr(self.row, "_fields", None)
+        return names or tuple(column.name for column in fields(self.row))  # type: ignore[arg-type]
 
     @cached_property
     def _values(self) -> Callable[[Row], tuple[cbor.Value, ...]]:
         """What reads a row's fields, in the order in which they are stored."""
+        if issubclass(self.row, tuple):
+            return lambda row: row  # type: ignore[return-value]
         names = self.columns
         if len(names) > 1:
             return attrgetter(*names)
@@ -49,7 +53,7 @@ class Table(Generic[Row]):
 
     def encode(self, row: Row) -> bytes:
         """Return the stored form of *row*."""
-        return cbor.encode(self._values(row))
+        return cbor.encode_array(self._values(row))
 
     def decode(self, value: bytes) -> Row:
         """Return the row stored as *value*; raises CorruptedError where it is no row of this table."""

@@ -6,9 +6,10 @@ many active meters have their mark at an epoch, so that "have all meters reporte
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger.codes import Code, Refusal
 from ledger.errors import CorruptedError
@@ -64,8 +65,7 @@ class MeterKey:
         return self.revoked_from is not None and height >= self.revoked_from
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """Up to where a meter is booked: a boundary reading of `epoch`, its registers and their high-water marks."""
 
     epoch: int
@@ -85,8 +85,7 @@ class Count:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Boundary:
+class Boundary(NamedTuple):
     """The reading accepted for one boundary."""
 
     reading_hash: bytes
@@ -156,15 +155,29 @@ def set_status(state: Overlay, meter: bytes, status: MeterStatus) -> None:
 
 def set_mark(state: Overlay, meter: bytes, mark: Mark) -> None:
     """Move a meter's mark and remember which reading stands for that boundary."""
-    row, before = find(state, meter), state.get(MARKS, meter)
-    if row is not None and row.status == MeterStatus.ACTIVE:
+    row, moves = find(state, meter), Counter[int]()
+    if row is None:
+        raise CorruptedError(f"meter {meter.hex()} does not exist; synchronise anew")
+    move_mark(state, meter, row, state.get(MARKS, meter), mark, moves)
+    count_moves(state, moves)
+
+
+def move_mark(state: Overlay, meter: bytes, row: Meter, before: Mark | None, mark: Mark, moves: Counter[int]) -> None:
+    """Do what `set_mark` does for a meter whose row and mark are at hand, but for counting *moves* (`count_moves`)."""
+    if row.status == MeterStatus.ACTIVE:
         if before is not None:
-            _count(state, before.epoch, -1)
-        _count(state, mark.epoch, 1)
+            moves[before.epoch] -= 1
+        moves[mark.epoch] += 1
     state.put(MARKS, meter, mark)
     state.put(BOUNDARIES, meter + epoch_key(mark.epoch), Boundary(mark.reading_hash))
     if before is not None:
         _forget_boundaries(state, meter, before.epoch, mark.epoch)
+
+
+def count_moves(state: Overlay, moves: Counter[int]) -> None:
+    """Count how many active meters came to each epoch, or left it (below 0)."""
+    for epoch, change in moves.items():
+        _count(state, epoch, change)
 
 
 def remember_boundary(state: Overlay, meter: bytes, epoch: int, reading_hash: bytes) -> None:

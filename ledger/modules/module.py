@@ -19,7 +19,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from ledger import cbor
 from ledger.block import Commit
@@ -31,8 +31,7 @@ from ledger.signatures import SignatureCache
 from ledger.state import Head, Overlay, Reader, Table
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened: by which module, what, and the values by name (canonical CBOR values)."""
 
     module: str

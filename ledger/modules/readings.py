@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger import reading
 from ledger.codes import Code, Refusal
@@ -25,8 +24,7 @@ MAX_REMEMBERED: Final = 16_384
 """Readings are decoded once, when they are admitted: what was decoded lasts until their block is executed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedBoundary:
+class CheckedBoundary(NamedTuple):
     """A boundary reading whose signature and time were checked: the registers of a meter at the start of `epoch`.
 
     `key_id` names the meter's key that signed it.
@@ -57,8 +55,9 @@ def check_boundary(context: Context, raw: bytes) -> CheckedBoundary | Refusal:
         return Refusal(Code.READING_KEY_UNKNOWN, f"no meter has the key {decoded.key_id.hex()}")
     key, meter = found
     verdict = judge_beacon(context, decoded.beacon)
-    refusal = _refuse_key(context, key, decoded) or _refuse_time(context, decoded, decoded.epoch)
-    refusal = refusal or _refuse_bracket(context, decoded, verdict)
+    tolerance_s = max(MIN_TIME_TOLERANCE_S, context.parameters.epoch_s // TOLERANCE_SHARE)
+    refusal = _refuse_key(context, key, decoded) or _refuse_time(context, decoded, decoded.epoch, tolerance_s)
+    refusal = refusal or _refuse_bracket(decoded, verdict, tolerance_s)
     if refusal is not None:
         return refusal
     meter_id, imported, exported = key.meter, decoded.register(ENERGY_IMPORT), decoded.register(ENERGY_EXPORT)
@@ -103,9 +102,8 @@ def _refuse_key(context: Context, key: MeterKey, decoded: Reading) -> Refusal | 
     return None
 
 
-def _refuse_time(context: Context, decoded: Reading, epoch: int) -> Refusal | None:
-    epoch_s, tolerance_s = context.parameters.epoch_s, _tolerance_s(context)
-    boundary_s = epoch * epoch_s
+def _refuse_time(context: Context, decoded: Reading, epoch: int, tolerance_s: int) -> Refusal | None:
+    boundary_s = epoch * context.parameters.epoch_s
     if abs(decoded.time - boundary_s) > tolerance_s:
         return Refusal(Code.READING_TIME_OFF, f"its time {decoded.time} is more than {tolerance_s} s off {boundary_s}")
     if boundary_s > context.time_s + tolerance_s:
@@ -113,16 +111,12 @@ def _refuse_time(context: Context, decoded: Reading, epoch: int) -> Refusal | No
     return None
 
 
-def _refuse_bracket(context: Context, decoded: Reading, verdict: BeaconVerdict) -> Refusal | None:
+def _refuse_bracket(decoded: Reading, verdict: BeaconVerdict, tolerance_s: int) -> Refusal | None:
     """Refuse a reading that was made later than it says: it carries a block of this chain that is younger than it."""
-    beacon, tolerance_s = decoded.beacon, _tolerance_s(context)
+    beacon = decoded.beacon
     if beacon is None or verdict is not BeaconVerdict.TRUE or decoded.time + tolerance_s >= beacon.block_time:
         return None
     return Refusal(
         Code.READING_BEFORE_BEACON,
         f"its time {decoded.time} is more than {tolerance_s} s before that of block {beacon.height}, which it names",
     )
-
-
-def _tolerance_s(context: Context) -> int:
-    return max(MIN_TIME_TOLERANCE_S, context.parameters.epoch_s // TOLERANCE_SHARE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +31,7 @@ def test_the_largest_boundary_reading_fits_180_bytes_and_comes_back() -> None:
     raw = envelope.seal(reading.encode_payload(LARGEST), KEY)
     assert len(raw) == reading.MAX_READING_BYTES
     found = reading.decode(raw)
-    assert found == replace(LARGEST, key_id=KEY.key_id, raw=raw)
+    assert found == LARGEST._replace(key_id=KEY.key_id, raw=raw)
     assert found.is_signed_by(KEY.public_key)
 
 

@@ -8,11 +8,11 @@ nothing more, but may prove what its meter delivered of what it sold (`claims`).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Final
 
 from ledger.codes import Code, Refusal
-from ledger.errors import CorruptedError
 from ledger.genesis import Role
 from ledger.modules import meters, registry, requests
 from ledger.modules.kinds import Epoch, MeterId, ReadingEnvelopes
@@ -31,6 +31,8 @@ STEP_SLACK_S: Final = 1
 STEP_SLACK_WH: Final = 10
 """The coarsest register resolution: 0.01 kWh."""
 _SECONDS_PER_HOUR: Final = 3600
+_BELOW_MARK: Final = int(LineFlag.BELOW_MARK)
+_KEY_CHANGED: Final = int(LineFlag.KEY_CHANGED)
 _REPORTERS: Final = int(Role.GATEWAY | Role.AUTHORITY)
 
 
@@ -50,8 +52,10 @@ def report(context: Context, readings: list[bytes]) -> Refusal | None:
         return Refusal(
             Code.MAY_NOT_REPORT, f"account {context.sender.hex()} is no gateway, no authority and owns no meter"
         )
+    moves = Counter[int]()
     for raw in readings:
-        _report(context, raw)
+        _report(context, raw, moves)
+    meters.count_moves(context.state, moves)
     return None
 
 
@@ -89,55 +93,44 @@ def _may_report_any(context: Context) -> bool:
     return int(context.roles) & _REPORTERS != 0
 
 
-def _report(context: Context, raw: bytes) -> None:
+def _report(context: Context, raw: bytes, moves: Counter[int]) -> None:
     checked = check_boundary(context, raw)
     if isinstance(checked, Refusal):
         context.emit("market", "reading", meter=b"", epoch=None, code=int(checked.code))
         return
-    refusal = _refuse(context, checked)
-    if refusal is not None and refusal.code is Code.READING_FORKED:
+    mark = context.state.get(meters.MARKS, checked.meter_id)
+    code = _judge(context, checked, mark)
+    if code is Code.DONE and mark is not None:
+        _accept(context, checked, mark, moves)
+    elif code is Code.READING_FORKED:
         meters.set_status(context.state, checked.meter_id, MeterStatus.SUSPENDED)
-    if refusal is None:
-        _accept(context, checked, _mark(context, checked))
-    code = Code.DONE if refusal is None else refusal.code
     context.emit("market", "reading", meter=checked.meter_id, epoch=checked.epoch, code=int(code))
 
 
-def _refuse(context: Context, checked: CheckedBoundary) -> Refusal | None:
-    name, mark = f"meter {checked.meter_id.hex()}", context.state.get(meters.MARKS, checked.meter_id)
+def _judge(context: Context, checked: CheckedBoundary, mark: Mark | None) -> Code:
+    """Return why the reading does not count for its meter, whose mark is *mark*, or DONE."""
     if checked.meter.owner != context.sender and not _may_report_any(context):
-        return Refusal(Code.READING_OF_FOREIGN_METER, f"{name} belongs to another account")
+        return Code.READING_OF_FOREIGN_METER
     if mark is None:
-        return Refusal(Code.METER_WITHOUT_BASELINE, f"{name} has no baseline yet")
+        return Code.METER_WITHOUT_BASELINE
     known = context.state.get(meters.BOUNDARIES, checked.meter_id + epoch_key(checked.epoch))
-    if known is not None and known.reading_hash != checked.hash:
-        return Refusal(Code.READING_FORKED, f"{name} signed two readings for the boundary of epoch {checked.epoch}")
     if known is not None:
-        return Refusal(Code.READING_REPEATED, f"{name}: this reading counts already")
+        return Code.READING_REPEATED if known.reading_hash == checked.hash else Code.READING_FORKED
     if checked.epoch <= mark.epoch and not is_claimed(context.state, checked):
-        return Refusal(Code.READING_OUTDATED, f"{name} is booked up to epoch {mark.epoch} already")
-    if checked.meter.status != MeterStatus.ACTIVE:
-        return Refusal(Code.METER_SUSPENDED, f"{name} is suspended")
-    return None
+        return Code.READING_OUTDATED
+    return Code.DONE if checked.meter.status == MeterStatus.ACTIVE else Code.METER_SUSPENDED
 
 
-def _mark(context: Context, checked: CheckedBoundary) -> Mark:
-    mark = context.state.get(meters.MARKS, checked.meter_id)
-    if mark is None:
-        raise CorruptedError(f"meter {checked.meter_id.hex()} lost its mark; synchronise anew")
-    return mark
-
-
-def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
+def _accept(context: Context, checked: CheckedBoundary, mark: Mark, moves: Counter[int]) -> None:
     """Measure from *mark*, book or hold the result, and move the mark; before it, a reading proves what was sold."""
     if checked.epoch < mark.epoch:
         note_between(context, checked)
         return
     interval = _measure(checked, mark)
     if checked.has_false_beacon:
-        interval = replace(interval, flags=interval.flags | int(LineFlag.FALSE_BEACON))
+        interval = interval._replace(flags=interval.flags | int(LineFlag.FALSE_BEACON))
     epoch, key = checked.epoch - 1, checked.meter_id
-    meters.set_mark(context.state, key, _next_mark(checked, mark))
+    meters.move_mark(context.state, key, checked.meter, mark, _next_mark(checked, mark), moves)
     if _is_impossible(checked, mark, interval):
         held = Held(
             mark.epoch, interval.import_wh, interval.export_wh, interval.first_reading, interval.last_reading,
@@ -147,7 +140,7 @@ def _accept(context: Context, checked: CheckedBoundary, mark: Mark) -> None:
         context.emit(
             "market", "held", meter=key, epoch=epoch, import_wh=interval.import_wh, export_wh=interval.export_wh
         )
-        interval = replace(interval, import_wh=0, export_wh=0, flags=interval.flags | int(LineFlag.HELD))
+        interval = interval._replace(import_wh=0, export_wh=0, flags=interval.flags | int(LineFlag.HELD))
     if mark.epoch == epoch and epoch >= read_clock(context.state).next_settle:
         context.state.put(INTERVALS, epoch_key(epoch) + key, interval)
         wait_for_settlement(context.state, epoch, context.height)
@@ -165,13 +158,13 @@ def _measure(checked: CheckedBoundary, mark: Mark) -> Interval:
         min(checked.import_wh, mark.import_wh) < mark.import_high_wh
         or min(checked.export_wh, mark.export_wh) < mark.export_high_wh
     )
-    flags = LineFlag.BELOW_MARK * below | LineFlag.KEY_CHANGED * (mark.key_id != checked.key_id)
+    flags = _BELOW_MARK * below | _KEY_CHANGED * (mark.key_id != checked.key_id)
     return Interval(
         max(0, checked.import_wh - mark.import_high_wh),
         max(0, checked.export_wh - mark.export_high_wh),
         mark.reading_hash,
         checked.hash,
-        int(flags),
+        flags,
         checked.key_id,
     )
 

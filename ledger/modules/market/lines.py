@@ -7,7 +7,7 @@ account stands in for them, with energy that carries no GRID. What a buyer did n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ledger.errors import LedgerError
@@ -104,7 +104,7 @@ def draw_gap_line(epoch: int, book: EpochRow, position: Position, interval: Inte
 
 
 def _as_gap(position: Position, interval: Interval, flags: LineFlag) -> Position:
-    marked = replace(interval, flags=interval.flags | int(flags))
+    marked = interval._replace(flags=interval.flags | int(flags))
     return Position(position.account, position.meter, position.key_thumbprint, 0, 0, 0, marked)
 
 

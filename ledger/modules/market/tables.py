@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from ledger.genesis import Parameters
 from ledger.modules import tariffs
@@ -64,8 +64,7 @@ class OrderPlace:
     agent: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """What a meter measured in an epoch not settled yet, under epoch ‖ meter; `flags` are `records.LineFlag`.
 
     `key_id` names the meter's key that signed the last reading.
