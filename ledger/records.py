@@ -209,6 +209,11 @@ def leaf_of(kind: RecordKind, record: bytes, salt: bytes) -> bytes:
     return _LEAF_HEADS[kind] + hashlib.sha256(salt + record).digest()
 
 
+def leaf_head(kind: RecordKind) -> bytes:
+    """Return how the data of every leaf of a *kind* begins, and of no other."""
+    return _LEAF_HEADS[kind]
+
+
 def header_leaf(leaf_fields: list[cbor.Value]) -> bytes:
     """Return the leaf data of a block header, given `Header.leaf_fields()`."""
     return cbor.encode([int(RecordKind.HEADER), *leaf_fields])

@@ -105,11 +105,12 @@ class LogRows(BlockRows):
         """Return place and leaf of the fee that block *height* took for *order* as it rolled over, or None."""
         before, after = self.header(height - 1), self.header(height)
         query = (
-            "SELECT place, data, hash, record, salt FROM leaves WHERE place >= ? AND place < ? AND record IS NOT NULL"
+            "SELECT place, data, hash, record, salt FROM leaves WHERE place >= ?1 AND place < ?2"
+            " AND substr(data, 1, length(?3)) = ?3 AND record IS NOT NULL"
         )
         places = (before.log_size if before else 0, after.log_size if after else 0)
-        for place, *opened in self._all(query, places):
-            if records.kind_of(opened[2]) is RecordKind.FEE and records.decode_fee(opened[2]).order == order:
+        for place, *opened in self._all(query, (*places, records.leaf_head(RecordKind.FEE))):
+            if records.decode_fee(opened[2]).order == order:
                 return place, Leaf(*opened)
         return None
 

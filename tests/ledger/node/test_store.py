@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ledger import records
 from ledger.consensus.signing import DoubleSigningError
 from ledger.errors import CorruptedError
 from ledger.node.chain import Chain
 from ledger.node.recovery.memory import DATABASE
 from ledger.node.storage.store import Signed, SignedType, Store, StoreError
+from ledger.records import FeeRecord, ReceiptRecord
 from ledger.runtime import Runtime
 from tests.ledger.node.network import make_network
 
@@ -45,6 +48,26 @@ def test_signing_the_same_again_gives_the_stored_signature_also_after_a_restart(
     with store.transaction():
         assert store.sign(vote(b"one", b"other")) == b"first"
         assert store.sign(vote(b"two", b"else", SignedType.PRECOMMIT)) == b"else"
+
+
+def test_a_fee_is_found_among_the_leaves_of_its_block_and_nothing_but_fees_is_decoded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask for one that is not there: a block of 10,000 receipts took 0.2 s to look through."""
+    salt, orders = bytes(32), [b"order..1", b"order..2"]
+    fees = [FeeRecord(b"account.", 1, order, b"meter..1", 7, 5) for order in orders]
+    leaves = [(bytes(32), records.leaf(ReceiptRecord(salt, 1, 0, 0, salt), salt), b"not to be decoded", salt)]
+    leaves += [(bytes(32), records.leaf(fee, salt), records.encode(fee), salt) for fee in fees]
+    store = Store.open(path, CHAIN)
+    with store.transaction():
+        store._many("INSERT INTO leaves VALUES (?, ?, ?, ?, ?)", ((n, *leaf) for n, leaf in enumerate(leaves)))
+    monkeypatch.setattr(store, "header", lambda height: SimpleNamespace(log_size=len(leaves)) if height else None)
+    for place, (order, fee) in enumerate(zip(orders, fees, strict=True), 1):
+        found = store.fee_leaf(1, order)
+        assert found is not None
+        assert (found[0], found[1].record) == (place, records.encode(fee))
+    assert store.fee_leaf(1, b"another.") is None
+    assert store.fee_leaf(2, orders[0]) is None, "block 2 has no leaves"
 
 
 def test_evidence_waits_on_the_disk_until_it_is_settled(path: Path) -> None:
