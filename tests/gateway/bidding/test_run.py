@@ -12,7 +12,7 @@ from pathlib import Path
 from ledger.remote.client import LedgerClient, RefusedError
 from tests.gateway.api.test_gate import require_login
 from tests.gateway.ledger_node import LedgerNode
-from tests.gateway.plant import BOUND_S, EPOCH_S, Plant, wait_for
+from tests.gateway.plant import BOUND_S, EPOCH_S, Pen, Plant, wait_for
 from tests.gateway.test_run import run
 
 
@@ -25,12 +25,11 @@ async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
     await node.enrol(load, node.consumer)
     require_login(plant)
     plant.start()
-    now = int(time.time()) // EPOCH_S
-    for pen, register in ((pv, "r280"), (load, "r180")):
-        sent = [pen.sign(epoch=now - 3 + place, **{"r180": 0, register: 1000 + 10 * place}) for place in range(4)]
-        plant.line(pen.meter_id.hex()).send(pen.topic, *sent)
-        await node.call(node.admin, "registry", "rebase", pen.meter_id, sent[0])
-    wait_for(lambda: plant.stored() == 8, "the history")
+    meters = Meters(plant, {"r280": pv, "r180": load}, int(time.time()) // EPOCH_S - 4)
+    for pen, baseline in meters.measure(meters.newest + 1).items():
+        await node.call(node.admin, "registry", "rebase", pen, baseline)
+    meters.go_on()
+    wait_for(lambda: plant.stored() >= 8, "the history")
 
     said = f'[instructions]\n{pv.meter_id.hex()} = ["sell surplus at 3.20 or more", "keep 0 %"]\n'
     config = write_bidding(plant, node, tmp_path, said)
@@ -40,7 +39,7 @@ async def test_agents_place_orders_from_forecasts_and_the_book_crosses(
     agents = start_agents(config)
     try:
         async with LedgerClient([node.url]) as client:
-            epoch = await traded_epoch(client, now)
+            epoch = await traded_epoch(client, meters)
             orders = await client.orders(epoch)
     finally:
         agents.terminate()
@@ -65,12 +64,35 @@ def start_agents(config: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
 
-async def traded_epoch(client: LedgerClient, first: int) -> int:
-    """Return the first epoch from *first* on in which energy was matched."""
+class Meters:
+    """Meters that measure 10 Wh in every epoch behind *newest*: an agent goes by the last four epochs alone."""
+
+    def __init__(self, plant: Plant, pens: dict[str, Pen], newest: int) -> None:
+        self.pens, self.first, self.newest = pens, newest + 1, newest
+        self._lines = {pen.meter_id: plant.line(pen.meter_id.hex()) for pen in pens.values()}
+
+    def measure(self, epoch: int) -> dict[bytes, bytes]:
+        """Send the boundary readings of the next *epoch*, and return them by meter."""
+        self.newest, sent = epoch, {}
+        for register, pen in self.pens.items():
+            values = {"r180": 0, register: 1000 + 10 * (epoch - self.first)}
+            sent[pen.meter_id] = pen.sign(epoch=epoch, **values)
+            self._lines[pen.meter_id].send(pen.topic, sent[pen.meter_id])
+        return sent
+
+    def go_on(self) -> None:
+        """Send what is due by now."""
+        while self.newest < int(time.time()) // EPOCH_S:
+            self.measure(self.newest + 1)
+
+
+async def traded_epoch(client: LedgerClient, meters: Meters) -> int:
+    """Return the first epoch in which energy was matched; meanwhile the meters go on."""
     deadline = time.monotonic() + BOUND_S
     while time.monotonic() < deadline:
+        meters.go_on()
         with contextlib.suppress(RefusedError):
-            for epoch in await client.epochs(first, int(time.time()) // EPOCH_S):
+            for epoch in await client.epochs(meters.first, int(time.time()) // EPOCH_S):
                 if epoch.matched_wh > 0:
                     return epoch.epoch
         await asyncio.sleep(0.1)
