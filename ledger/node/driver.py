@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -253,9 +253,12 @@ class Driver:
         parts.observer.note_events(candidate.execution)
         await parts.snapshots.after(header, len(candidate.block.transactions))
         parts.observer.note_decided(header.height, effect.round, self.position.authorities)
-        self.position = await parts.ledger.run(lambda chain: chain.advance(candidate))
+        senders = {receipt.sender for receipt in candidate.execution.receipts}
+        self.position, nonces = await parts.ledger.run(
+            lambda chain: (chain.advance(candidate), chain.next_nonces(senders))
+        )
         parts.heads.announce(header.height)
-        await self._settle({receipt.sender for receipt in candidate.execution.receipts})
+        await self._settle(nonces)
         log.info("decided", height=header.height, round=effect.round, transactions=len(candidate.block.transactions))
         parts.cosigning.start(header, self.position.authorities)
         if own is not None and seat is not None:
@@ -264,11 +267,9 @@ class Driver:
             self.take_cosignature(report)
         await self._start_height(effect.commit, ())
 
-    async def _settle(self, senders: Collection[bytes]) -> None:
-        """Drop from the mempool and the evidence what the new state has done with; *senders*' nonces have moved."""
-        parts = self._parts
-        nonces = await parts.ledger.run(lambda chain: chain.next_nonces(senders))
-        parts.mempool.settle(nonces, self.position.header.height)
+    async def _settle(self, nonces: Mapping[bytes, int]) -> None:
+        """Drop from the mempool and the evidence what the new state has done with; *nonces* are the accounts' next."""
+        self._parts.mempool.settle(nonces, self.position.header.height)
         await self._evidence.forget_settled()
 
     async def _adopt(self, copy: Copy, refused: Callable[[], None]) -> None:
@@ -283,7 +284,8 @@ class Driver:
             return
         state = await parts.disk.read(read_state)
         self.position = await parts.ledger.run(lambda chain: chain.go_to(state))
-        await self._settle(parts.mempool.senders())
+        senders = parts.mempool.senders()
+        await self._settle(await parts.ledger.run(lambda chain: chain.next_nonces(senders)))
         parts.cosigning.start(manifest.header, self.position.authorities)
         parts.heads.announce(manifest.height)
         log.info("went on from a snapshot", height=manifest.height)

@@ -15,6 +15,7 @@ from ledger.node.network.wire import Frame, FrameType
 MAX_QUEUED_FRAMES: Final = 4096
 MAX_QUEUED_BYTES: Final = 16 * 2**20
 _LENGTH_BYTES: Final = 4
+_LONGEST: Final = max(wire.MAX_PAYLOAD_BYTES.values())
 
 
 class PeerFaultError(LedgerError):
@@ -51,16 +52,18 @@ async def pump(outbox: Outbox, reader: asyncio.StreamReader, writer: asyncio.Str
     await _first_done(_write_all(outbox, writer), _until_closed(reader))
 
 
-def write(writer: asyncio.StreamWriter, frame: Frame) -> None:
-    """Hand *frame* to the link's buffer."""
-    head = (len(frame.payload) + 1).to_bytes(_LENGTH_BYTES, "big") + bytes([frame.kind])
-    writer.write(head + frame.payload)
+def write(writer: asyncio.StreamWriter, *frames: Frame) -> None:
+    """Hand *frames* to the link's buffer, as one record of TLS where they fit into one."""
+    parts: list[bytes] = []
+    for frame in frames:
+        parts += ((len(frame.payload) + 1).to_bytes(_LENGTH_BYTES, "big"), bytes((frame.kind,)), frame.payload)
+    writer.write(b"".join(parts))
 
 
 async def read(reader: asyncio.StreamReader) -> Frame:
     """Return the next frame; raises PeerFaultError before it reads what is too long or of no known type."""
     size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big") - 1
-    if not 0 <= size <= max(wire.MAX_PAYLOAD_BYTES.values()):
+    if not 0 <= size <= _LONGEST:
         raise PeerFaultError(f"a frame with {size} bytes")
     number = (await reader.readexactly(1))[0]
     if number not in FrameType._value2member_map_:
@@ -74,8 +77,7 @@ async def read(reader: asyncio.StreamReader) -> Frame:
 async def _write_all(outbox: Outbox, writer: asyncio.StreamWriter) -> None:
     while True:
         await outbox.filled.wait()
-        for frame in outbox.take():
-            write(writer, frame)
+        write(writer, *outbox.take())
         await writer.drain()
 
 

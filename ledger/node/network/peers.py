@@ -32,6 +32,8 @@ HELD_S: Final = 3.0
 """A link is told of as up once it has held so long: one that the peer does not want is closed well before."""
 CONNECT_TIMEOUT_S: Final = 5.0
 SILENCE_TIMEOUT_S: Final = 15.0
+SILENCE_STEP_S: Final = 1.0
+"""A link is closed up to so much before it was silent for that long."""
 MAX_GREETING: Final = 32
 """Incoming links that have not said who they are; beyond it new ones are closed."""
 PROTOCOL: Final = 1
@@ -204,14 +206,15 @@ class Peers:
         self._replace_reader(peer)
         peer.wanted.set()
         self._start_dialling(peer)
-        while True:
-            async with asyncio.timeout(SILENCE_TIMEOUT_S):
+        async with asyncio.timeout(SILENCE_TIMEOUT_S) as silence:
+            while True:
                 frame = await links.read(reader)
-            self._require_standing(name)
-            delay_s = peer.conduct.delay_s(frame.kind, len(frame.payload), time.monotonic())
-            self._take(peer, frame)
-            if delay_s > 0:
-                await asyncio.sleep(delay_s)
+                self._require_standing(name)
+                delay_s = peer.conduct.delay_s(frame.kind, len(frame.payload), time.monotonic())
+                self._take(peer, frame)
+                if delay_s > 0:
+                    await asyncio.sleep(delay_s)
+                _put_off(silence)
 
     async def _require_hello(self, name: str, reader: asyncio.StreamReader) -> None:
         self._greeting += 1
@@ -314,6 +317,13 @@ class Peers:
                 holding.cancel()
         finally:
             writer.close()
+
+
+def _put_off(silence: asyncio.Timeout) -> None:
+    """Have a link that is not silent time out later; not at every frame, for setting a timer costs as much as one."""
+    due_s, until_s = silence.when(), asyncio.get_running_loop().time() + SILENCE_TIMEOUT_S
+    if due_s is not None and until_s - due_s > SILENCE_STEP_S:
+        silence.reschedule(until_s)
 
 
 def _note_held(peer: Peer) -> None:

@@ -426,3 +426,29 @@ async def test_a_peer_that_floods_is_read_at_its_quota(campus: Network, pair: tu
     await received(first, burst + 30)
     assert time.monotonic() - started >= 25 / QUOTAS[FrameType.RANGE].frames
     assert first.peers.by_name[NAMES[1]].conduct.delays > 0
+
+
+async def test_a_link_is_closed_where_it_is_silent_and_no_sooner(
+    campus: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_peers, "SILENCE_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(node_peers, "SILENCE_STEP_S", 0.1)
+    first, second = make_station(campus, 0), make_station(campus, 1)
+    for station in (first, second):
+        await station.peers.open()
+    await linked(second, NAMES[0])
+    second.peers.send(NAMES[0], wire.block_range(1, 1))
+    await received(first, 1)
+    reading, until_s = first.peers.by_name[NAMES[1]].reading, time.monotonic() + 5
+    assert reading is not None
+    while time.monotonic() < until_s:
+        second.peers.send(NAMES[0], wire.block_range(1, 1))
+        await received(first, len(first.came) + 1)
+        assert not reading.done()
+
+    async def is_closed() -> bool:
+        return reading.done()
+
+    await until(is_closed, "the silent link is closed", 10)
+    for station in (first, second):
+        await station.peers.close()
