@@ -49,10 +49,14 @@ def _read_arguments(definition: QueryDefinition, request: Request) -> tuple[Any,
     if sorted(given) != sorted(names) or len(request.query_params.multi_items()) != len(names):
         text = f"{definition.module}.{definition.name} takes exactly: {', '.join(names) or 'nothing'}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_arguments", text)
-    try:
-        return tuple(kind.parse(given[name]) for name, kind in definition.arguments)
-    except ValueError as error:
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_arguments", str(error)) from error
+    values: list[Any] = []
+    for name, kind in definition.arguments:
+        try:
+            values.append(kind.parse(given[name]))
+        except ValueError as error:
+            text = f"{name} is {kind}, not {given[name][:40]!r}"
+            raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "bad_arguments", text) from error
+    return tuple(values)
 
 
 def _ask(chain: Chain, definition: QueryDefinition, arguments: tuple[Any, ...]) -> tuple[int, Any]:

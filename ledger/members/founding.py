@@ -113,17 +113,21 @@ def set_up(folder: Path, rules: Genesis, entries: Sequence[Entry], *, api: str, 
 
 
 def write(path: Path, text: str, *, mode: int = 0o600) -> None:
-    """Write the new file *path* durably; raises FoundingError where it exists or cannot be made."""
+    """Write the new file *path* durably and whole; raises FoundingError where it exists or cannot be made."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
         raise FoundingError(f"{path} exists and is never overwritten; move it away if it may go") from error
     except OSError as error:
         raise FoundingError(f"cannot make {path}: {error.strerror}; choose another place") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        path.unlink()  # what is left would stand in the way of the next attempt, as a file that is never overwritten
+        raise FoundingError(f"cannot write {path}: {error.strerror}; mend that, then run this again") from error
 
 
 def _node_toml(own: Entry, others: Sequence[Entry], api: str, *, joins: bool) -> str:

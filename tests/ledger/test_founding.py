@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -136,6 +138,18 @@ def test_init_says_which_account_it_made_and_what_comes_next(tmp_path: Path) -> 
     told = CliRunner().invoke(app, arguments).output
     assert f"account {institution.load(tmp_path / 'erc' / 'entry.json').id.hex()} is ERC's" in told
     assert "campusgrid ledger genesis" in told
+
+
+def test_a_full_disk_leaves_no_half_of_a_key_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(FoundingError, match="No space left on device; mend that, then run this again"):
+            founding.make_key(tmp_path / "grid.key")
+    assert not (tmp_path / "grid.key").exists()
+    founding.make_key(tmp_path / "grid.key")
 
 
 def test_nothing_is_overwritten_and_what_does_not_fit_is_refused(tmp_path: Path) -> None:

@@ -126,3 +126,9 @@ def test_the_command_refuses_what_does_not_fit_in_one_line(
     url = [] if "--url" in arguments or arguments[0] == "calls" else ["--url", "http://127.0.0.1:9"]
     assert run_campusgrid(["ledger", *arguments, *url]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_an_argument_that_is_none_is_named_with_what_it_takes(running: Network) -> None:
+    answer = httpx.get(running.urls[0] + "/v1/queries/money/balance_of", params={"account": "zz"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_arguments")
+    assert answer.json()["detail"] == "account is 8 bytes, not 'zz'"
