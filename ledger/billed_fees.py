@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ledger import cbor
+from ledger.errors import MalformedError
 from ledger.records import FeeRecord, ReceiptRecord
 
 PAGE: Final = 1_000
@@ -90,12 +91,10 @@ async def read_fees(client: Any, account: str, first_ms: int, end_ms: int) -> Fe
         if page is None:
             return Fees((), are_all=False)
         for event in page.events:
-            told = _read_amount(event, account) if event.height < end else None
+            told = _read_fee(event, account) if event.height < end else None
             if told is not None:
-                kind, amount = told
-                meter, order = (event.values.get(name, "") for name in ("meter", "order"))
                 time_ms = await time_of(event.height) or first_ms
-                fees.append(Fee(kind, account, time_ms, event.height, event.transaction, meter, order, amount))
+                fees.append(replace(told, time_ms=time_ms))
         if page.next == at:
             break
         at = page.next
@@ -133,8 +132,19 @@ async def _first_height(time_of: Callable[[int], Awaitable[int | None]], newest:
     return low
 
 
-def _read_amount(event: Any, account: str) -> tuple[str, int] | None:
-    """Return a fee's kind and amount; orders of before there were fees in events tell none."""
+def _read_fee(event: Any, account: str) -> Fee | None:
+    """Return the fee that *event* tells, its time left open; None for any other event, or another's.
+
+    Orders of before there were fees in events tell none. Raises MalformedError.
+    """
     kind, amount = _AMOUNTS.get((event.module, event.name), ("", ""))
-    fee_aaip = int(event.values.get(amount, 0))
-    return (kind, fee_aaip) if fee_aaip and event.values["account"] == account else None
+    if not kind:
+        return None
+    try:
+        meter, order = (bytes.fromhex(event.values.get(name, "")).hex() for name in ("meter", "order"))
+        fee_aaip, payer = int(event.values.get(amount, 0)), event.values["account"]
+    except (KeyError, TypeError, ValueError) as error:
+        text = f"the node tells of an unreadable {kind} in block {event.height} ({error!r}); ask another node"
+        raise MalformedError(text) from error
+    is_own = bool(fee_aaip) and payer == account
+    return Fee(kind, account, 0, event.height, event.transaction, meter, order, fee_aaip) if is_own else None

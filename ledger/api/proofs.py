@@ -161,7 +161,7 @@ def _choose(source: Source, *, witnesses: bool) -> Provable | None:
 def _answer(found: bytes | NotProvable, what: str, form: type[Response] = CborResponse) -> Response:
     """Return the proof of *what*; raises ProblemError (409) where it is not provable yet."""
     if isinstance(found, NotProvable):
-        text = f"{what} is final but not provable yet; ask again in a few seconds"
+        text = f"{what} is final but not provable yet; ask again in a few seconds (witnesses may take longer)"
         raise ProblemError(HTTPStatus.CONFLICT, "not_provable_yet", text)
     return form(found)
 

@@ -14,6 +14,7 @@ from ledger import billed_fees, cbor
 from ledger.api.resources import Problem
 from ledger.bill import BillError, _require_each_once
 from ledger.billed_fees import Fee, Fees, read_fees
+from ledger.errors import MalformedError
 from ledger.records import FeeRecord, ReceiptRecord
 from ledger.remote.nodes import RefusedError
 
@@ -61,6 +62,16 @@ class Answers:
 def order(height: int, account: str = USER, fee: int = 5, transaction: bytes | None = b"t") -> Any:
     values = {"account": account, "meter": METER, "order": ORDER, "fee_aaip": str(fee)}
     return height, transaction, "market", "order_created", values
+
+
+@pytest.mark.parametrize(
+    "lie", [{"fee_aaip": "much"}, {"fee_aaip": None}, {"order": "xyz"}, {"meter": 5}, {"account": ...}]
+)
+def test_a_fee_that_cannot_be_read_is_told_as_the_nodes_fault(lie: dict[str, Any]) -> None:
+    height, transaction, module, name, values = order(2)
+    told = {key: value for key, value in {**values, **lie}.items() if value is not ...}
+    with pytest.raises(MalformedError, match=r"unreadable order fee in block 2 .*ask another node"):
+        asyncio.run(read_fees(Answers(9, [(height, transaction, module, name, told)]), USER, 0, 8000))
 
 
 @pytest.mark.parametrize("page", [1, 2, 1000])
