@@ -277,8 +277,9 @@ class Node:
                 self.admission.take_gossip(name, wire.read_transactions(frame.payload))
             case FrameType.SNAPSHOTS | FrameType.MANIFEST | FrameType.PART:
                 self._take_of_snapshot(name, frame)
-            case _ if not self._answers.take(name, frame):
-                raise MalformedError(f"a {frame.kind.name} frame has no place here")
+            case _:
+                if not self._answers.take(name, frame):
+                    raise MalformedError(f"a {frame.kind.name} frame has no place here")
 
     def _take_report(self, name: str, report: wire.NodeReport) -> None:
         self._heard[name] = report.height
