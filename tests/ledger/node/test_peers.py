@@ -17,10 +17,9 @@ from hil.ports import free_ports
 from ledger.authority import AuthoritySet
 from ledger.node import settings
 from ledger.node.chain import Position
-from ledger.node.network import links, wire
 from ledger.node.network import peers as node_peers
+from ledger.node.network import wire
 from ledger.node.network.conduct import BURST_S, QUOTAS, Fault
-from ledger.node.network.links import Outbox
 from ledger.node.network.peers import Peers
 from ledger.node.network.standing import Standing
 from ledger.node.network.wire import CosignatureReport, Frame, FrameType
@@ -215,23 +214,6 @@ async def test_an_authority_that_writes_nonsense_is_cut_off(campus: Network, dat
 
 def encode(frame: Frame) -> bytes:
     return (len(frame.payload) + 1).to_bytes(4, "big") + bytes([frame.kind]) + frame.payload
-
-
-def test_a_full_outbox_drops_the_oldest_and_counts_them() -> None:
-    outbox = Outbox()
-    for number in range(links.MAX_QUEUED_FRAMES + 3):
-        outbox.put(Frame(FrameType.MESSAGE, number.to_bytes(4, "big")))
-    frames = list(outbox.take())
-    assert outbox.dropped == 3
-    assert frames[0].payload == (3).to_bytes(4, "big")
-    assert len(frames) == links.MAX_QUEUED_FRAMES
-
-
-def test_an_outbox_is_bounded_in_bytes_too() -> None:
-    outbox = Outbox()
-    for _ in range(10):
-        outbox.put(Frame(FrameType.PROPOSAL, bytes(links.MAX_QUEUED_BYTES // 4)))
-    assert outbox.dropped == 6
 
 
 async def test_closing_ends_the_links_even_when_a_peer_shows_itself_at_that_moment(campus: Network) -> None:
