@@ -190,6 +190,10 @@ def parse_keys(text: str) -> list[VerifierKey]:
         found.append(key)
     if not any(key.type is SignatureType.COSIGNATURE for key in found):
         raise KeyFileError("no cosigner key (type 0x04) is listed: ask an authority for its verifier keys")
+    if not any(key.type is SignatureType.LOG for key in found):
+        raise KeyFileError(
+            "no log key (type 0x01) is listed: `vkeys` in a node's /v1/authorities are all that are needed"
+        )
     return found
 
 

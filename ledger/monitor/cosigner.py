@@ -18,7 +18,7 @@ from ledger.errors import MalformedError
 from ledger.keys import PrivateKey
 from ledger.monitor import witness
 from ledger.monitor.fork import SignedCheckpoint
-from ledger.monitor.memory import ForkFoundError, WitnessMemory
+from ledger.monitor.memory import ForkFoundError, UnusableMemoryError, WitnessMemory
 from ledger.monitor.watcher import Signers
 from ledger.monitor.witness import MAX_REQUEST_BYTES, Submission, Verdict
 from ledger.policy import PolicyRefusedError
@@ -90,7 +90,11 @@ class Cosigner:
             return Answer(HTTPStatus.CONFLICT, f"{known}\n", SIZE)
         match witness.judge(old, note, asked.path):
             case Verdict.NEWER:
-                self.memory.remember(asked.signed)
+                try:
+                    self.memory.remember(asked.signed)
+                except UnusableMemoryError as error:  # what is not remembered must not be cosigned
+                    log.critical("memory", reason=str(error))
+                    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "this witness cannot remember: ask again later\n")
             case Verdict.SAME:
                 pass
             case _:

@@ -82,8 +82,17 @@ class WitnessMemory:
         return path.read_bytes() if path.exists() else None
 
     def write(self, name: str, data: bytes) -> None:
-        """Replace the file *name* by *data*: after a power cut there is the one or the other."""
-        files.replace(self.directory / name, data)
+        """Replace the file *name* by *data*: after a power cut there is the one or the other.
+
+        Raises UnusableMemoryError.
+        """
+        path = self.directory / name
+        try:
+            files.replace(path, data)
+        except OSError as error:
+            raise UnusableMemoryError(
+                f"cannot write {path}: {error.strerror}; make room or mend the disk, for nothing is taken until then"
+            ) from error
 
     def _read_checkpoint(self) -> SignedCheckpoint | None:
         data = self.read(CHECKPOINT)

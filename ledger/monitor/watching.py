@@ -14,7 +14,7 @@ import typer
 from ledger import checkpoint, policy, trust
 from ledger.keys import PrivateKey
 from ledger.monitor import fork
-from ledger.monitor.memory import ForkFoundError, WitnessMemory
+from ledger.monitor.memory import ForkFoundError, UnusableMemoryError, WitnessMemory
 from ledger.monitor.remote_log import RemoteLog, RemoteLogError
 from ledger.monitor.watcher import ChainSigners, FixedSigners, Signers, Watcher, WatchError
 from ledger.policy import PolicyError
@@ -48,7 +48,10 @@ def watch(plan: WatchPlan) -> int:
 
 def read_signers(path: Path, memory: WitnessMemory) -> tuple[str, Signers]:
     """Return the log's origin and who may sign it, after the policy, trust or genesis file *path*."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise PolicyError(f"{path} is no policy, trust file or genesis: {error}") from error
     if text.lstrip().startswith("{") or not text:
         root = trust.load(path)
         return checkpoint.origin(root.chain_id), ChainSigners(root, memory)
@@ -65,7 +68,7 @@ def _look(watcher: Watcher) -> int:
     except ForkFoundError as error:
         _tell(f"ALARM: {error}")
         return EXIT_FORK
-    except (WatchError, RemoteLogError) as error:
+    except (WatchError, RemoteLogError, UnusableMemoryError) as error:
         _tell(f"not taken: {error}")
         return EXIT_UNSEEN
     return 0
@@ -115,8 +118,8 @@ def check_fork(evidence: Path, trusted: Path, handovers: Path | None) -> str:
     """Return what the evidence file proves to whoever trusts *trusted*; raises LedgerError where it proves nothing."""
     try:
         found = fork.loads(evidence.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WatchError(f"cannot read {evidence}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise WatchError(f"cannot read {evidence}: {error}") from error
     eras = trust.load_eras(trusted, handovers)
     sizes = found.first.checkpoint.size, found.second.checkpoint.size
     policies = [policy.of_keys(eras.verifiers(size)) for size in sizes]

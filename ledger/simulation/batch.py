@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from ledger.simulation.coverage import RARE
@@ -104,9 +106,14 @@ def _parts(profile: str, seeds: range, count: int | None, workers: int) -> Itera
     if workers <= 1 or len(tasks) <= 1:
         yield from (run_seeds(profile, task, count) for task in tasks)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    # Ctrl-C reaches the workers, too: they leave it to this process, which calls off what has not begun
+    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), ignore_interrupts)
+    try:
         running = [pool.submit(run_seeds, profile, task, count) for task in tasks]
         yield from (done.result() for done in as_completed(running))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _run_one(report: Report, seed: int, schedule: Schedule, run: Callable[[Schedule], Any]) -> None:

@@ -69,6 +69,12 @@ def test_a_bad_key_file_is_refused_with_its_line(text: str, because: str) -> Non
         checkpoint.parse_keys(text)
 
 
+def test_a_list_without_a_log_key_is_refused_before_any_proof_is() -> None:
+    keys = [key for key in proof_kit.make().verifiers if key.type is checkpoint.SignatureType.COSIGNATURE]
+    with pytest.raises(checkpoint.KeyFileError, match="no log key"):
+        checkpoint.parse_keys("".join(f"{key}\n" for key in keys))
+
+
 def test_a_list_of_keys_is_read_whole_or_not_at_all() -> None:
     """A list cut off would need fewer cosignatures."""
     text = "".join(f"{key}\n" for key in proof_kit.make().verifiers)

@@ -123,3 +123,12 @@ def test_another_root_of_the_same_size_is_a_conflict_and_kept_as_evidence(asked:
 def test_what_is_no_request_is_refused_and_nothing_is_remembered(asked: Asked, body: bytes) -> None:
     assert asked.cosigner.add(body).status == HTTPStatus.BAD_REQUEST
     assert asked.cosigner.memory.remembered is None
+
+
+def test_what_it_cannot_remember_it_does_not_cosign(asked: Asked, tmp_path: Path) -> None:
+    in_the_way = tmp_path / "checkpoint.new"
+    in_the_way.mkdir()
+    status, text, _ = asked.add(ServedLog(entries(5)), 0)
+    assert (status, text) == (HTTPStatus.SERVICE_UNAVAILABLE, "this witness cannot remember: ask again later\n")
+    in_the_way.rmdir()
+    assert asked.cosigns(ServedLog(entries(5)), 0)

@@ -17,7 +17,8 @@ from ledger.monitor.fork import NoForkError
 from ledger.monitor.memory import FORK, ForkFoundError, UnusableMemoryError, WitnessMemory
 from ledger.monitor.remote_log import RemoteLog, RemoteLogError
 from ledger.monitor.watcher import ChainSigners, Watcher, WatchError
-from ledger.monitor.watching import check_fork
+from ledger.monitor.watching import check_fork, read_signers
+from ledger.policy import PolicyError
 from ledger.trust import TrustRoot
 from tests.ledger import proof_kit, test_handover
 from tests.ledger.chain_kit import AUTHORITY_NAMES, key_of
@@ -135,6 +136,25 @@ def test_one_watcher_at_a_time_and_a_damaged_memory_is_not_guessed_at(tmp_path: 
     (tmp_path / "checkpoint").write_text("garbage")
     with pytest.raises(UnusableMemoryError, match="is damaged"):
         WitnessMemory(tmp_path)
+
+
+def test_what_cannot_be_remembered_is_not_taken_until_it_can(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "checkpoint.new"
+    in_the_way.mkdir()
+    with pytest.raises(UnusableMemoryError, match=r"cannot write .*checkpoint: .*make room or mend the disk"):
+        look(ServedLog(entries(5)), tmp_path)
+    assert seen(tmp_path) == 0
+    in_the_way.rmdir()
+    assert "begins with 5 leaves" in look(ServedLog(entries(5)), tmp_path)
+
+
+def test_a_file_of_noise_is_no_trust_and_no_evidence(tmp_path: Path) -> None:
+    noise = tmp_path / "noise"
+    noise.write_bytes(b"\xff\xfe\x00noise")
+    with WitnessMemory(tmp_path) as memory, pytest.raises(PolicyError, match="noise is no policy"):
+        read_signers(noise, memory)
+    with pytest.raises(WatchError, match=r"cannot read .*noise"):
+        check_fork(noise, noise, None)
 
 
 def test_the_watcher_follows_the_authorities_as_they_hand_over_and_remembers_how(tmp_path: Path) -> None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -19,6 +25,8 @@ from ledger.simulation.shrinking import shrink, violation_of
 from ledger.simulation.trace import replay
 from ledger.simulation.world import Outcome, World, run
 
+COMMAND = Path(sys.executable).with_name("campusgrid")
+PATIENCE_S = 60
 KEYS = {"schedules", "heights_decided", "max_round", "violations", "coverage", "faults", "seconds"}
 
 
@@ -100,3 +108,22 @@ def test_a_broken_promise_is_told_with_its_seed_and_how_to_see_it_again(monkeypa
     assert json.loads(out.getvalue())["violations"] > 0
     assert "VIOLATION seed" in notes.getvalue()
     assert "--replay" in notes.getvalue()
+
+
+def test_ctrl_c_ends_a_long_batch_and_its_workers() -> None:
+    arguments = ["ledger", "simulate", "--seeds", "1000000", "--workers", "2"]
+    with subprocess.Popen(
+        [str(COMMAND), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as batch:
+        try:
+            children = Path(f"/proc/{batch.pid}/task/{batch.pid}/children")
+            limit = time.monotonic() + PATIENCE_S
+            while len(children.read_text().split()) < 2:
+                assert batch.poll() is None and time.monotonic() < limit, "no workers"
+                time.sleep(0.05)
+            os.killpg(batch.pid, signal.SIGINT)  # as a terminal does: the workers, too
+            out, errors = batch.communicate(timeout=PATIENCE_S)
+        finally:
+            batch.kill()
+    assert (batch.returncode, out) == (130, "")
+    assert "Traceback" not in errors
