@@ -24,12 +24,12 @@ RULES: Final = frozenset(
 """What a batch of swarm schedules must have seen."""
 
 RARE: Final = {
-    "decided under a changed set": 200,
     "observed": 200,
     "lost its disk": 200,
     "resumed while locked": 200,
     "relock on another value": 1_000,
     "prevote against a lock": 1_500,
+    "decided under a changed set": 1_500,
 }
 """Rules that only a batch of so many schedules can be held to."""
 MIN_HEIGHTS: Final = 1.2
