@@ -1,14 +1,18 @@
 """The firmware's exceptions: whose fault it is, is in the type."""
 
-_WORDS = {"16": "EBUSY", "20": "ENOTDIR", "25": "ENOTTY", "28": "ENOSPC", "30": "EROFS", "32": "EPIPE"}
-"""Of errors that MicroPython has a number for, and nothing else."""
+_WORDS = {
+    "16": "EBUSY", "20": "ENOTDIR", "25": "ENOTTY", "28": "ENOSPC", "30": "EROFS", "32": "EPIPE",
+    "103": "ECONNABORTED", "104": "ECONNRESET", "107": "ENOTCONN", "110": "ETIMEDOUT", "113": "EHOSTUNREACH",
+}  # fmt: skip
+"""Of errors that MicroPython has a number for, and nothing else; where TLS hands one up, it is negative."""
 
 
 def in_words(error):
     """Return what *error* says; never the bare number of an OSError that has a word."""
     text = str(error)
-    if isinstance(error, OSError) and text in _WORDS:
-        return "[Errno {}] {}".format(text, _WORDS[text])
+    number = text.lstrip("-")
+    if isinstance(error, OSError) and number in _WORDS:
+        return "[Errno {}] {}".format(number, _WORDS[number])
     return text
 
 

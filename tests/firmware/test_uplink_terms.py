@@ -144,8 +144,9 @@ def test_a_meter_that_is_thrown_out_by_its_double_comes_back_and_loses_nothing(
     device.wait_for(is_receipted)
     with log_in(broker, "meter-" + METER_ID.hex()):
         said = device.wait_for(is_uplink_error)["text"]
-        assert "taken over by another" in said or "closed the connection" in said  # mosquitto 2.0.11 says nothing
-        if "closed" in said:
+        # mosquitto 2.0.11 does not say why, and what a meter sends at that moment meets a closed connection
+        assert any(why in said for why in ("taken over by another", "closed the connection", "ECONNRESET", "EPIPE"))
+        if "taken over" not in said:
             settled(device)
         stopped = device.stop()
     assert (stopped["signed"], gateway.chain_breaks()) == (len(gateway.readings), [])
