@@ -8,9 +8,10 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from ledger.simulation.coverage import RARE
@@ -19,6 +20,8 @@ from ledger.simulation.schedule import Schedule
 from ledger.simulation.witness import Violation
 
 SEEDS_PER_TASK: Final = 25
+TASKS_AHEAD: Final = 3
+"""So many tasks of each worker wait or run: a million handed over at once would hold the pool up for minutes."""
 COLLECT_EVERY: Final = 50
 
 
@@ -106,14 +109,29 @@ def _parts(profile: str, seeds: range, count: int | None, workers: int) -> Itera
     if workers <= 1 or len(tasks) <= 1:
         yield from (run_seeds(profile, task, count) for task in tasks)
         return
-    # Ctrl-C reaches the workers, too: they leave it to this process, which calls off what has not begun
-    ignore_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), ignore_interrupts)
+    waiting, running = iter(tasks), set[Future[Report]]()
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
-        running = [pool.submit(run_seeds, profile, task, count) for task in tasks]
-        yield from (done.result() for done in as_completed(running))
+        while True:
+            with _interrupts_held_back():  # which the workers inherit: Ctrl-C reaches this process alone
+                ahead = islice(waiting, TASKS_AHEAD * workers - len(running))
+                running |= {pool.submit(run_seeds, profile, task, count) for task in ahead}
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (one.result() for one in done)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let SIGINT come afterwards: within, it would meet a pool or a worker that is half started, and hang it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _run_one(report: Report, seed: int, schedule: Schedule, run: Callable[[Schedule], Any]) -> None:

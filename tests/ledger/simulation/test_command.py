@@ -111,7 +111,7 @@ def test_a_broken_promise_is_told_with_its_seed_and_how_to_see_it_again(monkeypa
 
 
 def test_ctrl_c_ends_a_long_batch_and_its_workers() -> None:
-    arguments = ["ledger", "simulate", "--seeds", "1000000", "--workers", "2"]
+    arguments = ["ledger", "simulate", "--seeds", "100000", "--workers", "2"]
     with subprocess.Popen(
         [str(COMMAND), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as batch:
